@@ -1,0 +1,2 @@
+//! placeholder until the first commit
+fn main() {}

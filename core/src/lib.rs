@@ -1,0 +1,19 @@
+//! tenantry-core: the words and rules of Tenantry without any I/O.
+//!
+//! No Kubernetes client, no tokio, no sqlx and no clock: time, ids and random bytes come in as
+//! arguments, so that every decision can be tested and repeated.
+
+pub mod calls;
+pub mod class;
+pub mod hash;
+pub mod id;
+pub mod ledger;
+pub mod names;
+pub mod placement;
+pub mod progress;
+pub mod quantity;
+pub mod secret;
+pub mod steps;
+pub mod template;
+pub mod verify;
+pub mod yaml;

@@ -1,0 +1,166 @@
+//! Names of everything that is derived from an id. Nothing here comes from a name that may be used again. No I/O.
+
+use crate::hash::short_hash;
+use crate::id::Id;
+
+/// Label: the id of the tenant an object belongs to.
+pub const LABEL_TENANT_ID: &str = "tenantry.dev/tenant-id";
+/// Label: the name of the tenant, for people.
+pub const LABEL_TENANT: &str = "tenantry.dev/tenant";
+/// Label: the id of the instance an object belongs to.
+pub const LABEL_INSTANCE_ID: &str = "tenantry.dev/instance-id";
+/// Label: the name of the instance, for people.
+pub const LABEL_INSTANCE: &str = "tenantry.dev/instance";
+/// Label: the process of the blueprint that a pod runs (`page` for the page behind which it is suspended).
+pub const LABEL_PROCESS: &str = "tenantry.dev/process";
+/// Label: what a pod serves to the Service of its instance: `app`, `page` or nothing.
+pub const LABEL_SERVES: &str = "tenantry.dev/serves";
+/// Label: the database server an object belongs to.
+pub const LABEL_DATABASE_SERVER: &str = "tenantry.dev/database-server";
+/// Label: what a job or secret is for (`install`, `personalise`, `database`, `admin`, `config`, ...).
+pub const LABEL_PURPOSE: &str = "tenantry.dev/purpose";
+/// Label: the generation of the data (database, volumes, secrets) that an object belongs to.
+pub const LABEL_DATA_GENERATION: &str = "tenantry.dev/data-generation";
+/// The standard label that marks all that the operator makes, and the selector of its watches.
+pub const LABEL_MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+/// Value of [`LABEL_MANAGED_BY`].
+pub const MANAGED_BY: &str = "tenantry";
+/// Annotation on Tenant and CrmInstance: the state of affairs that is recorded as billed (see [`crate::ledger`]).
+pub const ANNOTATION_LEDGER: &str = "tenantry.dev/ledger";
+/// Annotation: the server on which a database was placed, fixed before the database is made.
+pub const ANNOTATION_PLACED_ON: &str = "tenantry.dev/placed-on";
+/// Finalizer of Tenant and CrmInstance: nothing is gone before it is archived.
+pub const FINALIZER: &str = "tenantry.dev/archive";
+/// Namespace of the operator, its events, host claims, template jobs and managed database servers.
+pub const SYSTEM_NAMESPACE: &str = "tenantry-system";
+/// Name of the one Site object of a cluster.
+pub const SITE_NAME: &str = "site";
+
+/// Longest name of a Tenant, so that labels and messages made from it fit.
+pub const TENANT_NAME_MAX: usize = 40;
+/// Longest name of a CrmInstance.
+pub const INSTANCE_NAME_MAX: usize = 30;
+/// Longest name of a process or volume in a blueprint.
+pub const PART_NAME_MAX: usize = 20;
+
+/// Namespace of a tenant.
+#[must_use]
+pub fn namespace(tenant: &Id) -> String {
+    format!("tenant-{tenant}")
+}
+
+/// Name of the Service and Ingress of an instance.
+#[must_use]
+pub fn service(instance: &Id) -> String {
+    instance.to_string()
+}
+
+/// Name of the Deployment of a process, of a scheduled job, or of the page.
+#[must_use]
+pub fn process(instance: &Id, process: &str) -> String {
+    format!("{instance}-{process}")
+}
+
+/// Name of the volume claim of a blueprint's volume, for one generation of the data.
+#[must_use]
+pub fn volume(instance: &Id, volume: &str, generation: u32) -> String {
+    format!("{instance}-{volume}-g{generation}")
+}
+
+/// Name of the Secret that holds the database's address, name, role and password.
+#[must_use]
+pub fn database_secret(instance: &Id, generation: u32) -> String {
+    format!("{instance}-database-g{generation}")
+}
+
+/// Name of the Secret that holds the administrator's first password and the application's own keys.
+#[must_use]
+pub fn keys_secret(instance: &Id, generation: u32) -> String {
+    format!("{instance}-keys-g{generation}")
+}
+
+/// Name of the Secret with the rendered files and environment. Its content is part of the name:
+/// a change makes a new Secret and nothing is overwritten under a running process.
+#[must_use]
+pub fn config_secret(instance: &Id, generation: u32, content: &[u8]) -> String {
+    format!("{instance}-config-g{generation}-{}", short_hash(content))
+}
+
+/// Name of an instance's database, and of the role that owns it.
+#[must_use]
+pub fn database(instance: &Id, generation: u32) -> String {
+    format!("crm_{instance}_g{generation}")
+}
+
+/// Name of the template database of a release on a server. `release_hash` is the pinned hash of the release.
+#[must_use]
+pub fn template_database(blueprint: &str, release_hash: &str) -> String {
+    format!("tpl_{}", short_hash(format!("{blueprint}/{release_hash}").as_bytes()))
+}
+
+/// Name of the job, secret and service objects that build a template on a server.
+#[must_use]
+pub fn template_job(blueprint: &str, release_hash: &str, server: &str, attempt: u32) -> String {
+    let key = short_hash(format!("{blueprint}/{release_hash}/{server}").as_bytes());
+    format!("template-{key}-{attempt}")
+}
+
+/// Name of a personalise job of an instance.
+#[must_use]
+pub fn personalise_job(instance: &Id, generation: u32, attempt: u32) -> String {
+    format!("{instance}-personalise-g{generation}-{attempt}")
+}
+
+/// Name of the object that claims a host: one host, one object, made atomically.
+#[must_use]
+pub fn host_claim(host: &str) -> String {
+    format!("host.{}", host.to_ascii_lowercase())
+}
+
+/// Name of the n-th billing event of a tenant or instance.
+#[must_use]
+pub fn billing_event(id: &Id, sequence: u64) -> String {
+    format!("{id}-{sequence:06}")
+}
+
+/// Name of the archive of a tenant's or instance's `life`-th life (the first is 1).
+#[must_use]
+pub fn archive(id: &Id, life: u32) -> String {
+    format!("{id}-{life}")
+}
+
+/// Owner written into a server's registry for the database of an instance.
+#[must_use]
+pub fn owner_of_instance(instance: &Id) -> String {
+    format!("instance/{instance}")
+}
+
+/// Owner written into a server's registry for a template database.
+#[must_use]
+pub fn owner_of_template(blueprint: &str, release_hash: &str) -> String {
+    format!("template/{blueprint}/{release_hash}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_parts_still_fit_into_dns_labels_and_database_names() {
+        let id = Id::mint([7; 10]);
+        let part = "p".repeat(PART_NAME_MAX);
+        for name in [
+            namespace(&id),
+            process(&id, &part),
+            volume(&id, &part, u32::MAX),
+            database_secret(&id, u32::MAX),
+            config_secret(&id, u32::MAX, b"x"),
+            personalise_job(&id, u32::MAX, u32::MAX),
+            template_job(&"b".repeat(63), "h", &"s".repeat(63), u32::MAX),
+        ] {
+            assert!(name.len() <= 63, "{name}");
+        }
+        assert!(database(&id, u32::MAX).len() <= 32);
+        assert!(billing_event(&id, u64::MAX).len() <= 63);
+    }
+}

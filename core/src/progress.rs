@@ -1,0 +1,58 @@
+//! What the agent reports: one JSON object a line on stdout, read by people and by the operator. No I/O.
+
+use serde::{Deserialize, Serialize};
+
+/// Longest text of one report in characters; longer output is cut and says so.
+pub const MESSAGE_MAX: usize = 2_000;
+
+/// One line of progress.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    /// Milliseconds since the agent started.
+    pub at_ms: u64,
+    /// Name of the step; empty for the whole run.
+    pub step: String,
+    /// What happened.
+    pub event: Event,
+    /// Output or explanation, without secrets, at most [`MESSAGE_MAX`] characters.
+    #[serde(skip_serializing_if = "String::is_empty", default)]
+    pub message: String,
+}
+
+/// What happened to a step or to the run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Event {
+    /// It began.
+    Started,
+    /// The child printed a line.
+    Output,
+    /// It ended well.
+    Finished,
+    /// It ended with an error; the run stops here.
+    Failed,
+    /// It did not end within its time and was killed; the run stops here.
+    TimedOut,
+}
+
+/// The last failure in a job's log, for a condition's message. Lines that are not reports are passed over.
+#[must_use]
+pub fn last_failure(log: &str) -> Option<Report> {
+    log.lines()
+        .rev()
+        .filter_map(|line| serde_json::from_str::<Report>(line).ok())
+        .find(|r| matches!(r.event, Event::Failed | Event::TimedOut))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_failure_is_found_among_other_lines() {
+        let log = "noise\n{\"atMs\":5,\"step\":\"init\",\"event\":\"failed\",\"message\":\"exit 1\"}\nmore noise";
+        assert_eq!(last_failure(log).unwrap().message, "exit 1");
+        assert_eq!(last_failure("all is well"), None);
+    }
+}

@@ -1,0 +1,1 @@
+//! Strict templates. No I/O.
