@@ -9,7 +9,6 @@ import (
 	"syscall"
 
 	"go.etcd.io/etcd/server/v3/etcdmain"
-	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/component-base/cli"
 	_ "k8s.io/component-base/logs/json/register"
 	_ "k8s.io/component-base/metrics/prometheus/clientgo"
@@ -31,11 +30,9 @@ var hidden = map[string]func(){
 	"kube-controller-manager": func() { os.Exit(cli.Run(controllermanager.NewControllerManagerCommand())) },
 	"kube-scheduler":          func() { os.Exit(cli.Run(scheduler.NewSchedulerCommand())) },
 	"kube-proxy":              func() { os.Exit(cli.Run(kubeproxy.NewProxyCommand())) },
-	"kubelet": func() {
-		os.Exit(cli.Run(kubelet.NewKubeletCommand(genericapiserver.SetupSignalContext())))
-	},
-	"storage-provisioner": func() { helper(storage.Run) },
-	"ingress":             func() { helper(ingress.Run) },
+	"kubelet":                 func() { os.Exit(cli.Run(kubelet.NewKubeletCommand(context.Background()))) },
+	"storage-provisioner":     func() { helper(storage.Run) },
+	"ingress":                 func() { helper(ingress.Run) },
 }
 
 func helper(run func(context.Context, []string) error) {
