@@ -1,0 +1,141 @@
+//! What a failure of the driver or the server means. No I/O.
+
+use crate::error::Error;
+use crate::model::Engine;
+use crate::redact;
+
+/// Where a failure happened.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    pub engine: Engine,
+    /// The endpoint as text.
+    pub server: String,
+    /// The role that is logged in.
+    pub user: String,
+}
+
+/// Gives the driver's error its meaning. `what` is the label of the statement.
+pub(crate) fn failure(place: &Place, what: &str, error: &sqlx::Error) -> Error {
+    let server = place.server.clone();
+    let what = what.to_owned();
+    match error {
+        sqlx::Error::Database(db) => {
+            let code = code(place.engine, db.as_ref());
+            refusal(place, &what, &code, db.message())
+        }
+        sqlx::Error::Tls(why) => Error::Tls { server, why: why.to_string() },
+        sqlx::Error::Configuration(why) => Error::Tls { server, why: why.to_string() },
+        sqlx::Error::Io(why) => Error::Unreachable { server, what, why: why.kind().to_string() },
+        // A peer that is no such server, or a connection cut in the middle of a message.
+        sqlx::Error::Protocol(_) => Error::Unreachable { server, what, why: "the conversation broke off".into() },
+        _ => Error::Unreachable { server, what, why: "the driver gave up".into() },
+    }
+}
+
+fn code(engine: Engine, error: &dyn sqlx::error::DatabaseError) -> String {
+    if engine == Engine::Mariadb
+        && let Some(error) = error.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>()
+    {
+        return error.number().to_string();
+    }
+    error.code().unwrap_or_default().into_owned()
+}
+
+/// Gives a server's code its meaning.
+pub(crate) fn refusal(place: &Place, what: &str, code: &str, message: &str) -> Error {
+    let server = place.server.clone();
+    let what = what.to_owned();
+    let full = message.contains("No space left on device") || message.contains("error 28 ") || message.contains("Errcode: 28");
+    let shown = redact::message(place.engine, code, message);
+    match (place.engine, code) {
+        _ if full => Error::DiskFull { server, what },
+        (Engine::Postgresql, "53100") | (Engine::Mariadb, "1021" | "1114") => Error::DiskFull { server, what },
+        (Engine::Postgresql, "28P01" | "28000") | (Engine::Mariadb, "1045" | "1698" | "4151" | "1862") => {
+            Error::Authentication { server, role: place.user.clone() }
+        }
+        (Engine::Postgresql, "42501") | (Engine::Mariadb, "1044" | "1142" | "1143" | "1227" | "1370" | "1410") => {
+            Error::Forbidden { server, what, message: shown }
+        }
+        (Engine::Postgresql, "57014") | (Engine::Mariadb, "1969" | "3024") => {
+            Error::Busy { server, what, message: "the statement took longer than its limit".into() }
+        }
+        (Engine::Postgresql, c) if pg_passes(c) => Error::Busy { server, what, message: shown },
+        (
+            Engine::Mariadb,
+            "1040" | "1053" | "1080" | "1129" | "1152" | "1159" | "1161" | "1203" | "1205" | "1213" | "1226" | "1317" | "1927",
+        ) => Error::Busy { server, what, message: shown },
+        (Engine::Postgresql, "58P01" | "0A000") if what.contains("extension") => {
+            Error::Forbidden { server, what, message: "the server does not offer this extension".into() }
+        }
+        _ => Error::Server { server, what, code: code.to_owned(), message: shown },
+    }
+}
+
+/// PostgreSQL codes that pass by themselves: connections, resources, locks, shutdown, template in use.
+fn pg_passes(code: &str) -> bool {
+    code.starts_with("08")
+        || matches!(
+            code,
+            "53200" | "53300" | "53400" | "55006" | "55P03" | "57P01" | "57P02" | "57P03" | "57P05" | "40001" | "40P01" | "40003"
+        )
+}
+
+#[cfg(test)]
+mod tests {
+    use tenantry_core::class::ErrorClass;
+
+    use super::*;
+
+    fn seen(engine: Engine, code: &str, message: &str) -> Error {
+        let place = Place { engine, server: "s".into(), user: "crm_a".into() };
+        refusal(&place, "create database", code, message)
+    }
+
+    #[test]
+    fn a_full_disk_is_blocked_and_says_what_to_do() {
+        for error in [
+            seen(Engine::Postgresql, "53100", "could not extend file: No space left on device"),
+            seen(Engine::Postgresql, "58030", "could not write file: No space left on device"),
+            seen(Engine::Mariadb, "1021", "Disk full (x); waiting for someone to free some space..."),
+            seen(Engine::Mariadb, "1114", "The table 't' is full"),
+            seen(Engine::Mariadb, "1030", "Got error 28 \"No space left on device\" from storage engine InnoDB"),
+            seen(Engine::Mariadb, "3", "Error writing file 'x' (Errcode: 28 \"No space left on device\")"),
+        ] {
+            assert!(matches!(error, Error::DiskFull { .. }), "{error:?}");
+            assert_eq!(error.class(), ErrorClass::Blocked);
+            assert!(error.to_string().contains("enlarge its volume"));
+        }
+    }
+
+    #[test]
+    fn a_refused_log_in_names_the_role() {
+        for error in [
+            seen(Engine::Postgresql, "28P01", "password authentication failed for user \"crm_a\""),
+            seen(Engine::Mariadb, "1045", "Access denied for user 'crm_a'@'h' (using password: YES)"),
+            seen(Engine::Mariadb, "4151", "Access denied, this account is locked"),
+        ] {
+            assert!(error.to_string().contains("role crm_a"), "{error}");
+            assert_eq!(error.class(), ErrorClass::Blocked);
+        }
+    }
+
+    #[test]
+    fn what_passes_by_itself_is_transient() {
+        for (engine, code) in [
+            (Engine::Postgresql, "55006"),
+            (Engine::Postgresql, "53300"),
+            (Engine::Postgresql, "57P03"),
+            (Engine::Postgresql, "57014"),
+            (Engine::Mariadb, "1040"),
+            (Engine::Mariadb, "1213"),
+            (Engine::Mariadb, "1969"),
+        ] {
+            assert_eq!(seen(engine, code, "x").class(), ErrorClass::Transient, "{code}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_known_is_a_bug() {
+        assert_eq!(seen(Engine::Postgresql, "42P16", "x").class(), ErrorClass::Bug);
+    }
+}

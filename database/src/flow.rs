@@ -1,0 +1,280 @@
+//! The order of the steps, the same for both engines: record, compare, act, record — does I/O through `Server`.
+//!
+//! A crash between any two statements is repaired by calling the same function again. The record goes
+//! first when something is made and last when something is dropped.
+
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, Mutex};
+
+use async_trait::async_trait;
+use tenantry_core::secret::Secret;
+
+use crate::admin::Administration;
+use crate::error::{Error, Result};
+use crate::model::{DatabaseRecord, Dropped, Login, NewDatabase, Page, ServerFacts, Source, State};
+use crate::quote;
+use crate::registry::Registry;
+use crate::server::Server;
+use crate::session::Session;
+
+/// Copies of one template run one at a time in this process; across processes the lease of the leader holds.
+static COPYING: LazyLock<Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>> = LazyLock::new(Mutex::default);
+
+/// Administration of a server through the steps of its engine.
+#[derive(Debug)]
+pub(crate) struct Flow<S> {
+    server: S,
+    registry: Registry,
+}
+
+impl<S: Server> Flow<S> {
+    pub(crate) fn new(server: S) -> Self {
+        let registry = Registry(server.pool().endpoint.engine);
+        Self { server, registry }
+    }
+
+    async fn session(&self) -> Result<Session> {
+        if !self.server.prepared() {
+            self.server.prepare().await?;
+        }
+        self.server.pool().session().await
+    }
+
+    /// The record of a database, if this owner may touch it.
+    async fn owned(&self, session: &mut Session, name: &str, owner: &str) -> Result<DatabaseRecord> {
+        quote::name("database", name)?;
+        let record = self.registry.row(session, name).await?.ok_or_else(|| Error::Absent { name: name.into() })?;
+        same_owner(&record, owner)?;
+        Ok(record)
+    }
+
+    /// Before a record is written: neither the database nor its role may be somebody else's.
+    async fn unclaimed(&self, session: &mut Session, new: &NewDatabase) -> Result<()> {
+        if self.server.database_exists(session, &new.name).await? {
+            return Err(Error::Unknown { kind: "database", name: new.name.clone() });
+        }
+        let users = self.registry.of_role(session, &new.role).await?;
+        if let Some(other) = users.iter().find(|r| r.owner != new.owner) {
+            let (name, owner, wanted) = (new.role.clone(), other.owner.clone(), new.owner.clone());
+            return Err(Error::Foreign { name, owner, wanted });
+        }
+        if users.is_empty() && self.server.role_exists(session, &new.role).await? {
+            return Err(Error::Unknown { kind: "role", name: new.role.clone() });
+        }
+        Ok(())
+    }
+
+    /// The sealed template of a new database.
+    async fn template(&self, session: &mut Session, new: &NewDatabase) -> Result<Option<DatabaseRecord>> {
+        let Source::Template { name } = &new.source else { return Ok(None) };
+        let record = self.registry.row(session, name).await?.ok_or_else(|| Error::Absent { name: name.clone() })?;
+        if record.state != State::Template {
+            let (name, state) = (record.name, record.state.to_string());
+            return Err(Error::State { name, state, why: "only a sealed template can be copied".into() });
+        }
+        Ok(Some(record))
+    }
+
+    /// A finished database: only a password that does not log in is set.
+    async fn keep_password(&self, session: &mut Session, new: &NewDatabase) -> Result<()> {
+        let login = Login { user: new.role.clone(), password: new.password.clone() };
+        if self.server.pool().logs_in(&login, &new.name).await? {
+            return Ok(());
+        }
+        self.server.set_password(session, &new.role, &new.password).await
+    }
+
+    fn copying(&self, template: &str) -> Arc<tokio::sync::Mutex<()>> {
+        let key = format!("{}/{template}", self.server.pool().endpoint);
+        let mut locks = COPYING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        Arc::clone(locks.entry(key).or_default())
+    }
+}
+
+#[async_trait]
+impl<S: Server> Administration for Flow<S> {
+    async fn probe(&self) -> Result<ServerFacts> {
+        self.server.prepare().await
+    }
+
+    async fn records(&self, page: &Page) -> Result<Vec<DatabaseRecord>> {
+        quote::label("prefix", &page.prefix)?;
+        quote::label("page", page.after.as_deref().unwrap_or_default())?;
+        self.registry.page(&mut self.session().await?, page).await
+    }
+
+    async fn record(&self, name: &str) -> Result<Option<DatabaseRecord>> {
+        quote::name("database", name)?;
+        self.registry.row(&mut self.session().await?, name).await
+    }
+
+    async fn find_by_owner(&self, owner: &str) -> Result<Vec<DatabaseRecord>> {
+        quote::label("owner", owner)?;
+        self.registry.of_owner(&mut self.session().await?, owner).await
+    }
+
+    async fn count(&self) -> Result<u32> {
+        self.registry.count(&mut self.session().await?).await
+    }
+
+    async fn create(&self, new: &NewDatabase) -> Result<()> {
+        check(new)?;
+        let session = &mut self.session().await?;
+        match self.registry.row(session, &new.name).await? {
+            None => {
+                // Asked before the record is written, so that a wrong template leaves nothing behind.
+                self.template(session, new).await?;
+                self.unclaimed(session, new).await?;
+                self.registry.insert(session, new).await?;
+            }
+            Some(record) => {
+                same_owner(&record, &new.owner)?;
+                if record.role != new.role {
+                    return Err(Error::invalid("role", format!("{} was made with role {}", new.name, record.role)));
+                }
+                match record.state {
+                    State::Creating => self.registry.rewrite(session, new).await?,
+                    State::Dropping => {
+                        let (name, state) = (record.name, record.state.to_string());
+                        return Err(Error::State { name, state, why: "finish dropping it first".into() });
+                    }
+                    State::Template => return Ok(()),
+                    _ => return self.keep_password(session, new).await,
+                }
+            }
+        }
+        let template = self.template(session, new).await?;
+        let lock = template.as_ref().map(|t| self.copying(&t.name));
+        let _one_at_a_time = match &lock {
+            Some(lock) => Some(lock.lock().await),
+            None => None,
+        };
+        self.server.put_role(session, new).await?;
+        if self.server.database_exists(session, &new.name).await? {
+            // Half made by a try before; its record says that nothing was ever served from it.
+            self.server.drop_database(session, &new.name, &new.role).await?;
+        }
+        self.server.make_database(session, new, template.as_ref()).await?;
+        self.registry.set_state(session, &new.name, &new.owner, State::Loaded).await?;
+        tracing::info!(database = new.name, owner = new.owner, "database made");
+        Ok(())
+    }
+
+    async fn set_state(&self, name: &str, owner: &str, state: State) -> Result<()> {
+        let own_way = |s| matches!(s, State::Creating | State::Template | State::Dropping);
+        if own_way(state) {
+            return Err(Error::invalid("state", format!("{state} is set by create, seal_template and drop_database only")));
+        }
+        let session = &mut self.session().await?;
+        let record = self.owned(session, name, owner).await?;
+        if own_way(record.state) {
+            let (name, state) = (record.name, record.state.to_string());
+            return Err(Error::State { name, state, why: "its state cannot be set in this way".into() });
+        }
+        if record.state == state {
+            return Ok(());
+        }
+        self.registry.set_state(session, name, owner, state).await
+    }
+
+    async fn seal_template(&self, name: &str, owner: &str) -> Result<()> {
+        let session = &mut self.session().await?;
+        let record = self.owned(session, name, owner).await?;
+        match record.state {
+            State::Template => return Ok(()),
+            State::Creating | State::Dropping | State::Archived => {
+                let (name, state) = (record.name, record.state.to_string());
+                return Err(Error::State { name, state, why: "only a finished database can become a template".into() });
+            }
+            State::Loaded | State::Installing | State::Personalised => {}
+        }
+        self.server.lock_role(session, &record.role).await?;
+        self.server.seal(session, &record).await?;
+        self.registry.set_state(session, name, owner, State::Template).await
+    }
+
+    async fn drop_database(&self, name: &str, owner: &str) -> Result<Dropped> {
+        quote::name("database", name)?;
+        let session = &mut self.session().await?;
+        let Some(record) = self.registry.row(session, name).await? else {
+            return match self.server.database_exists(session, name).await? {
+                true => Err(Error::Unknown { kind: "database", name: name.into() }),
+                false => Ok(Dropped::Absent),
+            };
+        };
+        same_owner(&record, owner)?;
+        let lock = self.copying(name);
+        let _not_while_copied = lock.lock().await;
+        self.registry.set_state(session, name, owner, State::Dropping).await?;
+        let shared = self.registry.of_role(session, &record.role).await?.len() > 1;
+        if !shared {
+            self.server.lock_role(session, &record.role).await?;
+        }
+        self.server.drop_database(session, name, &record.role).await?;
+        if !shared {
+            self.server.drop_role(session, &record.role).await?;
+        }
+        self.registry.delete(session, name, owner).await?;
+        tracing::info!(database = name, owner, "database dropped");
+        Ok(Dropped::Dropped)
+    }
+
+    async fn size_bytes(&self, name: &str) -> Result<u64> {
+        quote::name("database", name)?;
+        let session = &mut self.session().await?;
+        if !self.server.database_exists(session, name).await? {
+            return Err(Error::Absent { name: name.into() });
+        }
+        self.server.size(session, name).await
+    }
+
+    async fn set_password(&self, name: &str, owner: &str, password: &Secret) -> Result<()> {
+        let session = &mut self.session().await?;
+        let record = self.owned(session, name, owner).await?;
+        self.server.set_password(session, &record.role, password).await
+    }
+
+    async fn lock_role(&self, name: &str, owner: &str) -> Result<()> {
+        let session = &mut self.session().await?;
+        let record = self.owned(session, name, owner).await?;
+        self.server.lock_role(session, &record.role).await
+    }
+
+    async fn unlock_role(&self, name: &str, owner: &str) -> Result<()> {
+        let session = &mut self.session().await?;
+        let record = self.owned(session, name, owner).await?;
+        if matches!(record.state, State::Template | State::Dropping) {
+            let (name, state) = (record.name, record.state.to_string());
+            return Err(Error::State { name, state, why: "its role stays locked".into() });
+        }
+        self.server.unlock_role(session, &record.role).await
+    }
+}
+
+fn same_owner(record: &DatabaseRecord, wanted: &str) -> Result<()> {
+    if record.owner == wanted {
+        return Ok(());
+    }
+    Err(Error::Foreign { name: record.name.clone(), owner: record.owner.clone(), wanted: wanted.into() })
+}
+
+fn check(new: &NewDatabase) -> Result<()> {
+    quote::name("database", &new.name)?;
+    quote::name("role", &new.role)?;
+    quote::label("owner", &new.owner)?;
+    quote::label("tenant", &new.tenant)?;
+    quote::label("release", &new.release_hash)?;
+    if new.owner.is_empty() || new.password.reveal().is_empty() {
+        return Err(Error::invalid("database", "owner or password is missing"));
+    }
+    if new.name == crate::REGISTRY || new.role == crate::REGISTRY {
+        return Err(Error::invalid("database", "this name belongs to the registry"));
+    }
+    if let Some(charset) = &new.charset {
+        quote::word("charset", charset)?;
+    }
+    if let Source::Template { name } = &new.source {
+        quote::name("template", name)?;
+    }
+    new.extensions.iter().try_for_each(|e| quote::word("extension", e).map(drop))
+}

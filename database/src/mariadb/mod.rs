@@ -1,0 +1,125 @@
+//! MariaDB: the steps of an administrator — does I/O.
+//!
+//! The engine has no templates and no transactions around DDL: a copy is made by SQL inside the server
+//! (see `copy`), and what a crash left half made is dropped and made anew.
+
+mod account;
+mod copy;
+mod definer;
+mod prepare;
+mod routines;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use tenantry_core::calls::Gate;
+use tenantry_core::secret::Secret;
+
+use crate::error::Result;
+use crate::model::{DatabaseRecord, Endpoint, Engine, Login, NewDatabase, ServerFacts};
+use crate::pool::Pool;
+use crate::quote;
+use crate::registry::number;
+use crate::server::Server;
+use crate::session::Session;
+
+/// A MariaDB server.
+#[derive(Debug)]
+pub(crate) struct Mariadb {
+    pool: Pool,
+    prepared: AtomicBool,
+}
+
+impl Mariadb {
+    pub(crate) fn new(endpoint: Endpoint, admin: Login, gate: Arc<dyn Gate>) -> Self {
+        Self { pool: Pool::new(endpoint, admin, gate, None), prepared: AtomicBool::new(false) }
+    }
+}
+
+fn ident(name: &str) -> String {
+    quote::ident(Engine::Mariadb, name)
+}
+
+fn literal(text: &str) -> String {
+    quote::literal(Engine::Mariadb, text)
+}
+
+#[async_trait]
+impl Server for Mariadb {
+    fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    async fn prepare(&self) -> Result<ServerFacts> {
+        let facts = prepare::prepare(&self.pool).await?;
+        self.prepared.store(true, Ordering::Release);
+        Ok(facts)
+    }
+
+    fn prepared(&self) -> bool {
+        self.prepared.load(Ordering::Acquire)
+    }
+
+    async fn database_exists(&self, session: &mut Session, name: &str) -> Result<bool> {
+        let sql = format!("SELECT count(*) FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = {}", literal(name));
+        session.yes("database exists", sql).await
+    }
+
+    async fn role_exists(&self, session: &mut Session, role: &str) -> Result<bool> {
+        account::exists(session, role).await
+    }
+
+    async fn put_role(&self, session: &mut Session, new: &NewDatabase) -> Result<()> {
+        account::put(session, new).await
+    }
+
+    async fn set_password(&self, session: &mut Session, role: &str, password: &Secret) -> Result<()> {
+        account::set_password(session, role, password).await
+    }
+
+    async fn make_database(
+        &self,
+        session: &mut Session,
+        new: &NewDatabase,
+        template: Option<&DatabaseRecord>,
+    ) -> Result<()> {
+        let charset = literal(new.charset.as_deref().unwrap_or("utf8mb4"));
+        let sql = format!("CREATE DATABASE {} CHARACTER SET {charset}", ident(&new.name));
+        session.run("create database", sql).await?;
+        if let Some(template) = template {
+            copy::copy(&self.pool, template, new).await?;
+        }
+        account::grant(session, &new.role, &new.name).await
+    }
+
+    async fn lock_role(&self, session: &mut Session, role: &str) -> Result<()> {
+        account::lock(session, role).await
+    }
+
+    async fn unlock_role(&self, session: &mut Session, role: &str) -> Result<()> {
+        session.run("unlock role", format!("ALTER USER {} ACCOUNT UNLOCK", quote::account(role))).await.map(drop)
+    }
+
+    async fn seal(&self, session: &mut Session, record: &DatabaseRecord) -> Result<()> {
+        account::revoke_all(session, &record.role).await
+    }
+
+    async fn drop_database(&self, session: &mut Session, name: &str, _role: &str) -> Result<()> {
+        session.run("drop database", format!("DROP DATABASE IF EXISTS {}", ident(name))).await.map(drop)
+    }
+
+    async fn drop_role(&self, session: &mut Session, role: &str) -> Result<()> {
+        session.run("drop role", format!("DROP USER IF EXISTS {}", quote::account(role))).await.map(drop)
+    }
+
+    /// As the engine's own statistics say: they follow after a tenth of a table has changed.
+    async fn size(&self, session: &mut Session, name: &str) -> Result<u64> {
+        let sql = format!(
+            "SELECT CAST(COALESCE(SUM(DATA_LENGTH + INDEX_LENGTH), 0) AS UNSIGNED) \
+             FROM information_schema.TABLES WHERE TABLE_SCHEMA = {}",
+            literal(name)
+        );
+        number("size", session.text("database size", sql).await?)
+    }
+}

@@ -1,0 +1,71 @@
+//! MariaDB: facts of the server, and the registry — does I/O.
+
+use crate::REGISTRY;
+use crate::error::{Error, Result};
+use crate::model::{Engine, ServerFacts};
+use crate::pool::Pool;
+use crate::registry::{Registry, number};
+use crate::session::Session;
+
+pub(super) async fn prepare(pool: &Pool) -> Result<ServerFacts> {
+    let mut session = pool.session().await?;
+    let facts = facts(pool, &mut session).await?;
+    let exists = "SELECT count(*) FROM information_schema.TABLES \
+                  WHERE TABLE_SCHEMA = 'tenantry_registry' AND TABLE_NAME = 'databases'";
+    if !session.yes("registry table exists", exists).await? {
+        session.run("create registry", format!("CREATE DATABASE IF NOT EXISTS {REGISTRY} CHARACTER SET ascii")).await?;
+        session.run("create registry table", Registry(Engine::Mariadb).table_sql()).await?;
+    }
+    Ok(facts)
+}
+
+async fn facts(pool: &Pool, session: &mut Session) -> Result<ServerFacts> {
+    let sql = "SELECT version(), @@max_connections, \
+               (SELECT VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS WHERE VARIABLE_NAME = 'THREADS_CONNECTED')";
+    let mut row = match session.run("server facts", sql).await {
+        // MySQL has no such table: a server of another kind, not a mistake.
+        Err(Error::Server { server, code, .. }) if code == "1109" || code == "1146" || code == "3167" => {
+            return Err(Error::Unsupported { server, why: "it is not a MariaDB server".into() });
+        }
+        other => other?.pop().unwrap_or_default().into_iter(),
+    };
+    let mut next = || row.next().flatten();
+    let version_text = next().unwrap_or_default();
+    let Some((major, minor)) = version(&version_text) else {
+        let why = format!("{version_text:?} is not MariaDB 10.5 or newer");
+        return Err(Error::Unsupported { server: pool.endpoint.to_string(), why });
+    };
+    if (major, minor) < (10, 5) {
+        let why = format!("MariaDB {major}.{minor} is older than 10.5");
+        return Err(Error::Unsupported { server: pool.endpoint.to_string(), why });
+    }
+    Ok(ServerFacts {
+        version_major: major,
+        version_text,
+        max_connections: number("max_connections", next())?,
+        connections_used: number("connections", next())?,
+        open_to_all: Vec::new(),
+    })
+}
+
+fn version(text: &str) -> Option<(u32, u32)> {
+    if !text.contains("MariaDB") {
+        return None;
+    }
+    // Behind some proxies the text begins with a made-up "5.5.5-".
+    let text = text.strip_prefix("5.5.5-").unwrap_or(text);
+    let mut parts = text.split(['.', '-']);
+    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_read_and_mysql_is_told_apart() {
+        assert_eq!(version("10.11.6-MariaDB-0+deb12u1"), Some((10, 11)));
+        assert_eq!(version("5.5.5-11.4.2-MariaDB"), Some((11, 4)));
+        assert_eq!(version("8.0.36"), None);
+    }
+}

@@ -1,0 +1,117 @@
+//! PostgreSQL: databases made, handed over, sealed and dropped — does I/O.
+//!
+//! A clone is closed to everybody while it is made (`ALLOW_CONNECTIONS false`), and opened only in the
+//! same transaction that takes CONNECT from PUBLIC: there is no moment in which a neighbour could enter.
+
+use super::{Admin, ident, literal, role};
+use crate::error::Result;
+use crate::model::{DatabaseRecord, NewDatabase};
+use crate::pool::Pool;
+use crate::session::{COPY, Session};
+
+/// How a template is copied from PostgreSQL 15 on.
+const STRATEGY: &str = "WAL_LOG";
+/// First major version that knows strategies.
+const STRATEGY_SINCE: u32 = 15;
+
+pub(super) async fn make(
+    pool: &Pool,
+    admin: Admin,
+    session: &mut Session,
+    new: &NewDatabase,
+    template: Option<&DatabaseRecord>,
+) -> Result<()> {
+    let name = ident(&new.name);
+    let tenant = ident(&new.role);
+    copy(pool, admin, new, template).await?;
+    let sql = format!("REVOKE ALL ON DATABASE {name} FROM PUBLIC; ALTER DATABASE {name} ALLOW_CONNECTIONS true");
+    session.run("close database to the public", sql).await?;
+
+    let build = template.map(|t| t.role.as_str());
+    let roles: Vec<&str> = build.into_iter().chain([new.role.as_str()]).collect();
+    if build.is_some() {
+        role::join(admin, session, &roles).await?;
+    }
+    inside(pool, new, build).await?;
+    if build.is_some() {
+        role::leave(admin, session, &roles).await?;
+    }
+    let comment = literal(&format!("tenantry: {} generation {} tenant {}", new.owner, new.generation, new.tenant));
+    let sql =
+        format!("GRANT CONNECT, TEMPORARY ON DATABASE {name} TO {tenant}; COMMENT ON DATABASE {name} IS {comment}");
+    session.run("open database to its role", sql).await.map(drop)
+}
+
+async fn copy(pool: &Pool, admin: Admin, new: &NewDatabase, template: Option<&DatabaseRecord>) -> Result<()> {
+    let source = match template {
+        None => {
+            let encoding = literal(new.charset.as_deref().unwrap_or("UTF8"));
+            format!("TEMPLATE template0 ENCODING {encoding}")
+        }
+        Some(t) if admin.version_major >= STRATEGY_SINCE => format!("TEMPLATE {} STRATEGY {STRATEGY}", ident(&t.name)),
+        Some(t) => format!("TEMPLATE {}", ident(&t.name)),
+    };
+    let sql = format!("CREATE DATABASE {} {source} ALLOW_CONNECTIONS false IS_TEMPLATE false", ident(&new.name));
+    // A connection of its own, because its limit is another.
+    let mut session = pool.own(Some(crate::REGISTRY), COPY, "connect to copy").await?;
+    session.run("create database", sql).await?;
+    session.close().await;
+    Ok(())
+}
+
+/// Within the new database: extensions, the schema's rights, and the objects of the template's build role.
+async fn inside(pool: &Pool, new: &NewDatabase, build: Option<&str>) -> Result<()> {
+    let tenant = ident(&new.role);
+    let mut session = pool.own(Some(&new.name), COPY, "connect to the new database").await?;
+    for extension in &new.extensions {
+        session.run("create extension", format!("CREATE EXTENSION IF NOT EXISTS {}", ident(extension))).await?;
+    }
+    // Before PostgreSQL 15 the schema belongs to the bootstrap superuser and everybody has both rights.
+    let has = format!(
+        "SELECT has_schema_privilege({role}, 'public', 'CREATE') AND has_schema_privilege({role}, 'public', 'USAGE')",
+        role = literal(&new.role)
+    );
+    if !session.yes("rights on schema", has).await? {
+        session.run("grant schema", format!("GRANT CREATE, USAGE ON SCHEMA public TO {tenant}")).await?;
+    }
+    if let Some(build) = build {
+        let build = ident(build);
+        // The build role owns no database and has no right on one, so nothing outside this database changes.
+        // DROP OWNED takes its rights and default rights inside: else the role could never be dropped.
+        let sql = format!("REASSIGN OWNED BY {build} TO {tenant}; DROP OWNED BY {build}");
+        session.run("hand over", sql).await?;
+    }
+    session.close().await;
+    Ok(())
+}
+
+/// One transaction: nobody enters any more, the build role has no right on a database, copies may be made.
+pub(super) async fn seal(session: &mut Session, record: &DatabaseRecord) -> Result<()> {
+    let name = ident(&record.name);
+    let sql = format!(
+        "REVOKE ALL ON DATABASE {name} FROM {role}; ALTER DATABASE {name} ALLOW_CONNECTIONS false IS_TEMPLATE true",
+        role = ident(&record.role)
+    );
+    session.run("seal database", sql).await.map(drop)
+}
+
+/// Closes, ends sessions, drops; nothing happens if it does not exist.
+pub(super) async fn remove(admin: Admin, session: &mut Session, name: &str, role_name: &str) -> Result<()> {
+    let sql = format!("SELECT count(*) FROM pg_database WHERE datname = {}", literal(name));
+    if !session.yes("database exists", sql).await? {
+        return Ok(());
+    }
+    let quoted = ident(name);
+    session
+        .run("close database", format!("ALTER DATABASE {quoted} ALLOW_CONNECTIONS false IS_TEMPLATE false"))
+        .await?;
+    let member = !admin.superuser && role::exists(session, role_name).await?;
+    if member {
+        role::join(admin, session, &[role_name]).await?;
+    }
+    session.run("drop database", format!("DROP DATABASE IF EXISTS {quoted} WITH (FORCE)")).await?;
+    if member {
+        role::leave(admin, session, &[role_name]).await?;
+    }
+    Ok(())
+}

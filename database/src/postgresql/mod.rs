@@ -1,0 +1,119 @@
+//! PostgreSQL: the steps of an administrator, superuser or not (CREATEDB and CREATEROLE suffice) — does I/O.
+
+mod database;
+mod prepare;
+mod role;
+
+use std::sync::{Arc, OnceLock};
+
+use async_trait::async_trait;
+use tenantry_core::calls::Gate;
+use tenantry_core::secret::Secret;
+
+use crate::error::{Error, Result};
+use crate::model::{DatabaseRecord, Endpoint, Engine, Login, NewDatabase, ServerFacts};
+use crate::pool::Pool;
+use crate::quote;
+use crate::registry::number;
+use crate::server::Server;
+use crate::session::Session;
+
+/// A PostgreSQL server.
+#[derive(Debug)]
+pub(crate) struct Postgresql {
+    pool: Pool,
+    admin: OnceLock<Admin>,
+}
+
+/// What is known of the administrator and the server after `prepare`.
+#[derive(Debug, Clone, Copy)]
+struct Admin {
+    superuser: bool,
+    version_major: u32,
+}
+
+impl Postgresql {
+    pub(crate) fn new(endpoint: Endpoint, admin: Login, gate: Arc<dyn Gate>) -> Self {
+        Self { pool: Pool::new(endpoint, admin, gate, Some(crate::REGISTRY)), admin: OnceLock::new() }
+    }
+
+    fn admin(&self) -> Result<Admin> {
+        self.admin.get().copied().ok_or_else(|| Error::Registry { why: "the server was not prepared".into() })
+    }
+}
+
+fn ident(name: &str) -> String {
+    quote::ident(Engine::Postgresql, name)
+}
+
+fn literal(text: &str) -> String {
+    quote::literal(Engine::Postgresql, text)
+}
+
+#[async_trait]
+impl Server for Postgresql {
+    fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    async fn prepare(&self) -> Result<ServerFacts> {
+        let (facts, admin) = prepare::prepare(&self.pool).await?;
+        let _ = self.admin.set(admin);
+        Ok(facts)
+    }
+
+    fn prepared(&self) -> bool {
+        self.admin.get().is_some()
+    }
+
+    async fn database_exists(&self, session: &mut Session, name: &str) -> Result<bool> {
+        let sql = format!("SELECT count(*) FROM pg_database WHERE datname = {}", literal(name));
+        session.yes("database exists", sql).await
+    }
+
+    async fn role_exists(&self, session: &mut Session, role: &str) -> Result<bool> {
+        role::exists(session, role).await
+    }
+
+    async fn put_role(&self, session: &mut Session, new: &NewDatabase) -> Result<()> {
+        role::put(session, new).await
+    }
+
+    async fn set_password(&self, session: &mut Session, role: &str, password: &Secret) -> Result<()> {
+        role::set_password(session, role, password).await
+    }
+
+    async fn make_database(
+        &self,
+        session: &mut Session,
+        new: &NewDatabase,
+        template: Option<&DatabaseRecord>,
+    ) -> Result<()> {
+        database::make(&self.pool, self.admin()?, session, new, template).await
+    }
+
+    async fn lock_role(&self, session: &mut Session, role: &str) -> Result<()> {
+        role::lock(self.admin()?, session, role).await
+    }
+
+    async fn unlock_role(&self, session: &mut Session, role: &str) -> Result<()> {
+        session.run("unlock role", format!("ALTER ROLE {} LOGIN", ident(role))).await.map(drop)
+    }
+
+    async fn seal(&self, session: &mut Session, record: &DatabaseRecord) -> Result<()> {
+        database::seal(session, record).await
+    }
+
+    async fn drop_database(&self, session: &mut Session, name: &str, role: &str) -> Result<()> {
+        database::remove(self.admin()?, session, name, role).await
+    }
+
+    async fn drop_role(&self, session: &mut Session, role: &str) -> Result<()> {
+        session.run("drop role", format!("DROP ROLE IF EXISTS {}", ident(role))).await.map(drop)
+    }
+
+    async fn size(&self, session: &mut Session, name: &str) -> Result<u64> {
+        let sql = format!("SELECT pg_database_size({})", literal(name));
+        number("size", session.text("database size", sql).await?)
+    }
+}

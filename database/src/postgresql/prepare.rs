@@ -1,0 +1,90 @@
+//! PostgreSQL: facts of the server, its own databases closed to the public, the registry — does I/O.
+
+use super::{Admin, ident};
+use crate::REGISTRY;
+use crate::error::{Error, Result};
+use crate::model::{Engine, ServerFacts};
+use crate::pool::Pool;
+use crate::registry::{Registry, number};
+use crate::session::{STATEMENT, Session};
+
+/// Oldest major version that is served.
+const OLDEST: u32 = 13;
+
+pub(super) async fn prepare(pool: &Pool) -> Result<(ServerFacts, Admin)> {
+    // The registry may not exist yet: the maintenance database is entered, which is there from the start.
+    let mut session = pool.own(Some("postgres"), STATEMENT, "connect to prepare").await?;
+    let (mut facts, admin) = facts(&mut session).await?;
+    if facts.version_major < OLDEST {
+        let why = format!("PostgreSQL {} is older than {OLDEST}", facts.version_major);
+        return Err(Error::Unsupported { server: pool.endpoint.to_string(), why });
+    }
+    facts.open_to_all = close_to_public(&mut session).await?;
+    session.close().await;
+    let mut registry = pool.session().await?;
+    if !registry.yes("registry table exists", "SELECT to_regclass('public.databases') IS NOT NULL").await? {
+        registry.run("create registry table", Registry(Engine::Postgresql).table_sql()).await?;
+    }
+    Ok((facts, admin))
+}
+
+async fn facts(session: &mut Session) -> Result<(ServerFacts, Admin)> {
+    let sql = "SELECT current_setting('server_version_num')::int / 10000, version(), \
+               current_setting('max_connections'), (SELECT sum(numbackends) FROM pg_stat_database), \
+               (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)";
+    let mut row = session.run("server facts", sql).await?.pop().unwrap_or_default().into_iter();
+    let mut next = || row.next().flatten();
+    let facts = ServerFacts {
+        version_major: number("version", next())?,
+        version_text: next().unwrap_or_default(),
+        max_connections: number("max_connections", next())?,
+        connections_used: number("connections", next())?,
+        open_to_all: Vec::new(),
+    };
+    let admin = Admin { superuser: next().as_deref() == Some("t"), version_major: facts.version_major };
+    Ok((facts, admin))
+}
+
+/// Closes `postgres`, `template1` and the registry; gives the names of those that are not ours to close.
+async fn close_to_public(session: &mut Session) -> Result<Vec<String>> {
+    let sql = "SELECT datname, has_database_privilege('public', oid, 'CONNECT') OR \
+               has_database_privilege('public', oid, 'TEMPORARY'), pg_has_role(datdba, 'USAGE'), datallowconn \
+               FROM pg_database WHERE datname IN ('postgres', 'template1', 'tenantry_registry') ORDER BY datname";
+    let mut open = Vec::new();
+    let mut registry = false;
+    for row in session.run("databases of the server", sql).await? {
+        let name = row.first().cloned().flatten().unwrap_or_default();
+        let is = |column: usize| row.get(column).and_then(Option::as_deref) == Some("t");
+        let (public, ours, enterable) = (is(1), is(2), is(3));
+        if name == REGISTRY {
+            registry = true;
+            if !ours {
+                return Err(Error::Unknown { kind: "database", name });
+            }
+            if public || !enterable {
+                open_registry(session).await?;
+            }
+        } else if public && ours {
+            let (name, revoke) = (ident(&name), "REVOKE CONNECT, TEMPORARY ON DATABASE");
+            // The administrator keeps its own way in.
+            let sql = format!("GRANT CONNECT ON DATABASE {name} TO CURRENT_USER; {revoke} {name} FROM PUBLIC");
+            session.run("close a database of the server", sql).await?;
+        } else if public {
+            open.push(name);
+        }
+    }
+    if !registry {
+        let sql = format!("CREATE DATABASE {REGISTRY} TEMPLATE template0 ENCODING 'UTF8' ALLOW_CONNECTIONS false");
+        session.run("create registry", sql).await?;
+        open_registry(session).await?;
+    }
+    Ok(open)
+}
+
+/// Opens the registry for the administrator, not before it is closed to everybody else.
+async fn open_registry(session: &mut Session) -> Result<()> {
+    let sql = format!(
+        "REVOKE ALL ON DATABASE {REGISTRY} FROM PUBLIC; ALTER DATABASE {REGISTRY} ALLOW_CONNECTIONS true"
+    );
+    session.run("open registry to the administrator", sql).await.map(drop)
+}

@@ -1,0 +1,193 @@
+//! The SQL of the registry, the same table on both engines — does I/O through a session.
+
+use crate::error::{Error, Result};
+use crate::model::{DatabaseRecord, Engine, NewDatabase, Page, Source, State};
+use crate::quote::literal;
+use crate::session::Session;
+
+/// Longest page.
+const PAGE_MAX: u32 = 1000;
+
+/// The registry in the dialect of an engine.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Registry(pub Engine);
+
+impl Registry {
+    fn table(self) -> &'static str {
+        match self.0 {
+            Engine::Postgresql => "public.databases",
+            Engine::Mariadb => "tenantry_registry.`databases`",
+        }
+    }
+
+    fn now(self) -> &'static str {
+        match self.0 {
+            Engine::Postgresql => "now()",
+            Engine::Mariadb => "UTC_TIMESTAMP()",
+        }
+    }
+
+    /// The table. Names compare byte by byte, so that pages have one order everywhere.
+    pub(crate) fn table_sql(self) -> String {
+        let (text, time, end) = match self.0 {
+            Engine::Postgresql => ("text COLLATE \"C\"", "timestamptz", ""),
+            Engine::Mariadb => ("varchar(200)", "datetime", " ENGINE=InnoDB DEFAULT CHARSET=ascii COLLATE=ascii_bin"),
+        };
+        format!(
+            "CREATE TABLE IF NOT EXISTS {} (name {text} NOT NULL PRIMARY KEY, owner {text} NOT NULL, tenant {text} NOT NULL, \
+             generation bigint NOT NULL, role {text} NOT NULL, state {text} NOT NULL, template {text}, \
+             release_hash {text} NOT NULL, created_at {time} NOT NULL, updated_at {time} NOT NULL){end}",
+            self.table()
+        )
+    }
+
+    fn text(self, text: &str) -> String {
+        literal(self.0, text)
+    }
+
+    fn select(self, rest: &str) -> String {
+        let time = |column: &str| match self.0 {
+            Engine::Postgresql => format!("to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')"),
+            Engine::Mariadb => format!("DATE_FORMAT({column}, '%Y-%m-%dT%H:%i:%sZ')"),
+        };
+        format!(
+            "SELECT name, owner, tenant, generation, role, state, template, release_hash, {}, {} FROM {} {rest}",
+            time("created_at"),
+            time("updated_at"),
+            self.table()
+        )
+    }
+
+    async fn read(self, session: &mut Session, label: &str, rest: &str) -> Result<Vec<DatabaseRecord>> {
+        session.run(label, self.select(rest)).await?.into_iter().map(record).collect()
+    }
+
+    pub(crate) async fn row(self, session: &mut Session, name: &str) -> Result<Option<DatabaseRecord>> {
+        let rest = format!("WHERE name = {}", self.text(name));
+        Ok(self.read(session, "registry row", &rest).await?.pop())
+    }
+
+    pub(crate) async fn of_owner(self, session: &mut Session, owner: &str) -> Result<Vec<DatabaseRecord>> {
+        let rest = format!("WHERE owner = {} ORDER BY name LIMIT {PAGE_MAX}", self.text(owner));
+        self.read(session, "registry rows of an owner", &rest).await
+    }
+
+    pub(crate) async fn of_role(self, session: &mut Session, role: &str) -> Result<Vec<DatabaseRecord>> {
+        let rest = format!("WHERE role = {} ORDER BY name LIMIT {PAGE_MAX}", self.text(role));
+        self.read(session, "registry rows of a role", &rest).await
+    }
+
+    pub(crate) async fn page(self, session: &mut Session, page: &Page) -> Result<Vec<DatabaseRecord>> {
+        let after = page.after.as_deref().unwrap_or_default();
+        let limit = if page.limit == 0 { PAGE_MAX } else { page.limit.min(PAGE_MAX) };
+        let rest = format!(
+            "WHERE left(name, {}) = {} AND name > {} ORDER BY name LIMIT {limit}",
+            page.prefix.len(),
+            self.text(&page.prefix),
+            self.text(after)
+        );
+        self.read(session, "registry page", &rest).await
+    }
+
+    pub(crate) async fn count(self, session: &mut Session) -> Result<u32> {
+        let sql = format!("SELECT count(*) FROM {} WHERE owner NOT LIKE 'template/%'", self.table());
+        number("count", session.text("registry count", sql).await?)
+    }
+
+    pub(crate) async fn insert(self, session: &mut Session, new: &NewDatabase) -> Result<()> {
+        let template = match &new.source {
+            Source::Empty => "NULL".to_owned(),
+            Source::Template { name } => self.text(name),
+        };
+        let sql = format!(
+            "INSERT INTO {} (name, owner, tenant, generation, role, state, template, release_hash, created_at, updated_at) \
+             VALUES ({}, {}, {}, {}, {}, {}, {template}, {}, {now}, {now})",
+            self.table(),
+            self.text(&new.name),
+            self.text(&new.owner),
+            self.text(&new.tenant),
+            new.generation,
+            self.text(&new.role),
+            self.text(State::Creating.as_str()),
+            self.text(&new.release_hash),
+            now = self.now(),
+        );
+        session.run("registry insert", sql).await.map(drop)
+    }
+
+    /// A row that is still `creating` takes over what the caller now asks for: nothing was made of it yet.
+    pub(crate) async fn rewrite(self, session: &mut Session, new: &NewDatabase) -> Result<()> {
+        let template = match &new.source {
+            Source::Empty => "NULL".to_owned(),
+            Source::Template { name } => self.text(name),
+        };
+        let sql = format!(
+            "UPDATE {} SET tenant = {}, generation = {}, template = {template}, release_hash = {}, updated_at = {} \
+             WHERE name = {} AND owner = {} AND state = {}",
+            self.table(),
+            self.text(&new.tenant),
+            new.generation,
+            self.text(&new.release_hash),
+            self.now(),
+            self.text(&new.name),
+            self.text(&new.owner),
+            self.text(State::Creating.as_str()),
+        );
+        session.run("registry rewrite", sql).await.map(drop)
+    }
+
+    pub(crate) async fn set_state(self, session: &mut Session, name: &str, owner: &str, state: State) -> Result<()> {
+        let sql = format!(
+            "UPDATE {} SET state = {}, updated_at = {} WHERE name = {} AND owner = {} AND state <> {}",
+            self.table(),
+            self.text(state.as_str()),
+            self.now(),
+            self.text(name),
+            self.text(owner),
+            self.text(state.as_str()),
+        );
+        session.run(&format!("registry state {state}"), sql).await.map(drop)
+    }
+
+    pub(crate) async fn delete(self, session: &mut Session, name: &str, owner: &str) -> Result<()> {
+        let sql = format!("DELETE FROM {} WHERE name = {} AND owner = {}", self.table(), self.text(name), self.text(owner));
+        session.run("registry delete", sql).await.map(drop)
+    }
+}
+
+/// Reads a number out of a server's answer.
+pub(crate) fn number<T: std::str::FromStr>(what: &str, text: Option<String>) -> Result<T> {
+    let text = text.unwrap_or_default();
+    text.trim().parse().map_err(|_| Error::Registry { why: format!("{what} is not a number: {text:?}") })
+}
+
+fn record(row: Vec<Option<String>>) -> Result<DatabaseRecord> {
+    let mut columns = row.into_iter();
+    let mut next = || columns.next().flatten();
+    Ok(DatabaseRecord {
+        name: next().unwrap_or_default(),
+        owner: next().unwrap_or_default(),
+        tenant: next().unwrap_or_default(),
+        generation: number("generation", next())?,
+        role: next().unwrap_or_default(),
+        state: next().unwrap_or_default().parse()?,
+        template: next(),
+        release_hash: next().unwrap_or_default(),
+        created_at: next().unwrap_or_default(),
+        updated_at: next().unwrap_or_default(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_with_an_unknown_state_is_an_error_and_no_panic() {
+        let row = |state: &str| {
+            ["a", "o", "t", "1", "r", state].into_iter().map(|c| Some(c.to_owned())).chain([None, None, None, None]).collect()
+        };
+        assert_eq!(record(row("loaded")).unwrap().state, State::Loaded);
+        assert!(matches!(record(row("dancing")), Err(Error::Registry { .. })));
+    }
+}

@@ -1,0 +1,181 @@
+//! A connection behind the gate: every statement is announced, bounded in time and its failure given a meaning — does I/O.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tenantry_core::calls::Gate;
+
+use crate::classify::{self, Place};
+use crate::error::{Error, Result};
+use crate::model::{Endpoint, Login};
+use crate::pool::Home;
+use crate::wire::{self, Rows, Wire};
+
+/// Longest wait for a connection.
+pub(crate) const CONNECT: Duration = Duration::from_secs(5);
+/// Longest run of a statement.
+pub(crate) const STATEMENT: Duration = Duration::from_secs(60);
+/// Longest run of a statement that copies a whole database or table.
+pub(crate) const COPY: Duration = Duration::from_secs(300);
+/// The server ends a statement itself; we give up on its answer this much later.
+const GRACE: Duration = Duration::from_secs(2);
+/// Longest wait for ended sessions to be gone.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// An open connection. After any failure it is thrown away, never used again.
+#[derive(Debug)]
+pub(crate) struct Session {
+    wire: Option<Box<dyn Wire>>,
+    gate: Arc<dyn Gate>,
+    place: Place,
+    limit: Duration,
+    tolerant: bool,
+    home: Option<Home>,
+}
+
+impl Session {
+    /// Opens a connection of its own, for one purpose.
+    pub(crate) async fn open(
+        endpoint: &Endpoint,
+        login: &Login,
+        database: Option<&str>,
+        limit: Duration,
+        gate: &Arc<dyn Gate>,
+        label: &str,
+    ) -> Result<Self> {
+        let label = format!("sql {label}");
+        gate.before(&label)?;
+        let opened = Self::open_quietly(endpoint, login, database, limit, gate, &label).await;
+        gate.after(&label)?;
+        opened
+    }
+
+    /// Opens a connection without asking the gate (the pool has asked).
+    pub(crate) async fn open_quietly(
+        endpoint: &Endpoint,
+        login: &Login,
+        database: Option<&str>,
+        limit: Duration,
+        gate: &Arc<dyn Gate>,
+        label: &str,
+    ) -> Result<Self> {
+        let place = Place { engine: endpoint.engine, server: endpoint.to_string(), user: login.user.clone() };
+        let wire = match tokio::time::timeout(CONNECT, wire::open(endpoint, login, database, limit)).await {
+            Err(_) => {
+                return Err(Error::Timeout { server: place.server, what: label.into(), seconds: CONNECT.as_secs() });
+            }
+            Ok(Err(error)) => return Err(classify::failure(&place, label, &error)),
+            Ok(Ok(wire)) => wire,
+        };
+        Ok(Self { wire: Some(wire), gate: Arc::clone(gate), place, limit, tolerant: false, home: None })
+    }
+
+    /// A connection that the pool lends.
+    pub(crate) fn lent(wire: Box<dyn Wire>, gate: &Arc<dyn Gate>, place: Place, home: Home) -> Self {
+        Self { wire: Some(wire), gate: Arc::clone(gate), place, limit: STATEMENT, tolerant: false, home: Some(home) }
+    }
+
+    pub(crate) fn take_wire(&mut self) -> Option<Box<dyn Wire>> {
+        self.wire.take()
+    }
+
+    /// Runs statements under a label that holds no secret.
+    pub(crate) async fn run(&mut self, label: &str, sql: impl Into<String>) -> Result<Rows> {
+        self.counted(label, sql.into()).await.map_err(|(error, _)| error)
+    }
+
+    /// As [`Self::run`]; with an error comes the number of statements that ended well.
+    pub(crate) async fn counted(&mut self, label: &str, sql: String) -> Result<Rows, (Error, u64)> {
+        let label = format!("sql {label}");
+        let Some(mut wire) = self.wire.take() else {
+            let (server, what) = (self.place.server.clone(), label);
+            return Err((Error::Unreachable { server, what, why: "the connection failed before".into() }, 0));
+        };
+        self.gate.before(&label).map_err(|fault| (fault.into(), 0))?;
+        let mut done = 0;
+        let limit = self.limit + GRACE;
+        let answer = tokio::time::timeout(limit, wire.run(sql, &mut done)).await;
+        self.gate.after(&label).map_err(|fault| (fault.into(), 0))?;
+        match answer {
+            Err(_) => {
+                let (server, seconds) = (self.place.server.clone(), limit.as_secs());
+                Err((Error::Timeout { server, what: label, seconds }, done))
+            }
+            Ok(Err(error)) => {
+                if self.tolerant && matches!(error, sqlx::Error::Database(_)) {
+                    self.wire = Some(wire);
+                }
+                Err((classify::failure(&self.place, &label, &error), done))
+            }
+            Ok(Ok(rows)) => {
+                self.wire = Some(wire);
+                Ok(rows)
+            }
+        }
+    }
+
+    /// As [`Self::run`], but a refusal by the server leaves the connection usable (no transaction is open).
+    pub(crate) async fn attempt(&mut self, label: &str, sql: String) -> Result<Rows> {
+        self.tolerant = true;
+        let answer = self.run(label, sql).await;
+        self.tolerant = false;
+        answer
+    }
+
+    /// The first column of the first row.
+    pub(crate) async fn text(&mut self, label: &str, sql: impl Into<String>) -> Result<Option<String>> {
+        let rows = self.run(label, sql).await?;
+        Ok(rows.into_iter().next().and_then(|row| row.into_iter().next()).flatten())
+    }
+
+    /// Whether the first column of the first row is true (`t`, `1`).
+    pub(crate) async fn yes(&mut self, label: &str, sql: impl Into<String>) -> Result<bool> {
+        Ok(matches!(self.text(label, sql).await?.as_deref(), Some("t" | "1")))
+    }
+
+    /// Repeats a question, under one call of the gate, until its answer is no (first column `f`, `0`).
+    pub(crate) async fn wait_until_no(&mut self, label: &str, sql: &str) -> Result<()> {
+        let label = format!("sql {label}");
+        self.gate.before(&label)?;
+        // Taken out, so that a cancelled wait leaves no connection in the middle of an answer.
+        let Some(mut wire) = self.wire.take() else {
+            let server = self.place.server.clone();
+            return Err(Error::Unreachable { server, what: label, why: "the connection failed before".into() });
+        };
+        let wait = async {
+            loop {
+                let rows = wire.run(sql.to_owned(), &mut 0).await?;
+                let answer = rows.first().and_then(|row| row.first()).and_then(Option::as_deref);
+                if !matches!(answer, Some("t" | "1")) {
+                    return Ok::<(), sqlx::Error>(());
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let answer = tokio::time::timeout(PATIENCE, wait).await;
+        self.gate.after(&label)?;
+        match answer {
+            Err(_) => Err(Error::Timeout { server: self.place.server.clone(), what: label, seconds: PATIENCE.as_secs() }),
+            Ok(Err(error)) => Err(classify::failure(&self.place, &label, &error)),
+            Ok(Ok(())) => {
+                self.wire = Some(wire);
+                Ok(())
+            }
+        }
+    }
+
+    /// Ends a connection that belongs to no pool.
+    pub(crate) async fn close(mut self) {
+        if let Some(wire) = self.wire.take() {
+            wire.close().await;
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if let (Some(wire), Some(home)) = (self.wire.take(), self.home.take()) {
+            home.take_back(wire);
+        }
+    }
+}
