@@ -9,6 +9,8 @@ pub mod hash;
 pub mod id;
 pub mod ledger;
 pub mod names;
+pub mod password;
+pub mod pattern;
 pub mod placement;
 pub mod progress;
 pub mod quantity;

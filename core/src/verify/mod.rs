@@ -1,9 +1,27 @@
-//! Declarative verification over HTTP: the types of a blueprint's steps. No I/O.
+//! Declarative verification over HTTP: a blueprint's steps, their check, and the machine that runs them. No I/O.
+//!
+//! Whoever has a network drives [`Program`]: it says what to ask and judges the answers. Redirects are never
+//! followed: a step asks and looks at `status` and the header `location`; that is also how form log-ins are
+//! judged. Cookies are kept between steps, `Secure` ones too: the requests stand in for the ingress.
+
+mod check;
+mod jar;
+mod program;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+pub use self::check::{Problem, check};
+pub use self::program::{Failure, Program, Request, Response};
+
+/// Largest body of an answer in bytes; a larger one fails its step.
+pub const BODY_MAX: usize = 1024 * 1024;
+/// Steps of one verification.
+pub const STEPS_MAX: usize = 50;
 
 /// Verification of a running instance.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -18,6 +36,19 @@ pub struct Verify {
 
 fn default_timeout() -> u32 {
     120
+}
+
+/// The file that a verifying pod is given: `verify.json`, mounted from a Secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct VerifyFile {
+    /// The steps.
+    pub verify: Verify,
+    /// What their templates know.
+    pub context: serde_json::Value,
+    /// Base URLs of processes other than the one that serves, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub processes: BTreeMap<String, String>,
 }
 
 /// One request with its assertions.
@@ -73,8 +104,8 @@ pub struct Source {
     pub regex: Option<String>,
 }
 
-/// An assertion. One field of the source says where to look (the whole body when none is set),
-/// one of the others what must hold; a JSON value that is null or missing does not `exist`.
+/// An assertion. One of `json`, `header`, `cookie` and `regex` says where to look (the whole body when none
+/// is set), exactly one of the others what must hold; a JSON value that is null or missing does not `exist`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Expectation {
@@ -84,6 +115,12 @@ pub struct Expectation {
     /// A header's value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub header: Option<String>,
+    /// A cookie set by this answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cookie: Option<String>,
+    /// A regular expression on the body; its first group, or the whole match.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub regex: Option<String>,
     /// Whether the value must exist (true) or must not (false).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exists: Option<bool>,

@@ -1,1 +1,0 @@
-//! Strict templates. No I/O.

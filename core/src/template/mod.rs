@@ -1,0 +1,198 @@
+//! Strict templates: what a blueprint's files, environment, commands, SQL and requests are written in. No I/O.
+//!
+//! The language is Jinja's, without anything that reaches out of the text: no other files, no functions, no
+//! macros, no time, no random. Nothing is escaped by itself; a value goes through the filter of the place it
+//! is written to. A variable that does not exist is an error with its name and line, everywhere but in
+//! `is defined` and `is undefined`; so is writing null, a list or a map.
+//!
+//! Filters: `base64` (`b64encode`), `md5`, `sha256`, `urlencode`, `tojson`, `sql_quote`, `shell_quote`,
+//! `ini_value`, `php_string`, `argon2(salt)`, `bcrypt(salt)`, `lower`, `upper`, `trim`, `string`,
+//! `replace(from, to)`, `indent(width)`, `int`, `length`, `join(between)`, `first`, `last`, `sort`, `lines`,
+//! `keys`, `items`. Tests: `defined`, `undefined`, `none`, `string`, `number`, `boolean`, `mapping`,
+//! `sequence`, `true`, `false`, `startingwith(text)`, `endingwith(text)`.
+
+mod error;
+mod filters;
+pub mod quote;
+mod secrets;
+#[cfg(test)]
+mod tests;
+mod walk;
+
+use std::io;
+
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::{Serde, Value as Jinja, ValueKind};
+use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior};
+use serde_json::Value;
+
+pub use self::error::{Reason, TemplateError};
+pub use self::secrets::{Redactor, is_secret};
+
+/// Largest template, in bytes.
+pub const SOURCE_MAX: usize = 256 * 1024;
+/// Largest result, in bytes.
+pub const OUTPUT_MAX: usize = 1024 * 1024;
+/// Instructions of one rendering.
+const FUEL: u64 = 100_000;
+/// Depth of one rendering.
+const DEPTH: usize = 100;
+
+/// Renders a template. `name` is only used in errors.
+///
+/// # Errors
+/// [`TemplateError`] with the line, and the variable's name when one does not exist.
+pub fn render(name: &str, source: &str, context: &Value) -> Result<String, TemplateError> {
+    let syntax = syntax(name)?;
+    sized(name, source)?;
+    let uses = walk::uses(name, source, &syntax)?;
+    let env = environment(syntax);
+    let fail = |e: &minijinja::Error| explain(name, e, &uses, context);
+    let template = env.template_from_named_str(name, source).map_err(|e| fail(&e))?;
+    let mut out = Bounded(Vec::new());
+    template.render_captured_to(Jinja::from(Serde(context)), &mut out).map_err(|e| fail(&e))?;
+    String::from_utf8(out.0).map_err(|_| TemplateError {
+        name: name.into(),
+        line: None,
+        reason: Reason::Value("not UTF-8".into()),
+    })
+}
+
+/// Checks a template without values and returns the variables that it names, dotted, sorted and once each,
+/// such as `database.password`. Names that the template makes itself are left out.
+///
+/// # Errors
+/// [`TemplateError`] with the line.
+pub fn check(name: &str, source: &str) -> Result<Vec<String>, TemplateError> {
+    let syntax = syntax(name)?;
+    sized(name, source)?;
+    let uses = walk::uses(name, source, &syntax)?;
+    let env = environment(syntax);
+    env.template_from_named_str(name, source).map_err(|e| explain(name, &e, &uses, &Value::Null))?;
+    let mut names: Vec<String> = uses.into_iter().filter(|u| !u.local).map(|u| u.path).collect();
+    names.sort();
+    names.dedup();
+    Ok(names)
+}
+
+fn syntax(name: &str) -> Result<SyntaxConfig, TemplateError> {
+    SyntaxConfig::builder().keep_trailing_newline(true).build().map_err(|e| TemplateError {
+        name: name.into(),
+        line: None,
+        reason: Reason::Syntax(e.to_string()),
+    })
+}
+
+fn sized(name: &str, source: &str) -> Result<(), TemplateError> {
+    if source.len() <= SOURCE_MAX {
+        return Ok(());
+    }
+    let text = format!("the template has {} bytes; at most {SOURCE_MAX} are read", source.len());
+    Err(TemplateError { name: name.into(), line: None, reason: Reason::Limit(text) })
+}
+
+/// A new environment for every rendering: the budget of the filters lives in it.
+fn environment<'a>(syntax: SyntaxConfig) -> Environment<'a> {
+    let mut env = Environment::empty();
+    env.set_syntax(syntax);
+    env.set_undefined_behavior(UndefinedBehavior::Strict);
+    env.set_auto_escape_callback(|_| AutoEscape::None);
+    env.set_fuel(Some(FUEL));
+    env.set_recursion_limit(DEPTH);
+    // Lets the engine say which expression was undefined.
+    env.set_debug(true);
+    env.set_formatter(|out, _state, value| match value.kind() {
+        ValueKind::String | ValueKind::Number | ValueKind::Bool => {
+            write!(out, "{value}").map_err(minijinja::Error::from)
+        }
+        // Undefined values fail before; this is the missing `else` of `a if b`.
+        ValueKind::Undefined => Ok(()),
+        ValueKind::None => {
+            Err(minijinja::Error::new(ErrorKind::InvalidOperation, "the value is null; ask `is none` before"))
+        }
+        kind => Err(minijinja::Error::new(
+            ErrorKind::InvalidOperation,
+            format!("a {kind} cannot be written: use `tojson` or `join`"),
+        )),
+    });
+    filters::install(&mut env);
+    env
+}
+
+/// Text that stops growing.
+struct Bounded(Vec<u8>);
+
+impl io::Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.len() + bytes.len() > OUTPUT_MAX {
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, "output too large"));
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The engine's error in our words.
+fn explain(name: &str, error: &minijinja::Error, uses: &[walk::Use], context: &Value) -> TemplateError {
+    let said = error.detail().map_or_else(|| error.to_string(), str::to_owned);
+    let reason = match error.kind() {
+        ErrorKind::UndefinedError => unknown(&said, error.line(), uses, context),
+        ErrorKind::SyntaxError => Reason::Syntax(said),
+        ErrorKind::OutOfFuel if error.detail().is_none() => {
+            Reason::Limit(format!("the template does not end within {FUEL} instructions"))
+        }
+        ErrorKind::OutOfFuel => Reason::Limit(said),
+        ErrorKind::WriteFailure => Reason::Limit(format!("the result is larger than {OUTPUT_MAX} bytes")),
+        ErrorKind::UnknownFilter | ErrorKind::UnknownTest if said.contains(" default ") || said.ends_with(" d") => {
+            Reason::Refused("`default` does not exist here: write {% if x is defined %}".into())
+        }
+        _ => Reason::Value(Redactor::new(context).redact(&said)),
+    };
+    TemplateError { name: name.into(), line: error.line(), reason }
+}
+
+/// Names the variable: from what the engine says, else the one in that line that does not exist.
+fn unknown(said: &str, line: Option<usize>, uses: &[walk::Use], context: &Value) -> Reason {
+    let told = said.split('`').nth(1).filter(|p| !p.is_empty() && !p.contains(['(', ' ']));
+    let dotted = told.map(|p| p.replace("[\"", ".").replace("\"]", ""));
+    let here = || uses.iter().filter(|u| line.is_none_or(|l| u.line == l));
+    let path = dotted
+        .or_else(|| here().find(|u| !u.local && resolve(&u.path, context).is_err()).map(|u| u.path.clone()))
+        .or_else(|| here().find(|u| u.local).map(|u| u.path.clone()))
+        .unwrap_or_else(|| "?".into());
+    // The full path as it stands in the template, when the engine stopped at its first half.
+    let prefix = format!("{path}.");
+    let path = here().find(|u| u.path.starts_with(&prefix)).map_or(path, |u| u.path.clone());
+    let local = uses.iter().any(|u| u.local && u.path.split('.').next() == path.split('.').next());
+    match resolve(&path, context) {
+        Err((under, known)) if !local => Reason::Unknown { path, under, known },
+        _ => Reason::Unknown { path, under: String::new(), known: Vec::new() },
+    }
+}
+
+/// Follows a dotted path; else the longest part that exists and what is below it.
+fn resolve(path: &str, context: &Value) -> Result<(), (String, Vec<String>)> {
+    let mut at = context;
+    let mut under = String::new();
+    for part in path.split('.') {
+        let next = match at {
+            Value::Object(map) => map.get(part),
+            Value::Array(list) => part.parse().ok().and_then(|n: usize| list.get(n)),
+            _ => None,
+        };
+        let Some(next) = next else {
+            let known = at.as_object().map(|map| map.keys().cloned().collect()).unwrap_or_default();
+            return Err((under, known));
+        };
+        if !under.is_empty() {
+            under.push('.');
+        }
+        under.push_str(part);
+        at = next;
+    }
+    Ok(())
+}

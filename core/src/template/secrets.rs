@@ -1,0 +1,139 @@
+//! Which variables are secret, and keeping their values out of messages. No I/O.
+
+use serde_json::Value;
+
+/// Objects that hold secrets: used as a whole (in a loop, with `tojson`) they give them away.
+const HOLDERS: [&str; 4] = ["admin", "database", "secrets", "smtp"];
+/// Last words of a name that make it a secret.
+const WORDS: [&str; 7] = ["password", "passwd", "secret", "token", "apikey", "privatekey", "accesskey"];
+
+/// Whether a variable of a template is a secret, such as `admin.password`, `database.url` or `secrets.csrf`.
+/// `captures` of a verification are not.
+#[must_use]
+pub fn is_secret(path: &str) -> bool {
+    let mut parts = path.split('.');
+    let root = parts.next().unwrap_or_default();
+    match root {
+        "captures" => return false,
+        "secrets" => return true,
+        _ if path == "database.url" || path.starts_with("database.url.") => return true,
+        _ if HOLDERS.contains(&path) => return true,
+        _ => {}
+    }
+    path.split('.').any(|part| {
+        let word: String = part.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_lowercase();
+        WORDS.iter().any(|w| word.ends_with(w))
+    })
+}
+
+/// Shortest text that is replaced: shorter ones would blacken the message and hide little.
+const REDACT_MIN: usize = 4;
+
+/// Replaces secret texts by `***`.
+#[derive(Clone, Default)]
+pub struct Redactor {
+    secrets: Vec<String>,
+}
+
+impl Redactor {
+    /// Knows every secret text of a template's context.
+    #[must_use]
+    pub fn new(context: &Value) -> Self {
+        let mut all = Vec::new();
+        collect("", context, false, &mut all);
+        Self::of(all)
+    }
+
+    /// Knows these texts; empty and very short ones are left out.
+    #[must_use]
+    pub fn of(texts: impl IntoIterator<Item = String>) -> Self {
+        let mut secrets: Vec<String> = texts.into_iter().filter(|t| t.len() >= REDACT_MIN).collect();
+        // The longest first: a secret that contains another is replaced whole.
+        secrets.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
+        secrets.dedup();
+        Self { secrets }
+    }
+
+    /// Learns one more text.
+    pub fn add(&mut self, text: &str) {
+        let mut all = std::mem::take(&mut self.secrets);
+        all.push(text.to_owned());
+        *self = Self::of(all);
+    }
+
+    /// Bytes of the longest secret.
+    #[must_use]
+    pub fn longest(&self) -> usize {
+        self.secrets.first().map_or(0, String::len)
+    }
+
+    /// The text without secrets.
+    #[must_use]
+    pub fn redact(&self, text: &str) -> String {
+        let mut out = text.to_owned();
+        for secret in &self.secrets {
+            if out.contains(secret.as_str()) {
+                out = out.replace(secret.as_str(), "***");
+            }
+        }
+        out
+    }
+}
+
+impl std::fmt::Debug for Redactor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Redactor({} secrets)", self.secrets.len())
+    }
+}
+
+fn collect(path: &str, value: &Value, secret: bool, all: &mut Vec<String>) {
+    match value {
+        Value::Object(map) => {
+            for (key, value) in map {
+                let below = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                // A holder as a whole is secret, its members are judged one by one.
+                let secret =
+                    secret || (is_secret(&below) && (below == "secrets" || !HOLDERS.contains(&below.as_str())));
+                collect(&below, value, secret, all);
+            }
+        }
+        Value::Array(list) => list.iter().for_each(|v| collect(path, v, secret, all)),
+        Value::String(text) if secret => all.push(text.clone()),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn secrets_are_told_from_other_variables() {
+        for secret in [
+            "admin.password",
+            "database.password",
+            "database.url",
+            "secrets.csrf",
+            "secrets",
+            "database",
+            "smtp.password",
+        ] {
+            assert!(is_secret(secret), "{secret}");
+        }
+        for open in ["admin.email", "database.host", "captures.token", "instance.host", "captures"] {
+            assert!(!is_secret(open), "{open}");
+        }
+    }
+
+    #[test]
+    fn secret_values_are_replaced_the_longest_first() {
+        let redactor = Redactor::new(&json!({
+            "database": {"password": "hunter22", "host": "db.example", "url": "postgresql://u:hunter22@db.example/x"},
+            "secrets": {"list": ["abcd1234"]},
+        }));
+        let text = "at postgresql://u:hunter22@db.example/x with hunter22 and abcd1234 on db.example";
+        assert_eq!(redactor.redact(text), "at *** with *** and *** on db.example");
+    }
+}
