@@ -74,8 +74,14 @@ func runCommand(ctx context.Context, args []string) error {
 		return flag.ErrHelp
 	}
 	command, rest := flags.Arg(0), flags.Args()[1:]
-	if command == "kubectl" {
+	switch command {
+	case "kubectl":
 		return kubectl(t, rest)
+	case "pack-image": // for use_test.sh: an image of one static program
+		if len(rest) != 3 {
+			return errors.New("pack-image needs PROGRAM NAME:TAG FILE")
+		}
+		return node.PackImage(rest[0], rest[1], rest[2])
 	}
 	flags = newFlags(command)
 	t.addFlags(flags)

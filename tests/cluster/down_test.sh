@@ -25,7 +25,9 @@ host_state() {
     echo "# iptables"; { iptables-save; ip6tables-save; } 2>/dev/null | grep -E '^-A|^:(CNI|KUBE)' || true
     echo "# cgroups"; find /sys/fs/cgroup -maxdepth 2 -type d -name 'tenantry*' | sort
     echo "# files"
-    find /run/containerd /run/tenantry-cluster /var/lib/cni /var/lib/kubelet /var/log/containers /var/log/pods /var/run/kubernetes "$state" 2>/dev/null |
+    # Other users of containerd come and go meanwhile; of their sockets only dead ones could be ours.
+    find /run/containerd/s -type s 2>/dev/null | sort | while read -r socket; do grep -q " $socket$" /proc/net/unix || echo "$socket"; done
+    find /run/tenantry-cluster /var/lib/cni /var/lib/kubelet /var/log/containers /var/log/pods /var/run/kubernetes "$state" 2>/dev/null |
         grep -v '^/run/tenantry-cluster/ledger' | sort || true
     echo "# sysctl"
     (cd /proc/sys && grep -s . net/ipv4/ip_forward net/bridge/bridge-nf-call-iptables vm/overcommit_memory kernel/panic \
@@ -53,15 +55,16 @@ YAML
     run kubectl wait --for=condition=Ready pod/sleeper --timeout=120s >/dev/null
 }
 
-marked() { grep -lsz "^TENANTRY_CLUSTER_STATE_MARK=$state$" /proc/[0-9]*/environ | cut -d/ -f3; }
+marked() { { grep -lsz "^TENANTRY_CLUSTER_STATE_MARK=$state$" /proc/[0-9]*/environ || true; } | cut -d/ -f3; }
+kill_marked() { marked | xargs kill -9 || true; } # some end before their turn, as shims do
 
 up() { run up >"$work/up.log" 2>&1 || { cat "$work/up.log"; return 1; }; }
 
 clean_stop() { up; pods; }
-crash_of_everything() { up; pods; marked | xargs kill -9; }
+crash_of_everything() { up; pods; kill_marked; }
 crash_of_runtime() { up; pods; kill -9 "$(sed 's/.*"pid":\([0-9]*\).*/\1/' "$state/pids/containerd")"; }
 lost_pid_files() { up; pods; rm -r "$state/pids"; }
-crash_and_repair() { up; pods; marked | xargs kill -9; sleep 1; up; }
+crash_and_repair() { up; pods; kill_marked; sleep 1; up; }
 half_up() {
     "$cluster" --name "$name" --state "$state" up >"$work/up.log" 2>&1 &
     local pid=$!

@@ -25,12 +25,15 @@ var hostFolders = []string{
 
 // Clean undoes Prepare and what the node's components did. All marked processes are dead when it is called.
 func Clean(c *state.Cluster) error {
-	sockets := shimSockets(c)
+	sandboxes := sandboxIDs(c)
 	problems := []error{killCgroups(c.Cgroup()), Unmount(c.Dir), removeLinks(), removeTables(c), restoreSysctls(c.Sysctls)}
-	for _, socket := range sockets {
+	for _, socket := range shimSockets(c) {
 		os.Remove(socket)
 	}
-	removeMatching("/var/lib/cni/results", func(name string) bool { return strings.HasPrefix(name, c.Network()+"-") })
+	removeMatching("/var/lib/cni/results", func(name string) bool {
+		ofSandbox := func(id string) bool { return strings.Contains(name, id) }
+		return strings.HasPrefix(name, c.Network()+"-") || slices.ContainsFunc(sandboxes, ofSandbox)
+	})
 	removeMatching("/var/log/containers", func(name string) bool {
 		target, err := os.Readlink(filepath.Join("/var/log/containers", name))
 		return err == nil && strings.HasPrefix(target, c.Dir+"/")
@@ -46,21 +49,40 @@ func Clean(c *state.Cluster) error {
 	return errors.Join(problems...)
 }
 
-// shimSockets lists the sockets of containerd's shims, which lie outside of its own folders.
+// shimSockets lists the sockets of this cluster's shims, which lie outside of its own folders under names that tell nothing:
+// those that nobody listens on and that are younger than the cluster.
 func shimSockets(c *state.Cluster) []string {
+	const dir = "/run/containerd/s"
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil
+	}
+	listening, err := os.ReadFile("/proc/net/unix")
+	if err != nil {
+		return nil
+	}
 	var sockets []string
-	for _, pattern := range []string{"io.containerd.runtime.v2.task/k8s.io/*/address", "io.containerd.runtime.v2.task/default/*/address"} {
-		files, err := filepath.Glob(c.Path("containerd", "state", pattern))
-		if err != nil {
-			continue
-		}
-		for _, file := range files {
-			if raw, err := os.ReadFile(file); err == nil {
-				sockets = append(sockets, strings.TrimPrefix(strings.TrimSpace(string(raw)), "unix://"))
-			}
+	for _, entry := range entries {
+		path := filepath.Join(dir, entry.Name())
+		info, err := entry.Info()
+		if err == nil && info.ModTime().After(c.Created) && !strings.Contains(string(listening), " "+path+"\n") {
+			sockets = append(sockets, path)
 		}
 	}
 	return sockets
+}
+
+// sandboxIDs lists the pods that containerd knows; their names are in files of the CNI library outside of the state folder.
+func sandboxIDs(c *state.Cluster) []string {
+	entries, err := os.ReadDir(c.Path("containerd", "root", "io.containerd.grpc.v1.cri", "sandboxes"))
+	if err != nil {
+		return nil
+	}
+	var ids []string
+	for _, entry := range entries {
+		ids = append(ids, entry.Name())
+	}
+	return ids
 }
 
 func removeMatching(dir string, match func(name string) bool) {

@@ -75,7 +75,7 @@ func writeConfig(c *state.Cluster, pauseBinary string) error {
 			return fmt.Errorf("prepare node: %w", err)
 		}
 	}
-	return writePauseArchive(pauseBinary, PauseArchive(c))
+	return PackImage(pauseBinary, PauseImage, PauseArchive(c))
 }
 
 // noteHost records what the host looks like before the node, once.

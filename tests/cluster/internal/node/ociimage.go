@@ -1,4 +1,4 @@
-// The sandbox image as an OCI archive around one static program (I/O: reads the program, writes the archive).
+// Images of one static program as OCI archives: the sandbox image, and those of tests (I/O: reads the program, writes the archive).
 package node
 
 import (
@@ -13,35 +13,36 @@ import (
 	"tenantry.local/tests/cluster/internal/state"
 )
 
-// PauseArchive is where the archive lies.
+// PauseArchive is where the sandbox image's archive lies.
 func PauseArchive(c *state.Cluster) string { return c.Path("pause.tar") }
 
 type object = map[string]any
 
-func writePauseArchive(binary, archive string) error {
-	program, err := os.ReadFile(binary)
+// PackImage makes an image of nothing but one static program, run as a user that is not root.
+func PackImage(program, name, archive string) error {
+	raw, err := os.ReadFile(program)
 	if err != nil {
-		return fmt.Errorf("read the pause program (tests/cluster/build makes it): %w", err)
+		return fmt.Errorf("pack image %s: %w (tests/cluster/build makes the harness's own programs)", name, err)
 	}
-	content, err := pauseArchive(program)
+	content, err := imageArchive(raw, name)
 	if err != nil {
-		return fmt.Errorf("pack the pause image: %w", err)
+		return fmt.Errorf("pack image %s: %w", name, err)
 	}
 	if err := os.WriteFile(archive, content, 0o644); err != nil {
-		return fmt.Errorf("write the pause image: %w", err)
+		return fmt.Errorf("pack image %s: %w", name, err)
 	}
 	return nil
 }
 
-func pauseArchive(program []byte) ([]byte, error) {
-	layer, err := tarball(file{"pause", 0o755, program})
+func imageArchive(program []byte, name string) ([]byte, error) {
+	layer, err := tarball(file{"program", 0o755, program})
 	if err != nil {
 		return nil, err
 	}
 	config, err := json.Marshal(object{
 		"architecture": runtime.GOARCH,
 		"os":           "linux",
-		"config":       object{"Entrypoint": []string{"/pause"}, "User": "65535:65535"},
+		"config":       object{"Entrypoint": []string{"/program"}, "User": "65535:65535"},
 		"rootfs":       object{"type": "layers", "diff_ids": []string{digest(layer)}},
 	})
 	if err != nil {
@@ -57,7 +58,7 @@ func pauseArchive(program []byte) ([]byte, error) {
 		return nil, err
 	}
 	entry := descriptor("application/vnd.oci.image.manifest.v1+json", manifest)
-	entry["annotations"] = object{"org.opencontainers.image.ref.name": PauseImage}
+	entry["annotations"] = object{"org.opencontainers.image.ref.name": name}
 	index, err := json.Marshal(object{"schemaVersion": 2, "manifests": []object{entry}})
 	if err != nil {
 		return nil, err
