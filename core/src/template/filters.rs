@@ -43,10 +43,58 @@ fn undefined(state: &mut State, value: &Value) -> Error {
     }
 }
 
+/// Every filter that [`install`] adds, so that a template can be checked without being rendered.
+pub(super) const FILTERS: [&str; 27] = [
+    "argon2",
+    "b64encode",
+    "base64",
+    "bcrypt",
+    "first",
+    "indent",
+    "ini_value",
+    "int",
+    "items",
+    "join",
+    "keys",
+    "last",
+    "length",
+    "lines",
+    "lower",
+    "md5",
+    "php_string",
+    "replace",
+    "sha256",
+    "shell_quote",
+    "sort",
+    "sql_quote",
+    "string",
+    "tojson",
+    "trim",
+    "upper",
+    "urlencode",
+];
+/// Every test.
+pub(super) const TESTS: [&str; 12] = [
+    "boolean",
+    "defined",
+    "endingwith",
+    "false",
+    "mapping",
+    "none",
+    "number",
+    "sequence",
+    "startingwith",
+    "string",
+    "true",
+    "undefined",
+];
+
 /// A value as text. Lists, maps and null have no text: writing them into a file is always a mistake.
 fn text(state: &mut State, value: &Value) -> Result<String, Error> {
     match value.kind() {
-        ValueKind::String | ValueKind::Number | ValueKind::Bool => Ok(value.to_string()),
+        ValueKind::String | ValueKind::Number => Ok(value.to_string()),
+        // The engine itself writes Python's words.
+        ValueKind::Bool => Ok(if value.is_true() { "true" } else { "false" }.to_owned()),
         ValueKind::Undefined => Err(undefined(state, value)),
         kind => Err(wrong(format!("a text is needed here, not {kind}"))),
     }

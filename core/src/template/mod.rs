@@ -9,7 +9,8 @@
 //! `ini_value`, `php_string`, `argon2(salt)`, `bcrypt(salt)`, `lower`, `upper`, `trim`, `string`,
 //! `replace(from, to)`, `indent(width)`, `int`, `length`, `join(between)`, `first`, `last`, `sort`, `lines`,
 //! `keys`, `items`. Tests: `defined`, `undefined`, `none`, `string`, `number`, `boolean`, `mapping`,
-//! `sequence`, `true`, `false`, `startingwith(text)`, `endingwith(text)`.
+//! `sequence`, `true`, `false`, `startingwith(text)`, `endingwith(text)`. Booleans are written `true` and
+//! `false`; before joining one with `~`, say `value|string`.
 
 mod error;
 mod filters;
@@ -102,9 +103,10 @@ fn environment<'a>(syntax: SyntaxConfig) -> Environment<'a> {
     // Lets the engine say which expression was undefined.
     env.set_debug(true);
     env.set_formatter(|out, _state, value| match value.kind() {
-        ValueKind::String | ValueKind::Number | ValueKind::Bool => {
-            write!(out, "{value}").map_err(minijinja::Error::from)
+        ValueKind::Bool => {
+            out.write_str(if value.is_true() { "true" } else { "false" }).map_err(minijinja::Error::from)
         }
+        ValueKind::String | ValueKind::Number => write!(out, "{value}").map_err(minijinja::Error::from),
         // Undefined values fail before; this is the missing `else` of `a if b`.
         ValueKind::Undefined => Ok(()),
         ValueKind::None => {
@@ -147,9 +149,6 @@ fn explain(name: &str, error: &minijinja::Error, uses: &[walk::Use], context: &V
         }
         ErrorKind::OutOfFuel => Reason::Limit(said),
         ErrorKind::WriteFailure => Reason::Limit(format!("the result is larger than {OUTPUT_MAX} bytes")),
-        ErrorKind::UnknownFilter | ErrorKind::UnknownTest if said.contains(" default ") || said.ends_with(" d") => {
-            Reason::Refused("`default` does not exist here: write {% if x is defined %}".into())
-        }
         _ => Reason::Value(Redactor::new(context).redact(&said)),
     };
     TemplateError { name: name.into(), line: error.line(), reason }
@@ -158,7 +157,7 @@ fn explain(name: &str, error: &minijinja::Error, uses: &[walk::Use], context: &V
 /// Names the variable: from what the engine says, else the one in that line that does not exist.
 fn unknown(said: &str, line: Option<usize>, uses: &[walk::Use], context: &Value) -> Reason {
     let told = said.split('`').nth(1).filter(|p| !p.is_empty() && !p.contains(['(', ' ']));
-    let dotted = told.map(|p| p.replace("[\"", ".").replace("\"]", ""));
+    let dotted = told.map(|p| p.replace(['\'', '"', ']'], "").replace('[', "."));
     let here = || uses.iter().filter(|u| line.is_none_or(|l| u.line == l));
     let path = dotted
         .or_else(|| here().find(|u| !u.local && resolve(&u.path, context).is_err()).map(|u| u.path.clone()))

@@ -43,7 +43,8 @@ fn an_unknown_variable_is_named_with_its_line_and_what_is_known() {
         err("{{ datbase.password }}"),
         "files[/etc/x.conf] line 1: unknown variable \"datbase.password\"; known: database, instance, nothing, on, tables"
     );
-    assert!(err("{{ database['pasword'] }}").contains("\"database.pasword\"; known under \"database\""));
+    let said = err("{{ database['pasword'] }}");
+    assert!(said.contains("\"database.pasword\"; known under \"database\""), "{said}");
     assert!(err("{% for t in tables %}\n{{ t.nme }}{% endfor %}").contains("line 2: unknown variable \"t.nme\""));
 }
 
@@ -152,6 +153,19 @@ fn messages_do_not_show_secrets() {
     let said =
         render("t", "{{ {'a': 1}[admin.password].x }}{{ admin.password|int }}", &context).unwrap_err().to_string();
     assert!(!said.contains("hunter22"), "{said}");
+}
+
+#[test]
+fn every_filter_and_test_that_is_known_exists() {
+    let env = environment(syntax("t").unwrap());
+    for name in filters::FILTERS {
+        let said = env.render_str(&format!("{{{{ 'x'|{name} }}}}"), ()).map_err(|e| e.kind());
+        assert_ne!(said, Err(ErrorKind::UnknownFilter), "{name}");
+    }
+    for name in filters::TESTS {
+        let said = env.render_str(&format!("{{{{ 'x' is {name} }}}}"), ()).map_err(|e| e.kind());
+        assert_ne!(said, Err(ErrorKind::UnknownTest), "{name}");
+    }
 }
 
 fn pieces() -> impl Strategy<Value = String> {

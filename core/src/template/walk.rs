@@ -9,6 +9,7 @@ use minijinja::machinery::{Token, parse, tokenize};
 use minijinja::syntax::SyntaxConfig;
 
 use super::error::{Reason, TemplateError};
+use super::filters::{FILTERS, TESTS};
 
 /// Tokens in one tag, and tags that nest or chain: both bound the depth of the syntax tree.
 const TOKENS_IN_A_TAG: usize = 400;
@@ -217,6 +218,12 @@ impl<'a> Walk<'a> {
                 }
                 _ => {}
             },
+            Expr::Filter(f) if !FILTERS.contains(&f.name) => {
+                return refuse(f.span().start_line, unknown("filter", f.name, &FILTERS));
+            }
+            Expr::Test(t) if !TESTS.contains(&t.name) => {
+                return refuse(t.span().start_line, unknown("test", t.name, &TESTS));
+            }
             Expr::Filter(f) if f.args.iter().any(is_splat) => {
                 return refuse(f.span().start_line, "a filter's arguments are written out");
             }
@@ -236,6 +243,13 @@ impl<'a> Walk<'a> {
 }
 
 const CALLS: &str = "functions and methods do not exist here: use a filter, as in `value|length`";
+
+fn unknown(kind: &str, name: &str, known: &[&str]) -> String {
+    if matches!(name, "default" | "d") {
+        return "`default` does not exist here: write {% if x is defined %}".into();
+    }
+    format!("unknown {kind} {name:?}; known: {}", known.join(", "))
+}
 
 fn is_splat(arg: &CallArg<'_>) -> bool {
     matches!(arg, CallArg::PosSplat(_) | CallArg::KwargSplat(_))
