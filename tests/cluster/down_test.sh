@@ -27,8 +27,8 @@ host_state() {
     echo "# files"
     # Other users of containerd come and go meanwhile; of their sockets only dead ones could be ours.
     find /run/containerd/s -type s 2>/dev/null | sort | while read -r socket; do grep -q " $socket$" /proc/net/unix || echo "$socket"; done
-    find /run/tenantry-cluster /var/lib/cni /var/lib/kubelet /var/log/containers /var/log/pods /var/run/kubernetes "$state" 2>/dev/null |
-        grep -v '^/run/tenantry-cluster/ledger' | sort || true
+    grep -s "$state" /run/tenantry-cluster/ledger.json || true
+    find /var/lib/cni /var/lib/kubelet /var/log/containers /var/log/pods /var/run/kubernetes "$state" 2>/dev/null | sort || true
     echo "# sysctl"
     (cd /proc/sys && grep -s . net/ipv4/ip_forward net/bridge/bridge-nf-call-iptables vm/overcommit_memory kernel/panic \
         kernel/panic_on_oops vm/panic_on_oom net/ipv4/conf/all/route_localnet) || true
@@ -48,7 +48,7 @@ spec:
   containers:
   - name: pause
     image: tenantry.local/pause:1
-    ports: [{containerPort: 80, hostPort: 29999}]
+    ports: [{containerPort: 80, hostPort: 19999}]
     volumeMounts: [{name: data, mountPath: /data}]
   volumes: [{name: data, persistentVolumeClaim: {claimName: data}}]
 YAML

@@ -79,8 +79,7 @@ func lockFile(path string) (*Lock, error) {
 // Remove deletes the lock file of a cluster that is gone, and the run folder when it is empty.
 func (l *Lock) Remove() {
 	os.Remove(l.file.Name())
-	os.Remove(filepath.Join(runDir(), "ledger.lock"))
-	os.Remove(runDir())
+	os.Remove(runDir()) // fails, as it should, while another cluster has something in it
 }
 
 func hash(text string) uint64 {
@@ -113,6 +112,7 @@ func withLedger(change func(*ledger) error) error {
 	}
 	if book.Node == "" && len(book.Ports) == 0 {
 		os.Remove(path)
+		os.Remove(lock.file.Name()) // still held; whoever waits for it notices and makes a new one
 		return nil
 	}
 	return writeJSON(path, book)
