@@ -1,1 +1,24 @@
-//! placeholder until the first commit
+//! tenantry-plan: what should be, from what is wanted and what was observed.
+//!
+//! Pure: no client, no clock, no random. The operator applies what these functions return, and
+//! `tenantry diff` prints it. Builders are one file for each kind of child.
+
+pub mod archive;
+pub mod blueprint;
+pub mod child;
+pub mod config;
+pub mod context;
+pub mod error;
+pub mod event;
+pub mod instance;
+pub mod job;
+pub mod labels;
+pub mod limits;
+pub mod pod;
+pub mod server;
+pub mod settings;
+pub mod tenant;
+
+pub use child::{Child, Kind};
+pub use error::PlanError;
+pub use settings::Settings;

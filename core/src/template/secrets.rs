@@ -44,27 +44,41 @@ impl Redactor {
         Self::of(all)
     }
 
-    /// Knows these texts; empty and very short ones are left out.
+    /// Knows these texts, also as JSON strings and URL components write them; very short ones are left out.
     #[must_use]
     pub fn of(texts: impl IntoIterator<Item = String>) -> Self {
-        let mut secrets: Vec<String> = texts.into_iter().filter(|t| t.len() >= REDACT_MIN).collect();
-        // The longest first: a secret that contains another is replaced whole.
-        secrets.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
-        secrets.dedup();
-        Self { secrets }
+        let mut redactor = Self { secrets: texts.into_iter().flat_map(|text| forms(&text)).collect() };
+        redactor.sort();
+        redactor
     }
 
     /// Learns one more text.
     pub fn add(&mut self, text: &str) {
-        let mut all = std::mem::take(&mut self.secrets);
-        all.push(text.to_owned());
-        *self = Self::of(all);
+        self.secrets.extend(forms(text));
+        self.sort();
     }
 
-    /// Bytes of the longest secret.
+    /// The longest first: a secret that contains another is replaced whole.
+    fn sort(&mut self) {
+        self.secrets.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
+        self.secrets.dedup();
+    }
+
+    /// Like [`redact`](Self::redact), for a text that was cut off: the beginning of a secret at its end goes, too.
     #[must_use]
-    pub fn longest(&self) -> usize {
-        self.secrets.first().map_or(0, String::len)
+    pub fn redact_cut(&self, text: &str) -> String {
+        // Half a character at the cut would hide the beginning of a secret.
+        let mut out = self.redact(text.trim_end_matches('\u{fffd}'));
+        let begun = |secret: &String| {
+            let ends = secret.char_indices().map(|(at, _)| at).filter(|at| *at > 0);
+            ends.filter(|at| secret.get(..*at).is_some_and(|part| out.ends_with(part))).max().unwrap_or(0)
+        };
+        let longest = self.secrets.iter().map(begun).max().unwrap_or(0);
+        if longest > 0 {
+            out.truncate(out.len() - longest);
+            out.push_str("***");
+        }
+        out
     }
 
     /// The text without secrets.
@@ -84,6 +98,16 @@ impl std::fmt::Debug for Redactor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Redactor({} secrets)", self.secrets.len())
     }
+}
+
+/// The ways in which a secret text is written.
+fn forms(text: &str) -> Vec<String> {
+    if text.len() < REDACT_MIN {
+        return Vec::new();
+    }
+    let json = Value::String(text.to_owned()).to_string();
+    let json = json.get(1..json.len() - 1).unwrap_or(text).to_owned();
+    vec![text.to_owned(), json, super::quote::url(text)]
 }
 
 fn collect(path: &str, value: &Value, secret: bool, all: &mut Vec<String>) {
@@ -125,6 +149,15 @@ mod tests {
         for open in ["admin.email", "database.host", "captures.token", "instance.host", "captures"] {
             assert!(!is_secret(open), "{open}");
         }
+    }
+
+    #[test]
+    fn secrets_are_found_as_json_and_urls_write_them_and_at_a_cut() {
+        let redactor = Redactor::of(["pa\"ss wörd".to_owned()]);
+        assert_eq!(redactor.redact(r#"{"p":"pa\"ss wörd"} ?p=pa%22ss%20w%C3%B6rd"#), r#"{"p":"***"} ?p=***"#);
+        assert_eq!(redactor.redact_cut("xx pa\"ss w\u{fffd}"), "xx ***");
+        assert_eq!(redactor.redact_cut("xx"), "xx");
+        assert_eq!(redactor.redact_cut("pa\"ss wörd"), "***");
     }
 
     #[test]

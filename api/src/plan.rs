@@ -1,0 +1,95 @@
+//! Plan: a package of limits. No money (that is the price book's), no I/O.
+
+use kube::{CustomResource, KubeSchema};
+use serde::{Deserialize, Serialize};
+
+/// Whether a tenant's database shares its server with others (FACTS.md: Spacesoft Medium and Enterprise).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Tenancy {
+    /// On a server with other tenants' databases.
+    #[default]
+    Shared,
+    /// On a server of its own.
+    Dedicated,
+}
+
+/// A package: seats, storage, records, bandwidth, database tenancy. Immutable: a changed package is a new Plan.
+#[derive(CustomResource, KubeSchema, Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[kube(
+    group = "tenantry.dev",
+    version = "v1alpha1",
+    kind = "Plan",
+    plural = "plans",
+    shortname = "tplan",
+    category = "tenantry",
+    doc = "A package of limits that tenants are held to. Limits only, no money.",
+    derive = "PartialEq",
+    printcolumn = r#"{"name":"Vendor","type":"string","jsonPath":".spec.vendor"}"#,
+    printcolumn = r#"{"name":"Seats","type":"integer","jsonPath":".spec.seats"}"#,
+    printcolumn = r#"{"name":"Storage","type":"string","jsonPath":".spec.storage"}"#,
+    printcolumn = r#"{"name":"Tenancy","type":"string","jsonPath":".spec.databaseTenancy"}"#,
+    printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#,
+    validation = Rule::new("self.spec == oldSelf.spec").message("a Plan cannot be changed: tenants are held to it and billed by it; create a new Plan and move tenants with `tenantry tenant set NAME --plan NEW`"),
+)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = Rule::new("has(self.seats) != (has(self.unlimitedSeats) && self.unlimitedSeats)").message("say either seats or unlimitedSeats: true, not both and not neither"))]
+#[x_kube(validation = Rule::new("quantity(self.storage).isGreaterThan(quantity('0'))").message("storage must be more than 0, for example 2500M or 50G"))]
+#[x_kube(validation = Rule::new("!has(self.resources) || !has(self.resources.memoryRequest) || !has(self.resources.memoryLimit) || quantity(self.resources.memoryRequest).compareTo(quantity(self.resources.memoryLimit)) <= 0").message("resources.memoryRequest is above resources.memoryLimit"))]
+#[x_kube(validation = Rule::new("!has(self.resources) || !has(self.resources.cpuRequest) || !has(self.resources.cpuLimit) || quantity(self.resources.cpuRequest).compareTo(quantity(self.resources.cpuLimit)) <= 0").message("resources.cpuRequest is above resources.cpuLimit"))]
+pub struct PlanSpec {
+    /// Name for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 200))]
+    pub title: Option<String>,
+    /// Who sells it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 100))]
+    pub vendor: Option<String>,
+    /// Most active users.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub seats: Option<u32>,
+    /// Unlimited users: by special licence only (FACTS.md, contracts).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unlimited_seats: bool,
+    /// Storage of database and files together, decimal, for example 2500M.
+    #[schemars(length(min = 1, max = 20), regex(pattern = r"^[0-9]+(\.[0-9]{1,9})?(k|M|G|T|Ki|Mi|Gi|Ti)?$"))]
+    pub storage: String,
+    /// Bandwidth a calendar month, decimal; not limited when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 20), regex(pattern = r"^[0-9]+(\.[0-9]{1,9})?(k|M|G|T|Ki|Mi|Gi|Ti)?$"))]
+    pub bandwidth_per_month: Option<String>,
+    /// Records; not limited when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub records: Option<u64>,
+    /// Shared or own database server.
+    #[serde(default)]
+    pub database_tenancy: Tenancy,
+    /// Requests and limits of each process; the blueprint's own where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<Resources>,
+}
+
+/// Requests and limits of one process.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Resources {
+    /// Processor time set aside, for example 50m.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 20))]
+    pub cpu_request: Option<String>,
+    /// Most processor time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 20))]
+    pub cpu_limit: Option<String>,
+    /// Memory set aside, for example 128Mi.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 20))]
+    pub memory_request: Option<String>,
+    /// Most memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 20))]
+    pub memory_limit: Option<String>,
+}

@@ -1,0 +1,151 @@
+//! Site: one cluster and its settings, a singleton. No I/O.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{CustomResource, KubeSchema};
+use serde::{Deserialize, Serialize};
+
+/// What kind of place a site is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum SiteKind {
+    /// Shared hosting of a vendor.
+    #[default]
+    Cloud,
+    /// A customer's own server.
+    Customer,
+}
+
+/// Pod Security levels, strictest first.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum PodSecurityLevel {
+    /// Non-root, no capabilities, seccomp.
+    #[default]
+    Restricted,
+    /// Known escalations are forbidden; images that start as root may run.
+    Baseline,
+    /// Nothing is forbidden.
+    Privileged,
+}
+
+impl PodSecurityLevel {
+    /// The label value of Kubernetes.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Restricted => "restricted",
+            Self::Baseline => "baseline",
+            Self::Privileged => "privileged",
+        }
+    }
+}
+
+/// One cluster and its settings.
+#[derive(CustomResource, KubeSchema, Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[kube(
+    group = "tenantry.dev",
+    version = "v1alpha1",
+    kind = "Site",
+    plural = "sites",
+    category = "tenantry",
+    status = "SiteStatus",
+    derive = "PartialEq",
+    doc = "One cluster and its settings. There is exactly one, named `site`.",
+    printcolumn = r#"{"name":"Id","type":"string","jsonPath":".spec.id"}"#,
+    printcolumn = r#"{"name":"Kind","type":"string","jsonPath":".spec.kind"}"#,
+    printcolumn = r#"{"name":"Time zone","type":"string","jsonPath":".spec.timeZone"}"#,
+    printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#,
+    validation = Rule::new("self.metadata.name == 'site'").message("a cluster has one Site, and its name is `site`"),
+)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = Rule::new("self.id == oldSelf.id").message("spec.id is the source of every billing event of this site and cannot change"))]
+pub struct SiteSpec {
+    /// Immutable id, the `source` of its events.
+    #[schemars(length(min = 3, max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    pub id: String,
+    /// Shared hosting or a customer's server.
+    #[serde(default)]
+    pub kind: SiteKind,
+    /// How the world reaches the CRMs.
+    #[serde(default)]
+    pub ingress: IngressSettings,
+    /// Time zone of the site (IANA), for example Asia/Ho_Chi_Minh.
+    #[serde(default = "utc")]
+    #[schemars(length(min = 1, max = 64))]
+    pub time_zone: String,
+    /// The loosest Pod Security level that a blueprint may ask for.
+    #[serde(default)]
+    pub pod_security: PodSecurityLevel,
+    /// Storage class of volumes; the cluster's default when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub storage_class: Option<String>,
+    /// Days that data is kept after deletion before a person may be reminded to purge it.
+    #[serde(default = "retention")]
+    #[schemars(range(min = 1, max = 36500))]
+    pub retention_days: u32,
+    /// Registry that replaces the first part of image names, for a mirror or an air gap.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub image_registry: Option<String>,
+    /// Image that brings the agent's binary into job pods and serves the page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 500))]
+    pub agent_image: Option<String>,
+    /// Namespaces from which NetworkPolicies let requests in (the ingress controller's).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20), inner(length(max = 63)))]
+    pub ingress_namespaces: Vec<String>,
+    /// Addresses from which NetworkPolicies let requests in (an ingress outside the cluster), as CIDR.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20), inner(length(max = 50)))]
+    pub ingress_cidrs: Vec<String>,
+    /// Whom a suspended tenant's page names as contact.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 200))]
+    pub contact: Option<String>,
+}
+
+fn utc() -> String {
+    "UTC".into()
+}
+
+fn retention() -> u32 {
+    90
+}
+
+/// How the world reaches the CRMs.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct IngressSettings {
+    /// IngressClass; the cluster's default when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub class_name: Option<String>,
+    /// Annotations of every Ingress, for example of a certificate issuer.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+    /// Whether TLS ends at the ingress, so that URLs begin with https.
+    #[serde(default)]
+    pub tls: bool,
+    /// Port in URLs when it is not the standard one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 65535))]
+    pub port: Option<u16>,
+}
+
+/// Observed state of a Site.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SiteStatus {
+    /// Generation that this status describes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// `Ready`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
+}

@@ -1,0 +1,8 @@
+//! The Archive controller: keeps, and purges what was asked for by name. Does I/O.
+
+mod purge;
+mod reconcile;
+mod volumes;
+
+pub use reconcile::reconcile;
+pub use volumes::set_reclaim_policy;

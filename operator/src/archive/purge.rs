@@ -1,0 +1,131 @@
+//! Destroying archived data: only what the Archive names, only what the server's record says is its own. Does I/O.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kube::ResourceExt;
+use kube::api::{Api, ListParams};
+use tenantry_api::archive::{Archive, ArchivePhase, ArchivedKind};
+use tenantry_api::crm_instance::CrmInstance;
+use tenantry_core::class::ErrorClass;
+use tenantry_core::id::Id;
+use tenantry_core::ledger::{Facts, Life};
+use tenantry_core::names;
+use tenantry_plan::Kind;
+use tenantry_plan::event::Subject;
+
+use super::volumes::set_reclaim_policy;
+use crate::cluster::{Stream, dynamic_api, record};
+use crate::context::Ctx;
+use crate::error::Error;
+use crate::halt::Halt;
+use crate::sql;
+use crate::tenant::adopt::{archives_of, ledger_of};
+
+const CONDITION: &str = "Purged";
+
+fn blocked(message: String) -> Halt {
+    Halt::fail(CONDITION, "Blocked", message, ErrorClass::Blocked)
+}
+
+/// Destroys the data of an archive and records it.
+///
+/// # Errors
+/// [`Halt`] at `Purged` while something holds it up.
+pub async fn run(archive: &Archive, ctx: &Ctx, now: Timestamp) -> Result<(), Halt> {
+    let at = Halt::at(CONDITION);
+    let spec = &archive.spec;
+    let id = Id::parse(&spec.id).map_err(|e| blocked(e.to_string()))?;
+    let tenant_id = Id::parse(&spec.tenant_id).map_err(|e| blocked(e.to_string()))?;
+    if spec.purge.as_ref().is_none_or(|p| p.confirm != spec.name) {
+        return Err(blocked("spec.purge.confirm is not the archived name".into()));
+    }
+    match spec.kind {
+        ArchivedKind::CrmInstance => instance(archive, ctx, &id).await?,
+        ArchivedKind::Tenant => tenant(archive, ctx, &id).await?,
+    }
+    let subject = Subject {
+        id,
+        kind: match spec.kind {
+            ArchivedKind::CrmInstance => "instance",
+            ArchivedKind::Tenant => "tenant",
+        },
+        tenant_id,
+        tenant_name: spec.tenant_name.clone(),
+    };
+    let recorded = ledger_of(archive)?;
+    let facts = Facts { life: Life::Purged, ..recorded.facts.clone() };
+    record(ctx, &Stream { subject, recorded }, &facts, now).await.map_err(at)?;
+    Ok(())
+}
+
+async fn instance(archive: &Archive, ctx: &Ctx, id: &Id) -> Result<(), Halt> {
+    let at = Halt::at(CONDITION);
+    let spec = &archive.spec;
+    // A living instance with this id has taken the data over: it is no longer the archive's to destroy.
+    let living: Api<CrmInstance> = Api::namespaced(ctx.client.clone(), &spec.namespace);
+    let list = living.list(&ListParams::default()).await.map_err(|e| at(Error::kube("list instances")(e)))?;
+    if let Some(alive) = list.items.iter().find(|i| i.spec.id.as_deref() == Some(id.as_str())) {
+        return Err(blocked(format!("instance {:?} lives on this data; archive it first", alive.name_any())));
+    }
+    let settings = ctx.settings().await.map_err(&at)?;
+    let owner = names::owner_of_instance(id);
+    for database in &spec.databases {
+        let object = ctx.database_server(&database.server).await.map_err(&at)?;
+        let object = object.ok_or_else(|| {
+            blocked(format!("DatabaseServer {:?}, which holds {}, does not exist; create it again", database.server, database.name))
+        })?;
+        let server = sql::administration(ctx, &object, &settings).await.map_err(&at)?;
+        server.admin.drop_database(&database.name, &owner).await.map_err(|e| at(e.into()))?;
+    }
+    let ns = Some(spec.namespace.as_str());
+    set_reclaim_policy(ctx, &spec.namespace, &spec.volumes, "Delete").await.map_err(&at)?;
+    for claim in &spec.volumes {
+        ctx.remove(Kind::PersistentVolumeClaim, ns, claim).await.map_err(&at)?;
+    }
+    for secret in &spec.secrets {
+        ctx.remove(Kind::Secret, ns, secret).await.map_err(&at)?;
+    }
+    Ok(())
+}
+
+async fn tenant(archive: &Archive, ctx: &Ctx, id: &Id) -> Result<(), Halt> {
+    let at = Halt::at(CONDITION);
+    let name = archive.name_any();
+    let open: Vec<String> = archives_of(ctx, id)
+        .await?
+        .iter()
+        .filter(|a| a.name_any() != name)
+        .filter(|a| {
+            let phase = a.status.as_ref().map(|s| s.phase).unwrap_or_default();
+            !matches!(phase, ArchivePhase::Purged | ArchivePhase::Adopted)
+        })
+        .map(|a| format!("{} ({})", a.name_any(), a.spec.name))
+        .collect();
+    if !open.is_empty() {
+        return Err(blocked(format!("its instances' archives are not purged yet: {}", open.join(", "))));
+    }
+    let namespace = names::namespace(id);
+    let living: Api<CrmInstance> = Api::namespaced(ctx.client.clone(), &namespace);
+    let list = living.list(&ListParams::default()).await.map_err(|e| at(Error::kube("list instances")(e)))?;
+    if let Some(alive) = list.items.first() {
+        return Err(blocked(format!("instance {:?} lives in its namespace; archive it first", alive.name_any())));
+    }
+    let tenants: Api<tenantry_api::tenant::Tenant> = Api::all(ctx.client.clone());
+    let alive = tenants.list(&ListParams::default()).await.map_err(|e| at(Error::kube("list tenants")(e)))?;
+    if let Some(alive) = alive.items.iter().find(|t| t.spec.id.as_deref() == Some(id.as_str())) {
+        return Err(blocked(format!("tenant {:?} lives with this id; archive it first", alive.name_any())));
+    }
+    let api = dynamic_api(&ctx.client, Kind::Namespace, None);
+    let found = api.get_opt(&namespace).await.map_err(|e| at(Error::kube("get the namespace")(e)))?;
+    match found {
+        None => Ok(()),
+        Some(ns) => {
+            if ns.labels().get(names::LABEL_TENANT_ID).map(String::as_str) != Some(id.as_str()) {
+                return Err(blocked(format!("namespace {namespace} is not this tenant's; it is left alone")));
+            }
+            ctx.remove(Kind::Namespace, None, &namespace).await.map_err(&at)?;
+            Err(Halt::wait(CONDITION, "RemovingNamespace", format!("namespace {namespace} is going"), Duration::from_secs(2)))
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! One reconcile of an Archive. Does I/O.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kube::ResourceExt;
+use kube::api::{Api, Patch, PatchParams};
+use serde_json::json;
+use tenantry_api::archive::{Archive, ArchivePhase, ArchiveStatus};
+use tenantry_api::condition::{Said, set};
+use tenantry_core::names;
+
+use super::purge;
+use crate::context::Ctx;
+use crate::error::{Error, Result};
+use crate::tenant::status::pause;
+
+/// Reconciles an archive: nothing happens to it until a purge is asked for.
+///
+/// # Errors
+/// [`Error::Kube`] while the status is written.
+pub async fn reconcile(archive: Arc<Archive>, ctx: &Ctx, now: Timestamp) -> Result<Option<Duration>> {
+    let mut status = archive.status.clone().unwrap_or_default();
+    let generation = archive.metadata.generation;
+    status.observed_generation = generation;
+    let mut again = None;
+    if archive.spec.purge.is_some() && !matches!(status.phase, ArchivePhase::Purged | ArchivePhase::Adopted) {
+        match purge::run(&archive, ctx, now).await {
+            Ok(()) => {
+                status.phase = ArchivePhase::Purged;
+                set(&mut status.conditions, Said::yes("Purged", "Done", "the data is gone"), generation, now);
+            }
+            Err(halt) => {
+                status.phase = ArchivePhase::Purging;
+                again = Some(pause(ctx, archive.metadata.uid.as_deref().unwrap_or_default(), &halt));
+                set(&mut status.conditions, Said::no(halt.condition, &halt.reason, halt.message), generation, now);
+            }
+        }
+    }
+    write(&archive, ctx, status).await?;
+    Ok(again)
+}
+
+async fn write(archive: &Archive, ctx: &Ctx, status: ArchiveStatus) -> Result<()> {
+    if archive.status.as_ref() == Some(&status) {
+        return Ok(());
+    }
+    let api: Api<Archive> = Api::all(ctx.client.clone());
+    let object = json!({
+        "apiVersion": "tenantry.dev/v1alpha1",
+        "kind": "Archive",
+        "metadata": { "name": archive.name_any(), "uid": archive.metadata.uid },
+        "status": status,
+    });
+    let params = PatchParams::apply(names::MANAGED_BY).force();
+    match api.patch_status(&archive.name_any(), &params, &Patch::Apply(&object)).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(s)) if s.code == 404 => Ok(()),
+        Err(e) => Err(Error::kube("write the archive's status")(e)),
+    }
+}

@@ -1,0 +1,46 @@
+//! Writing billing events: the event first, then the annotation that says how far the stream is. Does I/O.
+
+use jiff::Timestamp;
+use kube::api::{Api, PostParams};
+use tenantry_api::billing_event::BillingEvent;
+use tenantry_core::ledger::{Facts, Recorded, fold, next_event};
+use tenantry_core::names;
+use tenantry_plan::event::{self, Subject};
+
+use crate::context::Ctx;
+use crate::error::{Error, Result};
+
+/// A stream with its recorded end.
+#[derive(Debug, Clone)]
+pub struct Stream {
+    /// Whose it is.
+    pub subject: Subject,
+    /// The recorded end.
+    pub recorded: Recorded,
+}
+
+/// Writes the events between what is recorded and what is true, and returns the new recorded end.
+///
+/// The caller stores it in the object's annotation (or in the Archive) and only then reports the state.
+/// An event that exists already, from before a crash, is folded in as it is, whatever is true now.
+///
+/// # Errors
+/// [`Error::Kube`].
+pub async fn record(ctx: &Ctx, stream: &Stream, now_true: &Facts, now: Timestamp) -> Result<Recorded> {
+    let api: Api<BillingEvent> = Api::namespaced(ctx.client.clone(), &ctx.system_namespace);
+    let mut recorded = stream.recorded.clone();
+    while let Some(next) = next_event(&recorded, now_true) {
+        let source = ctx.site().await?.spec.id;
+        let object = event::build(&stream.subject, &next, &source, &ctx.system_namespace, now);
+        let stored = match api.create(&PostParams::default(), &object).await {
+            Ok(made) => made,
+            Err(kube::Error::Api(status)) if status.code == 409 => {
+                let name = names::billing_event(&stream.subject.id, next.sequence);
+                api.get(&name).await.map_err(Error::kube("get billing event"))?
+            }
+            Err(e) => return Err(Error::kube("create billing event")(e)),
+        };
+        recorded = fold(&recorded, stored.spec.sequence, &stored.spec.after);
+    }
+    Ok(recorded)
+}

@@ -1,0 +1,224 @@
+//! What every controller works with: client, caches, memory, administrations. Does I/O through its parts.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::Service;
+use kube::api::Api;
+use kube::runtime::events::Recorder;
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::{Client, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
+use tenantry_api::blueprint::Blueprint;
+use tenantry_api::database_server::DatabaseServer;
+use tenantry_api::plan::Plan;
+use tenantry_api::site::Site;
+use tenantry_api::tenant::Tenant;
+use tenantry_core::calls::Gate;
+use tenantry_core::names;
+use tenantry_plan::{Child, Settings, server};
+
+use crate::cluster::Memory;
+use crate::error::{Error, Result};
+use crate::process::metrics::Metrics;
+use crate::sql::Servers;
+
+/// Caches that watches keep full. Without them (in tests) every look is a read.
+#[derive(Debug, Clone)]
+pub struct Caches {
+    /// Sites.
+    pub sites: Store<Site>,
+    /// Plans.
+    pub plans: Store<Plan>,
+    /// Blueprints.
+    pub blueprints: Store<Blueprint>,
+    /// Database servers.
+    pub servers: Store<DatabaseServer>,
+    /// Tenants.
+    pub tenants: Store<Tenant>,
+}
+
+/// What every controller works with.
+#[derive(Clone)]
+pub struct Ctx {
+    /// The Kubernetes client.
+    pub client: Client,
+    /// Namespace of the operator.
+    pub system_namespace: String,
+    /// Image of the agent when the Site names none.
+    pub agent_image: String,
+    /// Name of the operator's ServiceAccount.
+    pub service_account: String,
+    /// Every call out of the process passes here.
+    pub gate: Arc<dyn Gate>,
+    /// Administrations of database servers.
+    pub servers: Arc<Servers>,
+    /// What this process applied and saw.
+    pub memory: Arc<Memory>,
+    /// Caches, once they are full.
+    pub caches: Option<Caches>,
+    /// Publisher of Kubernetes events.
+    pub recorder: Option<Recorder>,
+    /// Figures.
+    pub metrics: Arc<Metrics>,
+    /// Random bytes.
+    pub random: fn(&mut [u8]) -> Result<()>,
+}
+
+/// Random bytes of the operating system.
+///
+/// # Errors
+/// When the system has none.
+pub fn system_random(bytes: &mut [u8]) -> Result<()> {
+    getrandom::fill(bytes).map_err(|e| Error::Bug(format!("no random bytes: {e}")))
+}
+
+impl Ctx {
+    /// A context with empty memory.
+    #[must_use]
+    pub fn new(client: Client, gate: Arc<dyn Gate>) -> Self {
+        Self {
+            client,
+            system_namespace: names::SYSTEM_NAMESPACE.into(),
+            agent_image: "tenantry.local/agent:dev".into(),
+            service_account: "tenantry-operator".into(),
+            gate,
+            servers: Arc::default(),
+            memory: Arc::default(),
+            caches: None,
+            recorder: None,
+            metrics: Arc::default(),
+            random: system_random,
+        }
+    }
+
+    /// `N` random bytes.
+    ///
+    /// # Errors
+    /// When the system has none.
+    pub fn random_bytes<const N: usize>(&self) -> Result<[u8; N]> {
+        let mut bytes = [0; N];
+        (self.random)(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// A generated password.
+    ///
+    /// # Errors
+    /// When the system has no random bytes.
+    pub fn password(&self, length: usize) -> Result<tenantry_core::secret::Secret> {
+        let mut bytes = vec![0; length];
+        (self.random)(&mut bytes)?;
+        Ok(tenantry_core::secret::Secret::generate(&bytes))
+    }
+
+    async fn look<K>(&self, store: Option<&Store<K>>, name: &str) -> Result<Option<K>>
+    where
+        K: Resource<DynamicType = (), Scope = kube::core::ClusterResourceScope>
+            + Clone
+            + std::fmt::Debug
+            + DeserializeOwned
+            + 'static,
+    {
+        if let Some(found) = store.and_then(|s| s.get(&ObjectRef::new(name))) {
+            return Ok(Some((*found).clone()));
+        }
+        // Not in the cache: it may be younger than the cache, so the API decides.
+        let api: Api<K> = Api::all(self.client.clone());
+        api.get_opt(name).await.map_err(Error::kube(format!("get {} {name}", K::kind(&()))))
+    }
+
+    /// The Site.
+    ///
+    /// # Errors
+    /// [`Error::Blocked`] while there is none.
+    pub async fn site(&self) -> Result<Site> {
+        let site = self.look(self.caches.as_ref().map(|c| &c.sites), names::SITE_NAME).await?;
+        site.ok_or_else(|| Error::Blocked("the Site object `site` does not exist; install the chart or create it".into()))
+    }
+
+    /// Settings for planning.
+    ///
+    /// # Errors
+    /// As [`Ctx::site`].
+    pub async fn settings(&self) -> Result<Settings> {
+        let site = self.site().await?;
+        Ok(Settings::new(&site, &self.system_namespace, &self.agent_image, &self.service_account))
+    }
+
+    /// A Plan.
+    ///
+    /// # Errors
+    /// [`Error::Kube`].
+    pub async fn plan(&self, name: &str) -> Result<Option<Plan>> {
+        self.look(self.caches.as_ref().map(|c| &c.plans), name).await
+    }
+
+    /// A Blueprint.
+    ///
+    /// # Errors
+    /// [`Error::Kube`].
+    pub async fn blueprint(&self, name: &str) -> Result<Option<Blueprint>> {
+        self.look(self.caches.as_ref().map(|c| &c.blueprints), name).await
+    }
+
+    /// A Tenant.
+    ///
+    /// # Errors
+    /// [`Error::Kube`].
+    pub async fn tenant(&self, name: &str) -> Result<Option<Tenant>> {
+        self.look(self.caches.as_ref().map(|c| &c.tenants), name).await
+    }
+
+    /// A DatabaseServer.
+    ///
+    /// # Errors
+    /// [`Error::Kube`].
+    pub async fn database_server(&self, name: &str) -> Result<Option<DatabaseServer>> {
+        self.look(self.caches.as_ref().map(|c| &c.servers), name).await
+    }
+
+    /// All DatabaseServers.
+    ///
+    /// # Errors
+    /// [`Error::Kube`].
+    pub async fn database_servers(&self) -> Result<Vec<DatabaseServer>> {
+        if let Some(caches) = &self.caches {
+            return Ok(caches.servers.state().iter().map(|s| (**s).clone()).collect());
+        }
+        let api: Api<DatabaseServer> = Api::all(self.client.clone());
+        let list = api.list(&Default::default()).await.map_err(Error::kube("list database servers"))?;
+        Ok(list.items)
+    }
+
+    /// Host and port of a server as this process reaches it: a managed one by the address of its Service,
+    /// which works inside and outside of the cluster's DNS.
+    ///
+    /// # Errors
+    /// [`Error::Blocked`] while the Service has no address.
+    pub async fn reach(&self, object: &DatabaseServer, settings: &Settings) -> Result<(String, u16)> {
+        let (host, port) = server::address(object, settings);
+        if object.spec.external.is_some() {
+            return Ok((host, port));
+        }
+        let name = server::object_name(&object.name_any());
+        let ip = self.service_ip(&self.system_namespace, &name).await?;
+        Ok((ip, port))
+    }
+
+    /// The address of a Service inside the cluster.
+    ///
+    /// # Errors
+    /// [`Error::Blocked`] while there is none.
+    pub async fn service_ip(&self, namespace: &str, name: &str) -> Result<String> {
+        let api: Api<Service> = Api::namespaced(self.client.clone(), namespace);
+        let service = api.get_opt(name).await.map_err(Error::kube(format!("get Service {namespace}/{name}")))?;
+        let ip = service.and_then(|s| s.spec).and_then(|s| s.cluster_ip).filter(|ip| !ip.is_empty() && ip != "None");
+        ip.ok_or_else(|| Error::Blocked(format!("Service {namespace}/{name} has no address yet")))
+    }
+
+    /// Whether a child is new in all likelihood, so that it can be applied without a read.
+    #[must_use]
+    pub fn fresh(&self, _child: &Child) -> bool {
+        false
+    }
+}

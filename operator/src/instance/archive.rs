@@ -1,0 +1,143 @@
+//! The end of an instance's life: recorded, workloads gone, data kept, role locked. Does I/O.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Secret};
+use kube::ResourceExt;
+use kube::api::{Api, ListParams};
+use tenantry_api::archive::{ArchivedKind, KeptDatabase};
+use tenantry_api::crm_instance::CrmInstance;
+use tenantry_core::id::Id;
+use tenantry_core::ledger::{Facts, Life};
+use tenantry_core::names::{self, LABEL_DATA_GENERATION, LABEL_INSTANCE_ID};
+use tenantry_plan::Kind;
+use tenantry_plan::archive::{Ending, build};
+use tenantry_plan::event::Subject;
+use tenantry_plan::instance::access_of;
+
+use super::live::generation_of;
+use super::place::Placed;
+use super::release::ANNOTATION_RELEASE;
+use super::{database, host};
+use crate::cluster::{Stream, data_of, dynamic_api, record};
+use crate::context::Ctx;
+use crate::error::{Error, Result};
+use crate::halt::Halt;
+use crate::tenant::archive::store;
+use crate::tenant::{recorded_of, release};
+
+const CONDITION: &str = "Archived";
+
+/// Archives the instance and lets the object go.
+///
+/// # Errors
+/// [`Halt`] at `Archived` while something holds it up; the data is safe then.
+pub async fn run(instance: &CrmInstance, ctx: &Ctx, now: Timestamp) -> std::result::Result<(), Halt> {
+    let at = Halt::at(CONDITION);
+    let namespace = instance.namespace().unwrap_or_default();
+    let api: Api<CrmInstance> = Api::namespaced(ctx.client.clone(), &namespace);
+    let id = instance.spec.id.as_deref().and_then(|id| Id::parse(id).ok());
+    let recorded = recorded_of(instance.annotations());
+    let tenant_id = namespace.strip_prefix("tenant-").and_then(|id| Id::parse(id).ok());
+    let (Some(id), Some(recorded), Some(tenant_id)) = (id, recorded, tenant_id) else {
+        return release(&api, instance).await.map_err(at);
+    };
+    let site = ctx.site().await.map_err(&at)?;
+    stop(ctx, &namespace, &id).await.map_err(&at)?;
+    let left = pods(ctx, &namespace, &id).await.map_err(&at)?;
+    if left > 0 {
+        let text = format!("waiting until {left} pods have ended");
+        return Err(Halt::wait(CONDITION, "StoppingProcesses", text, Duration::from_secs(2)));
+    }
+
+    let generation = generation_of(instance);
+    let placed = placed(ctx, &namespace, &id, generation).await.map_err(&at)?;
+    if let Some(placed) = &placed {
+        let settings = ctx.settings().await.map_err(&at)?;
+        database::lock(ctx, &id, placed, &settings).await.map_err(&at)?;
+    }
+    let selector = format!("{LABEL_INSTANCE_ID}={id},{LABEL_DATA_GENERATION}");
+    let volumes = names_of::<PersistentVolumeClaim>(ctx, &namespace, &selector).await.map_err(&at)?;
+    let secrets = names_of::<Secret>(ctx, &namespace, &selector).await.map_err(&at)?;
+    retain(ctx, &namespace, &volumes).await.map_err(&at)?;
+
+    let subject = Subject {
+        id: id.clone(),
+        kind: "instance",
+        tenant_id: tenant_id.clone(),
+        tenant_name: instance.spec.tenant.clone(),
+    };
+    let facts = Facts { life: Life::Archived, ..recorded.facts.clone() };
+    let ledger = record(ctx, &Stream { subject, recorded }, &facts, now).await.map_err(&at)?;
+    let ending = Ending {
+        kind: ArchivedKind::CrmInstance,
+        id: id.clone(),
+        name: instance.name_any(),
+        adopted_from: instance.spec.adopt.clone(),
+        tenant_id,
+        tenant_name: instance.spec.tenant.clone(),
+        databases: placed.iter().map(|p| KeptDatabase { server: p.server.clone(), name: p.access.name.clone() }).collect(),
+        volumes,
+        secrets,
+        data_generation: Some(generation),
+        release_hash: instance.annotations().get(ANNOTATION_RELEASE).cloned(),
+        object: serde_json::to_string(&instance.spec).map_err(|e| at(e.into()))?,
+        ledger,
+        retention_days: site.spec.retention_days,
+    };
+    store(ctx, &build(&ending, now).map_err(|e| at(e.into()))?).await.map_err(&at)?;
+    host::release(ctx, id.as_str(), &instance.spec.host).await.map_err(&at)?;
+    release(&api, instance).await.map_err(at)
+}
+
+/// Removes what runs and what leads to it. Volumes and Secrets stay.
+async fn stop(ctx: &Ctx, namespace: &str, id: &Id) -> Result<()> {
+    for kind in [Kind::Ingress, Kind::CronJob, Kind::Deployment, Kind::Service, Kind::Job] {
+        let api = dynamic_api(&ctx.client, kind, Some(namespace));
+        let params = ListParams::default().labels(&format!("{LABEL_INSTANCE_ID}={id}"));
+        let list = api.list_metadata(&params).await.map_err(Error::kube("list what runs"))?;
+        for object in &list.items {
+            if object.metadata.deletion_timestamp.is_none() {
+                ctx.remove(kind, Some(namespace), &object.name_any()).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn pods(ctx: &Ctx, namespace: &str, id: &Id) -> Result<usize> {
+    let api: Api<Pod> = Api::namespaced(ctx.client.clone(), namespace);
+    let params = ListParams::default().labels(&format!("{LABEL_INSTANCE_ID}={id}"));
+    let list = api.list(&params).await.map_err(Error::kube("list pods"))?;
+    let ended = |p: &Pod| matches!(p.status.as_ref().and_then(|s| s.phase.as_deref()), Some("Succeeded" | "Failed"));
+    Ok(list.items.iter().filter(|p| !ended(p)).count())
+}
+
+async fn placed(ctx: &Ctx, namespace: &str, id: &Id, generation: u32) -> Result<Option<Placed>> {
+    let api: Api<Secret> = Api::namespaced(ctx.client.clone(), namespace);
+    let name = names::database_secret(id, generation);
+    let found = api.get_opt(&name).await.map_err(Error::kube("get the database's Secret"))?;
+    let data = data_of(found.and_then(|s| s.data).as_ref());
+    Ok(access_of(&data).map(|(server, access)| Placed { server, access }))
+}
+
+async fn names_of<K>(ctx: &Ctx, namespace: &str, selector: &str) -> Result<Vec<String>>
+where
+    K: kube::Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>
+        + Clone
+        + std::fmt::Debug
+        + serde::de::DeserializeOwned,
+{
+    let api: Api<K> = Api::namespaced(ctx.client.clone(), namespace);
+    let list = api.list_metadata(&ListParams::default().labels(selector)).await;
+    let mut names: Vec<String> =
+        list.map_err(Error::kube("list what is kept"))?.items.iter().map(ResourceExt::name_any).collect();
+    names.sort();
+    Ok(names)
+}
+
+/// Makes sure that no volume goes with its claim.
+async fn retain(ctx: &Ctx, namespace: &str, claims: &[String]) -> Result<()> {
+    crate::archive::set_reclaim_policy(ctx, namespace, claims, "Retain").await
+}

@@ -1,0 +1,139 @@
+//! The database of an instance: made or copied, then made its own. Does I/O (SQL, Kubernetes).
+
+use std::time::Duration;
+
+use kube::ResourceExt;
+use tenantry_core::class::ErrorClass;
+use tenantry_core::ledger::Limits;
+use tenantry_core::names;
+use tenantry_database::{Login, NewDatabase, Source, State};
+use tenantry_plan::context::Keys;
+use tenantry_plan::instance::Wanted;
+use tenantry_plan::{Settings, context, job};
+
+use super::live::Pass;
+use super::place::Placed;
+use super::template;
+use crate::context::Ctx;
+use crate::error::Error;
+use crate::halt::Halt;
+use crate::sql::{self, Server};
+
+const CONDITION: &str = "DatabaseReady";
+
+/// Brings the database to the state in which processes can start.
+///
+/// # Errors
+/// [`Halt`] at `DatabaseReady` or `Installed`.
+pub async fn ensure(
+    ctx: &Ctx,
+    pass: &Pass,
+    wanted: &Wanted,
+    settings: &Settings,
+    limits: &Limits,
+    placed: &Placed,
+    keys: &Keys,
+) -> Result<(), Halt> {
+    let known = pass.held(CONDITION, wanted.generation) && pass.held("Installed", wanted.generation);
+    if known {
+        // Made, and nothing but a person with the administrator's password could have changed that.
+        return Ok(());
+    }
+    let at = Halt::at(CONDITION);
+    let object = ctx.database_server(&placed.server).await.map_err(&at)?;
+    let object = object.ok_or_else(|| {
+        let text = format!("DatabaseServer {:?} with this instance's data does not exist; create it again", placed.server);
+        Halt::fail(CONDITION, "NoSuchServer", text, ErrorClass::Blocked)
+    })?;
+    let server = sql::administration(ctx, &object, settings).await.map_err(&at)?;
+    let name = &placed.access.name;
+    let owner = names::owner_of_instance(&wanted.id);
+    let record = server.admin.record(name).await.map_err(|e| at(e.into()))?;
+    let state = record.as_ref().map(|r| r.state);
+    if matches!(state, None | Some(State::Creating)) && lost(pass) {
+        let text = format!("database {name} is not on server {:?}, and no new one is made in its place: restore the server from its own backup", placed.server);
+        return Err(Halt::fail(CONDITION, "DatabaseLost", text, ErrorClass::Blocked));
+    }
+    if state == Some(State::Personalised) {
+        return Ok(());
+    }
+    if state == Some(State::Archived) {
+        server.admin.unlock_role(name, &owner).await.map_err(|e| at(e.into()))?;
+        return server.admin.set_state(name, &owner, State::Personalised).await.map_err(|e| at(e.into()));
+    }
+    let source = match &wanted.release.spec.install {
+        None => Source::Empty,
+        Some(_) => Source::Template { name: template::ensure(ctx, &object, &server, &wanted.release, settings).await? },
+    };
+    let database = wanted.release.spec.database.as_ref();
+    let new = NewDatabase {
+        name: name.clone(),
+        owner: owner.clone(),
+        tenant: wanted.tenant_id.to_string(),
+        generation: wanted.generation,
+        role: placed.access.user.clone(),
+        password: placed.access.password.clone(),
+        connection_limit: Some(object.spec.connections_per_tenant),
+        source,
+        release_hash: wanted.release.hash.clone(),
+        extensions: database.map(|d| d.extensions.clone()).unwrap_or_default(),
+        charset: database.and_then(|d| d.charset.clone()),
+    };
+    server.admin.create(&new).await.map_err(|e| at(e.into()))?;
+    personalise(ctx, wanted, settings, limits, placed, keys, &server).await?;
+    server.admin.set_state(name, &owner, State::Personalised).await.map_err(|e| at(e.into()))
+}
+
+/// Whether the instance was installed before, so that an absent database is a loss and not a beginning.
+fn lost(pass: &Pass) -> bool {
+    crate::tenant::recorded_of(pass.instance.annotations()).is_some_and(|r| r.facts.installed.is_some())
+}
+
+async fn personalise(
+    ctx: &Ctx,
+    wanted: &Wanted,
+    settings: &Settings,
+    limits: &Limits,
+    placed: &Placed,
+    keys: &Keys,
+    server: &Server,
+) -> Result<(), Halt> {
+    let Some(list) = &wanted.release.spec.personalise else { return Ok(()) };
+    let at = Halt::at("Installed");
+    let values = context::instance(wanted, settings, limits, Some(&placed.access), keys);
+    let blueprint = &wanted.release.blueprint;
+    if !job::is_sql(list) {
+        return super::template::personalise_job(ctx, wanted, settings, list, &values).await;
+    }
+    let login = Login { user: placed.access.user.clone(), password: placed.access.password.clone() };
+    for (step, sql) in job::sql(blueprint, "personalise", list, &values).map_err(|e| at(e.into()))? {
+        let timeout = Duration::from_secs(u64::from(list.timeout_seconds));
+        tenantry_database::run_as(&server.endpoint, &login, &placed.access.name, &sql, &ctx.gate, timeout)
+            .await
+            .map_err(|e| {
+                let halt = at(Error::Database(e));
+                Halt { message: format!("personalise[{step}]: {}", halt.message), ..halt }
+            })?;
+    }
+    Ok(())
+}
+
+/// Locks the role of a database: nobody logs in with it until the data is taken over again.
+///
+/// # Errors
+/// [`Error`] of the server.
+pub async fn lock(ctx: &Ctx, instance_id: &tenantry_core::id::Id, placed: &Placed, settings: &Settings) -> crate::error::Result<()> {
+    let object = ctx.database_server(&placed.server).await?;
+    let object = object.ok_or_else(|| Error::Blocked(format!("DatabaseServer {:?} does not exist", placed.server)))?;
+    let server = sql::administration(ctx, &object, settings).await?;
+    let owner = names::owner_of_instance(instance_id);
+    if let Some(record) = server.admin.record(&placed.access.name).await?
+        && record.owner == owner
+        && record.state != State::Archived
+        && record.state != State::Creating
+    {
+        server.admin.lock_role(&placed.access.name, &owner).await?;
+        server.admin.set_state(&placed.access.name, &owner, State::Archived).await?;
+    }
+    Ok(())
+}

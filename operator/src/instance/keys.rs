@@ -1,0 +1,44 @@
+//! Keys of an instance: made once, kept with its data, never overwritten. Does I/O (Kubernetes).
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::Api;
+use tenantry_core::class::ErrorClass;
+use tenantry_core::names;
+use tenantry_plan::context::Keys;
+use tenantry_plan::instance::{Wanted, build_keys_secret, keys_of};
+
+use crate::cluster::data_of;
+use crate::context::Ctx;
+use crate::error::Error;
+use crate::halt::Halt;
+
+/// Reads the keys, or makes them.
+///
+/// # Errors
+/// [`Halt`] at `SpecValid`.
+pub async fn ensure(ctx: &Ctx, wanted: &Wanted) -> Result<Keys, Halt> {
+    let at = Halt::at("SpecValid");
+    let name = names::keys_secret(&wanted.id, wanted.generation);
+    let api: Api<Secret> = Api::namespaced(ctx.client.clone(), &wanted.namespace);
+    let mut found = api.get_opt(&name).await.map_err(|e| at(Error::kube("get the keys")(e)))?;
+    if found.is_none() {
+        let keys = generate(ctx, wanted).map_err(&at)?;
+        // Whoever made them first wins: what is stored is read back.
+        ctx.create_once(&build_keys_secret(wanted, &keys)).await.map_err(&at)?;
+        found = api.get_opt(&name).await.map_err(|e| at(Error::kube("get the keys")(e)))?;
+    }
+    let data = data_of(found.and_then(|s| s.data).as_ref());
+    keys_of(&data).ok_or_else(|| {
+        let text = format!("Secret {}/{name} has no key admin-password; restore it, it is not made anew", wanted.namespace);
+        Halt::fail("SpecValid", "KeysMissing", text, ErrorClass::Blocked)
+    })
+}
+
+fn generate(ctx: &Ctx, wanted: &Wanted) -> crate::error::Result<Keys> {
+    let spec = &wanted.release.spec;
+    let mut secrets = std::collections::BTreeMap::new();
+    for secret in &spec.secrets {
+        secrets.insert(secret.name.clone(), ctx.password(usize::from(secret.length))?);
+    }
+    Ok(Keys { admin_password: ctx.password(usize::from(spec.admin.password_length))?, secrets })
+}

@@ -1,0 +1,256 @@
+//! An instance that lives, step by step. Does I/O.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kube::ResourceExt;
+use kube::api::Api;
+use tenantry_api::condition::holds;
+use tenantry_api::crm_instance::CrmInstance;
+use tenantry_api::tenant::Tenant;
+use tenantry_core::class::ErrorClass;
+use tenantry_core::ledger::{Facts, Installed, Life, Limits};
+use tenantry_core::names;
+use tenantry_plan::context::{DatabaseAccess, Keys};
+use tenantry_plan::event::Subject;
+use tenantry_plan::instance::{Wanted, validate};
+
+
+use super::{database, host, keys, place, prepare, processes, release, verify};
+use crate::cluster::{Stream, record};
+use crate::context::Ctx;
+use crate::error::Result;
+use crate::halt::Halt;
+use crate::tenant::recorded_of;
+
+/// A reconcile under way.
+#[derive(Debug)]
+pub struct Pass {
+    /// The object, as last stored.
+    pub instance: CrmInstance,
+    /// Validated.
+    pub wanted: Option<Wanted>,
+    /// URL for people.
+    pub url: Option<String>,
+    /// Server and access of the database.
+    pub database: Option<(String, DatabaseAccess)>,
+    /// Version of the tenant that was planned for.
+    pub tenant_version: String,
+    /// Conditions that were reached in this pass: kind and message.
+    pub reached: Vec<(&'static str, String)>,
+}
+
+impl Pass {
+    /// A new one.
+    #[must_use]
+    pub fn new(instance: CrmInstance) -> Self {
+        Self {
+            instance,
+            wanted: None,
+            url: None,
+            database: None,
+            tenant_version: String::new(),
+            reached: Vec::new(),
+        }
+    }
+
+    /// Whether its tenant is suspended.
+    #[must_use]
+    pub fn suspended(&self) -> bool {
+        self.wanted.as_ref().is_some_and(|w| w.suspended.is_some())
+    }
+
+    /// Whether a condition was true in the status for this generation of the data.
+    #[must_use]
+    pub fn held(&self, condition: &str, generation: u32) -> bool {
+        self.instance
+            .status
+            .as_ref()
+            .is_some_and(|s| s.data_generation == Some(generation) && holds(&s.conditions, condition))
+    }
+}
+
+/// What decides whether anything can have changed: the versions of everything that is planned from.
+///
+/// # Errors
+/// When a read fails.
+pub async fn fingerprint(ctx: &Ctx, instance: &CrmInstance) -> Result<Option<String>> {
+    if ctx.caches.is_none() || instance.status.is_none() {
+        return Ok(None);
+    }
+    let tenant = ctx.tenant(&instance.spec.tenant).await?;
+    let site = ctx.site().await?;
+    Ok(tenant.map(|t| print(instance, &t.metadata.generation.unwrap_or_default().to_string(), site.metadata.generation)))
+}
+
+/// The fingerprint after a pass.
+///
+/// # Errors
+/// When a read fails.
+pub async fn fingerprint_of(ctx: &Ctx, pass: &Pass) -> Result<Option<String>> {
+    if ctx.caches.is_none() {
+        return Ok(None);
+    }
+    let site = ctx.site().await?;
+    Ok(Some(print(&pass.instance, &pass.tenant_version, site.metadata.generation)))
+}
+
+fn print(instance: &CrmInstance, tenant: &str, site: Option<i64>) -> String {
+    let generation = instance.metadata.generation.unwrap_or_default();
+    format!("{generation}/{tenant}/{}/{:?}", site.unwrap_or_default(), instance.metadata.annotations)
+}
+
+/// Brings an instance to what it should be.
+///
+/// # Errors
+/// [`Halt`] with the condition that says why it is not there yet.
+pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<(), Halt> {
+    let valid = Halt::at("SpecValid");
+    let settings = ctx.settings().await.map_err(&valid)?;
+    let tenant = owner(pass, ctx).await?;
+    pass.tenant_version = tenant.metadata.generation.unwrap_or_default().to_string();
+    let release = release::pinned(ctx, &pass.instance).await?;
+    prepare::run(pass, ctx, &release).await?;
+    let generation = generation_of(&pass.instance);
+    let wanted = validate(&pass.instance, &tenant, &release, &settings, generation).map_err(|e| valid(e.into()))?;
+    pass.url = Some(settings.url(&wanted.host));
+    pass.wanted = Some(wanted.clone());
+    pass.reached.push(("SpecValid", format!("{} {}", release.blueprint, version(&wanted))));
+    let (limits, resources) = limits(ctx, &tenant).await?;
+
+    host::claim(ctx, &wanted).await?;
+    pass.reached.push(("HostClaimed", wanted.host.clone()));
+
+    let keys: Keys = keys::ensure(ctx, &wanted).await?;
+    let mut database = None;
+    if release.spec.database.is_some() {
+        let placed = place::ensure(ctx, pass, &wanted, &tenant, &settings).await?;
+        pass.database = Some((placed.server.clone(), placed.access.clone()));
+        database::ensure(ctx, pass, &wanted, &settings, &limits, &placed, &keys).await?;
+        pass.reached.push(("DatabaseReady", format!("{} on {}", placed.access.name, placed.server)));
+        database = Some(placed.access);
+    }
+    pass.reached.push(("Installed", format!("{} {}", release.blueprint, version(&wanted))));
+
+    let planned = processes::Planned {
+        wanted: &wanted,
+        settings: &settings,
+        limits: &limits,
+        resources: resources.as_ref(),
+        database: database.as_ref(),
+        keys: &keys,
+    };
+    let running = processes::ensure(ctx, pass, &planned).await?;
+    pass.reached.push(("ProcessesReady", running.message));
+    if wanted.suspended.is_some() {
+        return Ok(());
+    }
+    if !pass.held("Verified", generation) {
+        verify::run(ctx, &wanted, &settings, &limits, database.as_ref(), &keys).await?;
+        pass.reached.push(("Verified", "a log-in and a record, written and read".into()));
+        if running.waits_for_verification {
+            // Workers and schedules may start now.
+            processes::start_the_rest(ctx, pass, &planned).await?;
+        }
+    }
+    installed(ctx, pass, &wanted, &limits, now).await
+}
+
+fn version(wanted: &Wanted) -> String {
+    wanted.release.release().map(|r| r.version.clone()).unwrap_or_default()
+}
+
+/// The generation of the data in use: from the status, or from the annotation of an adoption, or the first.
+#[must_use]
+pub fn generation_of(instance: &CrmInstance) -> u32 {
+    instance
+        .annotations()
+        .get(prepare::ANNOTATION_GENERATION)
+        .and_then(|text| text.parse().ok())
+        .or_else(|| instance.status.as_ref().and_then(|s| s.data_generation))
+        .unwrap_or(1)
+}
+
+async fn owner(pass: &Pass, ctx: &Ctx) -> Result<Tenant, Halt> {
+    let name = &pass.instance.spec.tenant;
+    let tenant = ctx.tenant(name).await.map_err(Halt::at("SpecValid"))?;
+    let tenant = tenant.ok_or_else(|| {
+        let text = format!("spec.tenant: tenant {name:?} does not exist; see `tenantry tenant list`");
+        Halt::fail("SpecValid", "UnknownTenant", text, ErrorClass::Blocked)
+    })?;
+    if tenant.metadata.deletion_timestamp.is_some() {
+        let text = format!("tenant {name:?} is being archived");
+        return Err(Halt::fail("SpecValid", "TenantArchiving", text, ErrorClass::Blocked));
+    }
+    if tenant.spec.id.is_none() {
+        let text = format!("tenant {name:?} is not set up yet");
+        return Err(Halt::wait("SpecValid", "TenantPending", text, Duration::from_secs(5)));
+    }
+    Ok(tenant)
+}
+
+async fn limits(
+    ctx: &Ctx,
+    tenant: &Tenant,
+) -> Result<(Limits, Option<tenantry_api::plan::Resources>), Halt> {
+    let at = Halt::at("SpecValid");
+    let plan = ctx.plan(&tenant.spec.plan).await.map_err(&at)?;
+    let plan = plan.ok_or_else(|| {
+        let text = format!("plan {:?} of its tenant does not exist; see `tenantry plan list`", tenant.spec.plan);
+        Halt::fail("SpecValid", "UnknownPlan", text, ErrorClass::Blocked)
+    })?;
+    let limits = tenantry_plan::limits::resolve(&tenant.spec, &plan.spec).map_err(|e| at(e.into()))?;
+    Ok((limits, plan.spec.resources))
+}
+
+/// Records the installation before it is reported. It happens once in a life, whatever restarts between.
+async fn installed(
+    ctx: &Ctx,
+    pass: &mut Pass,
+    wanted: &Wanted,
+    limits: &Limits,
+    now: Timestamp,
+) -> Result<(), Halt> {
+    let at = Halt::at("Ready");
+    let was = recorded_of(pass.instance.annotations()).unwrap_or_default();
+    if was.facts.installed.is_some() && was.facts.life == Life::Active {
+        return Ok(());
+    }
+    let facts = Facts {
+        installed: was.facts.installed.clone().or_else(|| {
+            Some(Installed {
+                blueprint: wanted.release.blueprint.clone(),
+                release: version(wanted),
+                environment: wanted.environment.word().into(),
+                host: Some(wanted.host.clone()),
+            })
+        }),
+        suspended: false,
+        limits: was.facts.limits.clone().or_else(|| Some(limits.clone())),
+        life: Life::Active,
+    };
+    let stream = Stream { subject: subject(wanted), recorded: was.clone() };
+    let recorded = record(ctx, &stream, &facts, now).await.map_err(&at)?;
+    if recorded != was {
+        let text = serde_json::to_string(&recorded).map_err(|e| at(e.into()))?;
+        let api: Api<CrmInstance> = Api::namespaced(ctx.client.clone(), &wanted.namespace);
+        let annotation = [(names::ANNOTATION_LEDGER, text)];
+        let stored = crate::tenant::metadata(ctx, &api, &pass.instance, true, &annotation).await.map_err(&at)?;
+        if let Some(stored) = stored {
+            pass.instance = stored;
+        }
+    }
+    Ok(())
+}
+
+/// The stream of an instance.
+#[must_use]
+pub fn subject(wanted: &Wanted) -> Subject {
+    Subject {
+        id: wanted.id.clone(),
+        kind: "instance",
+        tenant_id: wanted.tenant_id.clone(),
+        tenant_name: wanted.tenant.clone(),
+    }
+}
+

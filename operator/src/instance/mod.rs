@@ -1,0 +1,17 @@
+//! The CrmInstance controller: database, secrets, processes, verification, suspension, archive. Does I/O.
+
+mod archive;
+mod database;
+mod host;
+mod keys;
+mod live;
+mod place;
+mod prepare;
+mod processes;
+mod reconcile;
+mod release;
+mod status;
+mod template;
+mod verify;
+
+pub use reconcile::reconcile;

@@ -1,0 +1,161 @@
+//! Where an instance's database lies: decided once, written into its Secret before the database is made. Does I/O.
+
+use k8s_openapi::api::core::v1::Secret as KubeSecret;
+use kube::ResourceExt;
+use kube::api::Api;
+use tenantry_api::database_server::{DatabaseServer, DatabaseServerPhase};
+use tenantry_api::plan::Tenancy;
+use tenantry_api::tenant::Tenant;
+use tenantry_core::class::ErrorClass;
+use tenantry_core::names;
+use tenantry_core::placement::{Candidate, Need, choose};
+use tenantry_plan::context::DatabaseAccess;
+use tenantry_plan::instance::{Wanted, access_of, build_database_secret};
+use tenantry_plan::{Settings, server};
+
+use super::live::Pass;
+use crate::cluster::data_of;
+use crate::context::Ctx;
+use crate::error::Error;
+use crate::halt::Halt;
+use crate::sql;
+
+const CONDITION: &str = "DatabaseReady";
+
+/// A placed database.
+#[derive(Debug, Clone)]
+pub struct Placed {
+    /// Name of the DatabaseServer.
+    pub server: String,
+    /// Access for the instance.
+    pub access: DatabaseAccess,
+}
+
+/// Reads the placement, finds it on the servers again, or decides it.
+///
+/// # Errors
+/// [`Halt`] at `DatabaseReady`.
+pub async fn ensure(
+    ctx: &Ctx,
+    pass: &Pass,
+    wanted: &Wanted,
+    tenant: &Tenant,
+    settings: &Settings,
+) -> Result<Placed, Halt> {
+    let at = Halt::at(CONDITION);
+    let name = names::database_secret(&wanted.id, wanted.generation);
+    let api: Api<KubeSecret> = Api::namespaced(ctx.client.clone(), &wanted.namespace);
+    if let Some(placed) = read(&api, &name).await.map_err(&at)? {
+        return Ok(placed);
+    }
+    let servers = ctx.database_servers().await.map_err(&at)?;
+    let found = find(ctx, wanted, &servers, settings, known_before(pass)).await?;
+    let lost_secret = found.is_some();
+    let object = match found {
+        Some(object) => object,
+        None => decide(ctx, wanted, tenant, &servers).await?,
+    };
+    let (host, port) = server::address(&object, settings);
+    let access = DatabaseAccess {
+        engine: object.spec.engine.word().into(),
+        host,
+        port,
+        name: names::database(&wanted.id, wanted.generation),
+        user: names::database(&wanted.id, wanted.generation),
+        password: ctx.password(32).map_err(&at)?,
+    };
+    if lost_secret {
+        // The database lives on and only its Secret was lost: the server learns the new password first, so
+        // that a Secret which exists always fits.
+        let server = sql::administration(ctx, &object, settings).await.map_err(&at)?;
+        let owner = names::owner_of_instance(&wanted.id);
+        let set = server.admin.set_password(&access.name, &owner, &access.password).await;
+        set.map_err(|e| at(e.into()))?;
+    }
+    let child = build_database_secret(wanted, &object.name_any(), &access);
+    ctx.create_once(&child).await.map_err(&at)?;
+    let placed = read(&api, &name).await.map_err(&at)?;
+    placed.ok_or_else(|| {
+        let text = format!("Secret {}/{name} is not whole; its keys are needed: server, engine, host, port, database, username, password", wanted.namespace);
+        Halt::fail(CONDITION, "SecretIncomplete", text, ErrorClass::Blocked)
+    })
+}
+
+async fn read(api: &Api<KubeSecret>, name: &str) -> crate::error::Result<Option<Placed>> {
+    let found = api.get_opt(name).await.map_err(Error::kube("get the database's Secret"))?;
+    let data = data_of(found.and_then(|s| s.data).as_ref());
+    Ok(access_of(&data).map(|(server, access)| Placed { server, access }))
+}
+
+/// Whether this instance had a database once: then it is searched for before a new one is made.
+fn known_before(pass: &Pass) -> bool {
+    crate::tenant::recorded_of(pass.instance.annotations()).is_some_and(|r| r.facts.installed.is_some())
+        || pass.instance.status.as_ref().is_some_and(|s| s.database.is_some())
+        || pass.instance.spec.adopt.is_some()
+}
+
+/// The server on which a database of this instance lies already, when its Secret was lost.
+async fn find(
+    ctx: &Ctx,
+    wanted: &Wanted,
+    servers: &[DatabaseServer],
+    settings: &Settings,
+    known: bool,
+) -> Result<Option<DatabaseServer>, Halt> {
+    if !known {
+        return Ok(None);
+    }
+    let at = Halt::at(CONDITION);
+    let name = names::database(&wanted.id, wanted.generation);
+    let owner = names::owner_of_instance(&wanted.id);
+    for object in servers {
+        let server = sql::administration(ctx, object, settings).await.map_err(&at)?;
+        let record = server.admin.record(&name).await.map_err(|e| at(e.into()))?;
+        if record.is_some_and(|r| r.owner == owner) {
+            return Ok(Some(object.clone()));
+        }
+    }
+    let text = format!(
+        "database {name} of this instance is on none of the {} database servers, and no new one is made in its place; bring its server back (`tenantry database-server list`)",
+        servers.len()
+    );
+    Err(Halt::fail(CONDITION, "DatabaseNotFound", text, ErrorClass::Blocked))
+}
+
+async fn decide(
+    ctx: &Ctx,
+    wanted: &Wanted,
+    tenant: &Tenant,
+    servers: &[DatabaseServer],
+) -> Result<DatabaseServer, Halt> {
+    let candidates: Vec<Candidate> = servers.iter().map(candidate).collect();
+    let needs = wanted.release.spec.database.as_ref();
+    let engines: Vec<(String, u32)> = needs
+        .map(|d| d.engines.iter().map(|e| (e.engine.word().to_owned(), e.min_version)).collect())
+        .unwrap_or_default();
+    let plan = ctx.plan(&tenant.spec.plan).await.map_err(Halt::at(CONDITION))?;
+    let need = Need {
+        engines: &engines,
+        tenant: wanted.tenant_id.as_str(),
+        dedicated: plan.is_some_and(|p| p.spec.database_tenancy == Tenancy::Dedicated),
+        named: wanted.database_server.as_deref(),
+    };
+    let chosen = choose(&candidates, &need)
+        .map_err(|e| Halt::fail(CONDITION, "NoDatabaseServer", e.to_string(), ErrorClass::Blocked))?;
+    let found = servers.iter().find(|s| s.name_any() == chosen.name).cloned();
+    found.ok_or_else(|| Halt::fail(CONDITION, "InternalError", "the chosen server is gone", ErrorClass::Transient))
+}
+
+fn candidate(server: &DatabaseServer) -> Candidate {
+    let status = server.status.as_ref();
+    Candidate {
+        name: server.name_any(),
+        engine: server.spec.engine.word().into(),
+        version: status.and_then(|s| s.version_major).unwrap_or(0),
+        ready: status.is_some_and(|s| s.phase == DatabaseServerPhase::Ready),
+        accepting: server.spec.accepting,
+        databases: status.and_then(|s| s.databases).unwrap_or(0),
+        max_databases: server.spec.max_databases,
+        dedicated_to: server.spec.dedicated_to.clone(),
+    }
+}

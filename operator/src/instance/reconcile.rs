@@ -1,0 +1,49 @@
+//! One reconcile of a CrmInstance: the straight road. Does I/O.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kube::ResourceExt;
+use tenantry_api::crm_instance::{CrmInstance, InstancePhase};
+use tenantry_core::names;
+
+use super::{archive, live, status};
+use crate::context::Ctx;
+use crate::error::Result;
+
+/// Reconciles an instance. Returns when to look again; none: when something changes.
+///
+/// # Errors
+/// What stopped it while the status was written.
+pub async fn reconcile(instance: Arc<CrmInstance>, ctx: &Ctx, now: Timestamp) -> Result<Option<Duration>> {
+    let instance = (*instance).clone();
+    if instance.metadata.deletion_timestamp.is_some() {
+        if !instance.finalizers().iter().any(|f| f == names::FINALIZER) {
+            return Ok(None);
+        }
+        return match archive::run(&instance, ctx, now).await {
+            Ok(()) => Ok(None),
+            Err(halt) => status::write_halted(&live::Pass::new(instance), ctx, halt, true, now).await,
+        };
+    }
+    let uid = instance.uid().unwrap_or_default();
+    let fingerprint = live::fingerprint(ctx, &instance).await?;
+    if let Some(print) = &fingerprint
+        && ctx.memory.is_settled(&uid, print)
+    {
+        return Ok(None);
+    }
+    let mut pass = live::Pass::new(instance);
+    match live::run(&mut pass, ctx, now).await {
+        Ok(()) => {
+            let phase = if pass.suspended() { InstancePhase::Suspended } else { InstancePhase::Ready };
+            status::write_well(&pass, ctx, phase, now).await?;
+            if let Some(print) = live::fingerprint_of(ctx, &pass).await? {
+                ctx.memory.settle(&uid, print);
+            }
+            Ok(None)
+        }
+        Err(halt) => status::write_halted(&pass, ctx, halt, false, now).await,
+    }
+}

@@ -1,0 +1,89 @@
+//! The release that an instance pins, kept content-addressed in the system namespace. Does I/O (Kubernetes).
+
+use kube::ResourceExt;
+use kube::api::Api;
+use k8s_openapi::api::core::v1::ConfigMap;
+use serde_json::json;
+use tenantry_api::blueprint::Effective;
+use tenantry_api::crm_instance::CrmInstance;
+use tenantry_core::class::ErrorClass;
+use tenantry_plan::labels::Labels;
+use tenantry_plan::{Child, Kind};
+
+use crate::context::Ctx;
+use crate::error::Error;
+use crate::halt::Halt;
+
+/// Annotation with the hash of the pinned release.
+pub const ANNOTATION_RELEASE: &str = "tenantry.dev/release";
+
+fn name_of(hash: &str) -> String {
+    format!("release-{hash}")
+}
+
+/// The pinned release: the one of the annotation, or, for a new instance, what the Blueprint says now.
+///
+/// # Errors
+/// [`Halt`] at `SpecValid` when the blueprint, the release or the kept copy does not exist.
+pub async fn pinned(ctx: &Ctx, instance: &CrmInstance) -> Result<Effective, Halt> {
+    let at = Halt::at("SpecValid");
+    let spec = &instance.spec;
+    let blueprint = ctx.blueprint(&spec.blueprint).await.map_err(&at)?;
+    let current = blueprint.map(|b| Effective::pin(&spec.blueprint, &b.spec, spec.release.as_deref()));
+    if let Some(hash) = instance.annotations().get(ANNOTATION_RELEASE) {
+        // The common case: nothing changed since, so nothing need be read.
+        if let Some(Ok(current)) = &current
+            && current.hash == *hash
+        {
+            return Ok(current.clone());
+        }
+        return kept(ctx, hash).await;
+    }
+    let current = current.ok_or_else(|| {
+        let text = format!("spec.blueprint: blueprint {:?} does not exist; see `tenantry blueprint list`", spec.blueprint);
+        Halt::fail("SpecValid", "UnknownBlueprint", text, ErrorClass::Blocked)
+    })?;
+    let current = current.map_err(|e| {
+        let text = format!("spec.release: blueprint {:?}: {e}", spec.blueprint);
+        Halt::fail("SpecValid", "UnknownRelease", text, ErrorClass::Blocked)
+    })?;
+    if current.hash.is_empty() {
+        return Err(Halt::fail("SpecValid", "InternalError", "the release has no hash", ErrorClass::Bug));
+    }
+    let problems = tenantry_plan::blueprint::problems(&current.spec);
+    if !problems.is_empty() {
+        let text = format!("blueprint {:?} cannot be used: {}", spec.blueprint, problems.join("; "));
+        return Err(Halt::fail("SpecValid", "BlueprintInvalid", text, ErrorClass::Blocked));
+    }
+    keep(ctx, &current).await?;
+    Ok(current)
+}
+
+async fn kept(ctx: &Ctx, hash: &str) -> Result<Effective, Halt> {
+    let at = Halt::at("SpecValid");
+    let api: Api<ConfigMap> = Api::namespaced(ctx.client.clone(), &ctx.system_namespace);
+    let found = api.get_opt(&name_of(hash)).await.map_err(|e| at(Error::kube("get the pinned release")(e)))?;
+    let text = found.and_then(|c| c.data).and_then(|mut d| d.remove("release.json")).ok_or_else(|| {
+        let text = format!(
+            "the pinned release {hash} is missing (ConfigMap {}/{}): the instance keeps running as it is; restore the ConfigMap, or the Blueprint as it was",
+            ctx.system_namespace,
+            name_of(hash)
+        );
+        Halt::fail("SpecValid", "PinnedReleaseMissing", text, ErrorClass::Blocked)
+    })?;
+    serde_json::from_str(&text).map_err(|e| at(e.into()))
+}
+
+async fn keep(ctx: &Ctx, release: &Effective) -> Result<(), Halt> {
+    let at = Halt::at("SpecValid");
+    let text = serde_json::to_string(release).map_err(|e| at(e.into()))?;
+    let rest = json!({ "immutable": true, "data": { "release.json": text } });
+    let labels = Labels::managed();
+    let child = Child::new(Kind::ConfigMap, Some(&ctx.system_namespace), &name_of(&release.hash), &labels, rest);
+    if ctx.memory.knows(&child) {
+        return Ok(());
+    }
+    let stored = ctx.create_once(&child).await.map_err(&at)?;
+    ctx.memory.applied(&child, &stored.metadata);
+    Ok(())
+}

@@ -1,0 +1,128 @@
+//! An instance's status: written once, at the end, only when it differs. Does I/O (Kubernetes).
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kube::ResourceExt;
+use kube::api::{Api, Patch, PatchParams};
+use serde_json::json;
+use tenantry_api::condition::{Said, set};
+use tenantry_api::crm_instance::{CrmInstance, CrmInstanceStatus, DatabaseStatus, InstancePhase};
+use tenantry_core::class::ErrorClass;
+use tenantry_core::names;
+
+use super::live::{Pass, generation_of};
+use crate::cluster::notice;
+use crate::context::Ctx;
+use crate::error::{Error, Result};
+use crate::halt::Halt;
+use crate::tenant::status::pause;
+
+/// Writes the status of an instance that is as it should be.
+///
+/// # Errors
+/// [`Error::Kube`].
+pub async fn write_well(pass: &Pass, ctx: &Ctx, phase: InstancePhase, now: Timestamp) -> Result<()> {
+    let mut status = base(pass, now);
+    let generation = pass.instance.metadata.generation;
+    if phase == InstancePhase::Ready {
+        if status.installed_at.is_none() {
+            status.installed_at = Some(now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
+        }
+        set(&mut status.conditions, Said::yes("Ready", "Serving", "verified and serving"), generation, now);
+    } else {
+        let reason = pass.wanted.as_ref().and_then(|w| w.suspended.clone()).filter(|r| !r.is_empty());
+        let text = reason.map_or_else(|| "suspended; its data is kept".to_owned(), |r| format!("suspended: {r}"));
+        set(&mut status.conditions, Said::no("Ready", "Suspended", text), generation, now);
+    }
+    status.phase = phase;
+    let was = pass.instance.status.as_ref().map(|s| s.phase);
+    if let Some(uid) = pass.instance.metadata.uid.as_deref() {
+        ctx.memory.recovered(uid);
+    }
+    write(&pass.instance, ctx, status).await?;
+    if was.is_some_and(|was| was != phase && was != InstancePhase::Pending) {
+        notice(ctx, &kube::Resource::object_ref(&pass.instance, &()), false, &format!("{phase:?}"), "as it should be").await;
+    }
+    Ok(())
+}
+
+/// Writes the status of an instance that is not there yet, and says when to look again.
+///
+/// # Errors
+/// [`Error::Kube`].
+pub async fn write_halted(
+    pass: &Pass,
+    ctx: &Ctx,
+    halt: Halt,
+    archiving: bool,
+    now: Timestamp,
+) -> Result<Option<Duration>> {
+    let mut status = base(pass, now);
+    let generation = pass.instance.metadata.generation;
+    let was = status.conditions.iter().find(|c| c.type_ == halt.condition).map(|c| c.reason.clone());
+    let installed = status.installed_at.is_some();
+    status.phase = match (halt.condition, halt.class) {
+        _ if archiving => InstancePhase::Archiving,
+        (_, Some(ErrorClass::Invalid)) => InstancePhase::Invalid,
+        _ if installed && pass.suspended() => InstancePhase::Suspended,
+        _ if installed => InstancePhase::Degraded,
+        ("DatabaseReady" | "Installed", None | Some(ErrorClass::Transient)) => InstancePhase::Installing,
+        ("ProcessesReady", None) => InstancePhase::Starting,
+        ("Verified", _) => InstancePhase::Verifying,
+        (_, Some(ErrorClass::Bug)) => InstancePhase::Failed,
+        ("Installed" | "ProcessesReady", Some(ErrorClass::Blocked)) => InstancePhase::Failed,
+        _ => InstancePhase::Pending,
+    };
+    set(&mut status.conditions, Said::no(halt.condition, &halt.reason, halt.message.clone()), generation, now);
+    if halt.condition != "Ready" && !archiving {
+        set(&mut status.conditions, Said::no("Ready", &halt.reason, halt.message.clone()), generation, now);
+    }
+    if halt.class.is_some() && was.as_deref() != Some(halt.reason.as_str()) {
+        notice(ctx, &kube::Resource::object_ref(&pass.instance, &()), true, &halt.reason, &halt.message).await;
+    }
+    ctx.memory.unsettle(pass.instance.metadata.uid.as_deref().unwrap_or_default());
+    write(&pass.instance, ctx, status).await?;
+    Ok(Some(pause(ctx, pass.instance.metadata.uid.as_deref().unwrap_or_default(), &halt)))
+}
+
+/// The status as it was, with what this pass found.
+fn base(pass: &Pass, now: Timestamp) -> CrmInstanceStatus {
+    let mut status = pass.instance.status.clone().unwrap_or_default();
+    let generation = pass.instance.metadata.generation;
+    status.observed_generation = generation;
+    if let Some(wanted) = &pass.wanted {
+        status.data_generation = Some(generation_of(&pass.instance));
+        status.release = wanted.release.release().map(|r| r.version.clone());
+        status.release_hash = Some(wanted.release.hash.clone());
+    }
+    if pass.url.is_some() {
+        status.url.clone_from(&pass.url);
+    }
+    if let Some((server, access)) = &pass.database {
+        status.database = Some(DatabaseStatus { server: server.clone(), name: access.name.clone() });
+    }
+    for (kind, message) in &pass.reached {
+        set(&mut status.conditions, Said::yes(kind, "Done", message.clone()), generation, now);
+    }
+    status
+}
+
+async fn write(instance: &CrmInstance, ctx: &Ctx, status: CrmInstanceStatus) -> Result<()> {
+    if instance.status.as_ref() == Some(&status) {
+        return Ok(());
+    }
+    let api: Api<CrmInstance> = Api::namespaced(ctx.client.clone(), &instance.namespace().unwrap_or_default());
+    let object = json!({
+        "apiVersion": "tenantry.dev/v1alpha1",
+        "kind": "CrmInstance",
+        "metadata": { "name": instance.name_any(), "uid": instance.metadata.uid },
+        "status": status,
+    });
+    let params = PatchParams::apply(names::MANAGED_BY).force();
+    match api.patch_status(&instance.name_any(), &params, &Patch::Apply(&object)).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(s)) if s.code == 404 => Ok(()),
+        Err(e) => Err(Error::kube("write the instance's status")(e)),
+    }
+}

@@ -1,0 +1,326 @@
+//! Template databases: built once for each release on each server, by a job; and personalise jobs. Does I/O.
+
+use std::time::Duration;
+
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+use kube::api::{Api, ListParams};
+use serde_json::Value;
+use tenantry_api::blueprint::{Effective, StepList};
+use tenantry_api::database_server::DatabaseServer;
+use tenantry_core::class::ErrorClass;
+use tenantry_core::hash::short_hash;
+use tenantry_core::names;
+use tenantry_database::{NewDatabase, Source, State};
+use tenantry_plan::config::Config;
+use tenantry_plan::context::{self, DatabaseAccess, Keys};
+use tenantry_plan::instance::Wanted;
+use tenantry_plan::job::{self, Place};
+use tenantry_plan::labels::Labels;
+use tenantry_plan::{Kind, Settings, server as plan_server};
+
+use crate::cluster::trouble;
+use crate::context::Ctx;
+use crate::error::Error;
+use crate::halt::Halt;
+use crate::sql::Server;
+
+const CONDITION: &str = "Installed";
+/// Label of all objects of one template's build.
+const LABEL_TEMPLATE: &str = "tenantry.dev/template";
+/// Seconds before a failed build is tried again, doubled by every attempt.
+const FIRST_PAUSE: u64 = 30;
+/// Longest pause in seconds.
+const LONGEST_PAUSE: u64 = 900;
+
+/// Makes sure that the template exists and returns its name.
+///
+/// # Errors
+/// [`Halt`] at `Installed` while it is being built, or when the build failed.
+pub async fn ensure(
+    ctx: &Ctx,
+    object: &DatabaseServer,
+    server: &Server,
+    release: &Effective,
+    settings: &Settings,
+) -> Result<String, Halt> {
+    let at = Halt::at(CONDITION);
+    let name = names::template_database(&release.blueprint, &release.hash);
+    let server_name = object.name_any();
+    let lock = ctx.servers.lock(&format!("{server_name}/{name}")).await;
+    let _one_at_a_time = lock.lock().await;
+    let owner = names::owner_of_template(&release.blueprint, &release.hash);
+    let record = server.admin.record(&name).await.map_err(|e| at(e.into()))?;
+    let state = record.map(|r| r.state);
+    if state == Some(State::Template) {
+        return Ok(name);
+    }
+    let key = short_hash(format!("{}/{}/{server_name}", release.blueprint, release.hash).as_bytes());
+    let build = Build { ctx, object, server, release, settings, name: &name, owner: &owner, key: &key };
+    let jobs = build.jobs().await?;
+    match (state, jobs.last()) {
+        (Some(State::Installing), Some((attempt, job))) => build.follow(*attempt, job).await?,
+        (Some(State::Installing), None) => {
+            // Its job was removed by hand: what it left is of no use.
+            server.admin.drop_database(&name, &owner).await.map_err(|e| at(e.into()))?;
+            return build.start(1).await;
+        }
+        (_, last) => {
+            let attempt = last.map_or(1, |(a, _)| a + 1);
+            return build.start(attempt).await;
+        }
+    }
+    Ok(name)
+}
+
+struct Build<'a> {
+    ctx: &'a Ctx,
+    object: &'a DatabaseServer,
+    server: &'a Server,
+    release: &'a Effective,
+    settings: &'a Settings,
+    name: &'a str,
+    owner: &'a str,
+    key: &'a str,
+}
+
+impl Build<'_> {
+    fn job_name(&self, attempt: u32) -> String {
+        names::template_job(&self.release.blueprint, &self.release.hash, &self.object.name_any(), attempt)
+    }
+
+    async fn jobs(&self) -> Result<Vec<(u32, Job)>, Halt> {
+        let api: Api<Job> = Api::namespaced(self.ctx.client.clone(), &self.ctx.system_namespace);
+        let params = ListParams::default().labels(&format!("{LABEL_TEMPLATE}={}", self.key));
+        let list = api.list(&params).await.map_err(|e| Halt::at(CONDITION)(Error::kube("list template jobs")(e)))?;
+        let attempt = |j: &Job| j.name_any().rsplit_once('-').and_then(|(_, n)| n.parse().ok()).unwrap_or(0);
+        let mut jobs: Vec<(u32, Job)> = list.items.into_iter().map(|j| (attempt(&j), j)).collect();
+        jobs.sort_by_key(|(n, _)| *n);
+        Ok(jobs)
+    }
+
+    /// Makes an empty database and the job that fills it.
+    async fn start(&self, attempt: u32) -> Result<String, Halt> {
+        let at = Halt::at(CONDITION);
+        let ctx = self.ctx;
+        let spec = &self.release.spec;
+        let list = spec.install.as_ref().ok_or_else(|| at(Error::Bug("nothing to install".into())))?;
+        let (host, port) = plan_server::address(self.object, self.settings);
+        let access = DatabaseAccess {
+            engine: self.object.spec.engine.word().into(),
+            host,
+            port,
+            name: self.name.to_owned(),
+            user: self.name.to_owned(),
+            password: ctx.password(32).map_err(&at)?,
+        };
+        let mut secrets = std::collections::BTreeMap::new();
+        for secret in &spec.secrets {
+            secrets.insert(secret.name.clone(), ctx.password(usize::from(secret.length)).map_err(&at)?);
+        }
+        // Thrown away with the job: every copy gets its own by `personalise`.
+        let keys = Keys { admin_password: ctx.password(usize::from(spec.admin.password_length)).map_err(&at)?, secrets };
+        let values = context::template(self.release, self.settings, &access, &keys);
+        let blueprint = &self.release.blueprint;
+        let config = Config::render(blueprint, spec, &values, false).map_err(|e| at(e.into()))?;
+        let file = job::file(blueprint, "install", list, &values).map_err(|e| at(e.into()))?;
+        let job_name = self.job_name(attempt);
+        let labels = Labels::managed()
+            .and(LABEL_TEMPLATE, self.key)
+            .and(names::LABEL_PURPOSE, "install")
+            .and(names::LABEL_DATABASE_SERVER, self.object.name_any());
+        // The server's own pods carry the server's label and its purpose; a job's purpose is `install`.
+        let image = self.release.release().map(|r| self.settings.image(&r.image)).unwrap_or_default();
+        let place = Place {
+            namespace: &ctx.system_namespace,
+            name: &job_name,
+            labels,
+            spec,
+            image,
+            config: &config,
+            claims: None,
+        };
+        let new = NewDatabase {
+            name: self.name.to_owned(),
+            owner: self.owner.to_owned(),
+            tenant: String::new(),
+            generation: attempt,
+            role: access.user.clone(),
+            password: access.password.clone(),
+            connection_limit: None,
+            source: Source::Empty,
+            release_hash: self.release.hash.clone(),
+            extensions: spec.database.as_ref().map(|d| d.extensions.clone()).unwrap_or_default(),
+            charset: spec.database.as_ref().and_then(|d| d.charset.clone()),
+        };
+        self.server.admin.create(&new).await.map_err(|e| at(e.into()))?;
+        ctx.apply(&job::build_secret(&place, &file).map_err(|e| at(e.into()))?).await.map_err(&at)?;
+        self.server.admin.set_state(self.name, self.owner, State::Installing).await.map_err(|e| at(e.into()))?;
+        ctx.create_once(&job::build_job(&place, &file, self.settings)).await.map_err(&at)?;
+        Err(self.building(attempt))
+    }
+
+    fn building(&self, attempt: u32) -> Halt {
+        let version = self.release.release().map(|r| r.version.clone()).unwrap_or_default();
+        let text = format!(
+            "the first install of {} {version} on {} takes some minutes (attempt {attempt}); later ones take a second. Log: kubectl -n {} logs job/{}",
+            self.release.blueprint,
+            self.object.name_any(),
+            self.ctx.system_namespace,
+            self.job_name(attempt)
+        );
+        Halt::wait(CONDITION, "BuildingTemplate", text, Duration::from_secs(20))
+    }
+
+    /// Seals the template when its job is done, or clears up after a failure.
+    async fn follow(&self, attempt: u32, job: &Job) -> Result<(), Halt> {
+        let at = Halt::at(CONDITION);
+        match outcome(job) {
+            Outcome::Succeeded => {
+                self.server.admin.seal_template(self.name, self.owner).await.map_err(|e| at(e.into()))?;
+                // Its password is locked, its log has served.
+                let ns = Some(self.ctx.system_namespace.as_str());
+                self.ctx.remove(Kind::Secret, ns, &self.job_name(attempt)).await.map_err(&at)
+            }
+            Outcome::Running => match self.pods(job).await?.and_then(|pods| trouble(&pods)) {
+                Some(t) => Err(Halt {
+                    again: Some(Duration::from_secs(10)),
+                    ..Halt::fail(CONDITION, &t.reason, t.message, ErrorClass::Blocked)
+                }),
+                None => Err(self.building(attempt)),
+            },
+            Outcome::Failed { why, seconds_ago } => {
+                let said = self.pods(job).await?.and_then(|pods| last_words(&pods)).unwrap_or(why);
+                let pause = FIRST_PAUSE.saturating_mul(1 << attempt.min(6)).min(LONGEST_PAUSE);
+                let text = format!(
+                    "the install failed: {said}. Nothing of a tenant was touched. It is tried again {pause} s after a failure (attempt {attempt} failed); log: kubectl -n {} logs job/{}",
+                    self.ctx.system_namespace,
+                    self.job_name(attempt)
+                );
+                if seconds_ago < pause {
+                    return Err(Halt {
+                        again: Some(Duration::from_secs(pause - seconds_ago)),
+                        ..Halt::fail(CONDITION, "InstallFailed", text, ErrorClass::Blocked)
+                    });
+                }
+                self.server.admin.drop_database(self.name, self.owner).await.map_err(|e| at(e.into()))?;
+                self.start(attempt + 1).await.map(|_| ())
+            }
+        }
+    }
+
+    async fn pods(&self, job: &Job) -> Result<Option<Vec<Pod>>, Halt> {
+        pods_of(self.ctx, &self.ctx.system_namespace, &job.name_any()).await.map(Some)
+    }
+}
+
+async fn pods_of(ctx: &Ctx, namespace: &str, job: &str) -> Result<Vec<Pod>, Halt> {
+    let api: Api<Pod> = Api::namespaced(ctx.client.clone(), namespace);
+    let params = ListParams::default().labels(&format!("batch.kubernetes.io/job-name={job}"));
+    let list = api.list(&params).await.map_err(|e| Halt::at(CONDITION)(Error::kube("list the job's pods")(e)))?;
+    Ok(list.items)
+}
+
+enum Outcome {
+    Running,
+    Succeeded,
+    Failed { why: String, seconds_ago: u64 },
+}
+
+fn outcome(job: &Job) -> Outcome {
+    let conditions = job.status.as_ref().and_then(|s| s.conditions.as_ref());
+    let find = |kind: &str| conditions.into_iter().flatten().find(|c| c.type_ == kind && c.status == "True");
+    if find("Complete").is_some() {
+        return Outcome::Succeeded;
+    }
+    match find("Failed") {
+        Some(failed) => {
+            let at = failed.last_transition_time.as_ref().map(|t| t.0);
+            let now = jiff::Timestamp::now();
+            let seconds = at.map_or(0, |t| now.as_second().saturating_sub(t.as_second()));
+            let reason = failed.reason.clone().unwrap_or_default();
+            let why = failed.message.clone().map_or(reason.clone(), |m| format!("{reason}: {m}"));
+            Outcome::Failed { why, seconds_ago: u64::try_from(seconds).unwrap_or(0) }
+        }
+        None => Outcome::Running,
+    }
+}
+
+/// What the agent wrote when it ended badly.
+fn last_words(pods: &[Pod]) -> Option<String> {
+    pods.iter().find_map(|pod| {
+        let statuses = pod.status.as_ref()?.container_statuses.as_ref()?;
+        statuses.iter().find_map(|c| {
+            let message = c.state.as_ref()?.terminated.as_ref()?.message.clone()?;
+            let report = tenantry_core::progress::last_failure(&message);
+            Some(report.map_or(message, |r| format!("step {:?}: {}", r.step, r.message)))
+        })
+    })
+}
+
+/// Personalises by commands: one job in the tenant's namespace.
+///
+/// # Errors
+/// [`Halt`] at `Installed` until it is done.
+pub async fn personalise_job(
+    ctx: &Ctx,
+    wanted: &Wanted,
+    settings: &Settings,
+    list: &StepList,
+    values: &Value,
+) -> Result<(), Halt> {
+    let at = Halt::at(CONDITION);
+    let api: Api<Job> = Api::namespaced(ctx.client.clone(), &wanted.namespace);
+    let blueprint = &wanted.release.blueprint;
+    let label = format!("personalise-g{}", wanted.generation);
+    let params = ListParams::default().labels(&format!(
+        "{}={},{}={label}",
+        names::LABEL_INSTANCE_ID,
+        wanted.id,
+        names::LABEL_PURPOSE
+    ));
+    let jobs = api.list(&params).await.map_err(|e| at(Error::kube("list personalise jobs")(e)))?;
+    let attempts = u32::try_from(jobs.items.len()).unwrap_or(u32::MAX);
+    let newest = jobs.items.iter().max_by_key(|j| j.metadata.creation_timestamp.clone());
+    let name_of = |attempt| names::personalise_job(&wanted.id, wanted.generation, attempt);
+    if let Some(job) = newest {
+        match outcome(job) {
+            Outcome::Succeeded => return Ok(()),
+            Outcome::Running => {
+                if let Some(t) = trouble(&pods_of(ctx, &wanted.namespace, &job.name_any()).await?) {
+                    return Err(Halt::fail(CONDITION, &t.reason, t.message, ErrorClass::Blocked));
+                }
+                let text = "the copy is being made this instance's own";
+                return Err(Halt::wait(CONDITION, "Personalising", text, Duration::from_secs(10)));
+            }
+            Outcome::Failed { why, seconds_ago } => {
+                let said = last_words(&pods_of(ctx, &wanted.namespace, &job.name_any()).await?).unwrap_or(why);
+                let pause = FIRST_PAUSE.saturating_mul(1 << attempts.min(6)).min(LONGEST_PAUSE);
+                if seconds_ago < pause {
+                    let text = format!("personalise failed: {said}. It is tried again {pause} s after a failure; log: kubectl -n {} logs job/{}", wanted.namespace, job.name_any());
+                    return Err(Halt {
+                        again: Some(Duration::from_secs(pause - seconds_ago)),
+                        ..Halt::fail(CONDITION, "PersonaliseFailed", text, ErrorClass::Blocked)
+                    });
+                }
+            }
+        }
+    }
+    let config = Config::render(blueprint, &wanted.release.spec, values, false).map_err(|e| at(e.into()))?;
+    let file = job::file(blueprint, "personalise", list, values).map_err(|e| at(e.into()))?;
+    let claim = |volume: &str| names::volume(&wanted.id, volume, wanted.generation);
+    let job_name = name_of(attempts + 1);
+    let place = Place {
+        namespace: &wanted.namespace,
+        name: &job_name,
+        labels: wanted.labels().and(names::LABEL_PURPOSE, label),
+        spec: &wanted.release.spec,
+        image: wanted.release.release().map(|r| settings.image(&r.image)).unwrap_or_default(),
+        config: &config,
+        claims: Some(&claim),
+    };
+    ctx.apply(&job::build_secret(&place, &file).map_err(|e| at(e.into()))?).await.map_err(&at)?;
+    ctx.create_once(&job::build_job(&place, &file, settings)).await.map_err(&at)?;
+    Err(Halt::wait(CONDITION, "Personalising", "the copy is being made this instance's own", Duration::from_secs(10)))
+}

@@ -1,0 +1,127 @@
+//! Verification: the blueprint's requests against the instance's Service. Does I/O (HTTP).
+
+use std::time::{Duration, Instant};
+
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Bytes;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use tenantry_core::class::ErrorClass;
+use tenantry_core::ledger::Limits;
+use tenantry_core::names;
+use tenantry_core::verify::{Program, Request, Response};
+use tenantry_plan::Settings;
+use tenantry_plan::context::{self, DatabaseAccess, Keys};
+use tenantry_plan::instance::Wanted;
+
+use crate::context::Ctx;
+use crate::halt::Halt;
+
+const CONDITION: &str = "Verified";
+/// Largest answer that is read, in bytes.
+const BODY_MAX: usize = 1024 * 1024;
+/// Longest time of one request.
+const REQUEST: Duration = Duration::from_secs(30);
+/// How long one reconcile keeps trying; after that it lets others have their turn and comes back.
+const TURN: Duration = Duration::from_secs(20);
+
+/// Verifies an instance whose processes are ready.
+///
+/// # Errors
+/// [`Halt`] at `Verified`.
+pub async fn run(
+    ctx: &Ctx,
+    wanted: &Wanted,
+    settings: &Settings,
+    limits: &Limits,
+    database: Option<&DatabaseAccess>,
+    keys: &Keys,
+) -> Result<(), Halt> {
+    let spec = &wanted.release.spec;
+    let Some(verify) = &spec.verify else { return Ok(()) };
+    if spec.processes.iter().all(|p| p.replicas.default == 0) {
+        return Ok(());
+    }
+    let address = ctx.service_ip(&wanted.namespace, &names::service(&wanted.id)).await;
+    let base = format!("http://{}", address.map_err(Halt::at(CONDITION))?);
+    let values = context::instance(wanted, settings, limits, database, keys);
+    let client: Client<HttpConnector, Full<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
+    let start = Instant::now();
+    let turn = TURN.min(Duration::from_secs(u64::from(verify.timeout_seconds)));
+    loop {
+        let mut program = Program::new(verify, values.clone());
+        match attempt(ctx, &client, &base, &wanted.host, &mut program).await {
+            Ok(()) => return Ok(()),
+            Err(Attempt::Unreachable(why)) if start.elapsed() < turn => {
+                // A new Service refuses connections for the moment that kube-proxy takes.
+                tracing::debug!(%why, "not reachable yet");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            Err(Attempt::Unreachable(why)) => {
+                let text = format!("it does not answer: {why}. The processes run; their log: tenantry instance logs {}/{}", wanted.tenant, wanted.name);
+                return Err(Halt::fail(CONDITION, "NotReachable", text, ErrorClass::Transient));
+            }
+            Err(Attempt::Failed(why)) => {
+                let text = format!("{why}. The data is untouched; the log: tenantry instance logs {}/{}", wanted.tenant, wanted.name);
+                return Err(Halt::fail(CONDITION, "VerificationFailed", text, ErrorClass::Transient));
+            }
+        }
+    }
+}
+
+enum Attempt {
+    Unreachable(String),
+    Failed(String),
+}
+
+async fn attempt(
+    ctx: &Ctx,
+    client: &Client<HttpConnector, Full<Bytes>>,
+    base: &str,
+    host: &str,
+    program: &mut Program,
+) -> Result<(), Attempt> {
+    while let Some(request) = program.next() {
+        let request = request.map_err(|f| Attempt::Failed(f.to_string()))?;
+        let gate = |e: tenantry_core::calls::Injected| Attempt::Unreachable(e.to_string());
+        ctx.gate.before("http verify").map_err(gate)?;
+        let answer = tokio::time::timeout(REQUEST, send(client, base, host, &request)).await;
+        ctx.gate.after("http verify").map_err(gate)?;
+        let response = match answer {
+            Ok(Ok(response)) => response,
+            Ok(Err(why)) => return Err(Attempt::Unreachable(why)),
+            Err(_) => return Err(Attempt::Failed(format!("{:?} got no answer within {} s", request.step, REQUEST.as_secs()))),
+        };
+        program.answer(&response).map_err(|f| Attempt::Failed(f.to_string()))?;
+    }
+    Ok(())
+}
+
+async fn send(
+    client: &Client<HttpConnector, Full<Bytes>>,
+    base: &str,
+    host: &str,
+    request: &Request,
+) -> Result<Response, String> {
+    let mut builder = hyper::Request::builder().method(request.method.as_str()).uri(format!("{base}{}", request.path));
+    if !request.headers.iter().any(|(k, _)| k.eq_ignore_ascii_case("host")) {
+        builder = builder.header("host", host);
+    }
+    for (name, value) in &request.headers {
+        builder = builder.header(name, value);
+    }
+    let body = Full::new(Bytes::from(request.body.clone().unwrap_or_default()));
+    let built = builder.body(body).map_err(|e| e.to_string())?;
+    let answer = client.request(built).await.map_err(|e| {
+        std::error::Error::source(&e).map_or_else(|| e.to_string(), |source| format!("{e}: {source}"))
+    })?;
+    let status = answer.status().as_u16();
+    let headers = answer
+        .headers()
+        .iter()
+        .map(|(k, v)| (k.as_str().to_owned(), String::from_utf8_lossy(v.as_bytes()).into_owned()))
+        .collect();
+    let body = Limited::new(answer.into_body(), BODY_MAX).collect().await.map_err(|e| e.to_string())?;
+    Ok(Response { status, headers, body: body.to_bytes().to_vec() })
+}

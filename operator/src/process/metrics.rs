@@ -1,0 +1,67 @@
+//! Figures for Prometheus. No I/O.
+
+use std::fmt::Write as _;
+use std::sync::Mutex;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+
+/// Labels of a reconcile.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ReconcileLabels {
+    /// Kind of the object.
+    pub controller: &'static str,
+    /// `done`, `waiting`, or the class of the error.
+    pub result: &'static str,
+}
+
+/// Labels of a controller.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ControllerLabels {
+    /// Kind of the object.
+    pub controller: &'static str,
+}
+
+/// All figures of the operator.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Mutex<Registry>,
+    /// Reconciles by controller and result.
+    pub reconciles: Family<ReconcileLabels, Counter>,
+    /// Seconds of a reconcile.
+    pub seconds: Family<ControllerLabels, Histogram, fn() -> Histogram>,
+    /// 1 while this process leads.
+    pub leader: Gauge,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("tenantry");
+        let reconciles = Family::default();
+        let make: fn() -> Histogram = || Histogram::new(exponential_buckets(0.001, 4.0, 8));
+        let seconds = Family::new_with_constructor(make);
+        let leader = Gauge::default();
+        registry.register("reconciles", "Reconciles by controller and result", reconciles.clone());
+        registry.register("reconcile_seconds", "Time of a reconcile", seconds.clone());
+        registry.register("leader", "1 while this process leads", leader.clone());
+        Self { registry: Mutex::new(registry), reconciles, seconds, leader }
+    }
+}
+
+impl Metrics {
+    /// The text that Prometheus reads.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut out = String::new();
+        let registry = self.registry.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Err(error) = encode(&mut out, &registry) {
+            let _ = write!(out, "# cannot be encoded: {error}");
+        }
+        out
+    }
+}

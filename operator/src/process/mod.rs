@@ -1,0 +1,8 @@
+//! What surrounds the controllers: start, leadership, watches, health, metrics. Does I/O.
+
+pub mod health;
+pub mod http;
+pub mod leader;
+pub mod metrics;
+pub mod run;
+pub mod watches;

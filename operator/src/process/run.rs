@@ -1,0 +1,227 @@
+//! The process: waits for the definitions, leads, keeps the caches, runs the controllers. Does I/O.
+
+use std::fmt::Debug;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::{StreamExt, stream};
+use jiff::Timestamp;
+use kube::api::{Api, ListParams};
+use kube::core::DynamicObject;
+use kube::runtime::controller::{Action, Controller};
+use kube::runtime::reflector::{self, ObjectRef, Store};
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Client, Resource};
+use serde::de::DeserializeOwned;
+use tenantry_api::archive::Archive;
+use tenantry_api::blueprint::Blueprint;
+use tenantry_api::crm_instance::CrmInstance;
+use tenantry_api::database_server::DatabaseServer;
+use tenantry_api::plan::Plan;
+use tenantry_api::site::Site;
+use tenantry_api::tenant::Tenant;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+use super::health::Health;
+use super::metrics::{ControllerLabels, ReconcileLabels};
+use super::watches::{self, Wake};
+use crate::context::{Caches, Ctx};
+use crate::error::{Error, Result};
+
+/// Objects of one kind that are worked on at once. Two cores are busy with about eight.
+const CONCURRENCY: u16 = 16;
+/// How often the API is asked whether it is there, when nothing else happens.
+const HEARTBEAT: Duration = Duration::from_secs(60);
+
+/// Waits until every kind is known to the API server; without the definitions nothing can be watched.
+pub async fn wait_for_definitions(client: &Client) {
+    let kinds: Vec<kube::core::ApiResource> = tenantry_api::definitions()
+        .iter()
+        .map(|crd| kube::core::ApiResource {
+            group: crd.spec.group.clone(),
+            version: tenantry_api::VERSION.into(),
+            api_version: format!("{}/{}", crd.spec.group, tenantry_api::VERSION),
+            kind: crd.spec.names.kind.clone(),
+            plural: crd.spec.names.plural.clone(),
+        })
+        .collect();
+    for kind in kinds {
+        loop {
+            let api: Api<DynamicObject> = Api::all_with(client.clone(), &kind);
+            match api.list_metadata(&ListParams::default().limit(1)).await {
+                Ok(_) => break,
+                Err(error) => {
+                    tracing::warn!(kind = %kind.kind, %error, "waiting for the definition; install the chart tenantry-crds");
+                    tokio::time::sleep(Duration::from_secs(2)).await;
+                }
+            }
+        }
+    }
+}
+
+/// Runs all controllers until the process is told to end.
+///
+/// # Errors
+/// When a controller ends by itself.
+pub async fn controllers(ctx: Ctx, health: Arc<Health>) -> Result<(), String> {
+    let client = ctx.client.clone();
+    let tenants = Controller::new(Api::<Tenant>::all(client.clone()), watcher::Config::default());
+    let instances = Controller::new(Api::<CrmInstance>::all(client.clone()), watcher::Config::default());
+    let servers = Controller::new(Api::<DatabaseServer>::all(client.clone()), watcher::Config::default());
+    let blueprints = Controller::new(Api::<Blueprint>::all(client.clone()), watcher::Config::default());
+    let archives = Controller::new(Api::<Archive>::all(client.clone()), watcher::Config::default());
+
+    let (wake_tenants, tenants_woken) = unbounded_channel();
+    let (wake_instances, instances_woken) = unbounded_channel();
+    let (wake_servers, servers_woken) = unbounded_channel();
+    let (wake_archives, archives_woken) = unbounded_channel();
+    let wake = Wake {
+        tenants: wake_tenants,
+        instances: wake_instances,
+        servers: wake_servers,
+        archives: wake_archives,
+        all_instances: instances.store(),
+        all_tenants: tenants.store(),
+    };
+    let caches = Caches {
+        sites: cache(Api::<Site>::all(client.clone()), &health, "sites"),
+        plans: cache(Api::<Plan>::all(client.clone()), &health, "plans"),
+        blueprints: blueprints.store(),
+        servers: servers.store(),
+        tenants: tenants.store(),
+    };
+    for waiting in [caches.sites.wait_until_ready().await.is_err(), caches.plans.wait_until_ready().await.is_err()] {
+        if waiting {
+            return Err("a cache ended before it was full".into());
+        }
+    }
+    let ctx = Arc::new(Ctx { caches: Some(caches), ..ctx });
+    watches::children(&ctx, &wake, &health);
+    watches::dependencies(&ctx, &wake, &health);
+    let (c, w) = (ctx.clone(), wake.clone());
+    let plans = Api::<Plan>::all(client.clone());
+    watches::dependency("plans", watcher(plans, watcher::Config::default()), &health, move |_: &Plan, _| {
+        w.tenants_where(|t| t.status.as_ref().is_none_or(|s| s.namespace.is_none()));
+        w.instances_where(&c, |i| i.status.as_ref().is_none_or(|s| s.installed_at.is_none()));
+    });
+    let (c, w) = (ctx.clone(), wake.clone());
+    let sites = Api::<Site>::all(client.clone());
+    watches::dependency("sites", watcher(sites, watcher::Config::default()), &health, move |_: &Site, _| w.all(&c));
+    heartbeat(&ctx, &health);
+    health.set_ready(true);
+
+    let each = tokio::join!(
+        drive("tenant", tenants, tenants_woken, ctx.clone(), &health, |o, c, n| async move {
+            crate::tenant::reconcile(o, &c, n).await
+        }),
+        drive("instance", instances, instances_woken, ctx.clone(), &health, |o, c, n| async move {
+            crate::instance::reconcile(o, &c, n).await
+        }),
+        drive("databaseserver", servers, servers_woken, ctx.clone(), &health, |o, c, n| async move {
+            crate::server::reconcile(o, &c, n).await
+        }),
+        drive("blueprint", blueprints, unbounded_channel().1, ctx.clone(), &health, |o, c, n| async move {
+            crate::blueprint::reconcile(o, &c, n).await
+        }),
+        drive("archive", archives, archives_woken, ctx.clone(), &health, |o, c, n| async move {
+            crate::archive::reconcile(o, &c, n).await
+        }),
+    );
+    let () = each.0;
+    Ok(())
+}
+
+fn cache<K>(api: Api<K>, health: &Arc<Health>, name: &'static str) -> Store<K>
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+{
+    let (reader, writer) = reflector::store();
+    let health = health.clone();
+    let stream = reflector::reflector(writer, watcher(api, watcher::Config::default())).default_backoff();
+    tokio::spawn(async move {
+        let mut stream = std::pin::pin!(stream);
+        while let Some(event) = stream.next().await {
+            health.watch(name, event.is_ok());
+        }
+    });
+    reader
+}
+
+fn heartbeat(ctx: &Arc<Ctx>, health: &Arc<Health>) {
+    let (client, health) = (ctx.client.clone(), health.clone());
+    tokio::spawn(async move {
+        loop {
+            let api: Api<Site> = Api::all(client.clone());
+            if api.list_metadata(&ListParams::default().limit(1)).await.is_ok() {
+                health.sign_of_life();
+            }
+            tokio::time::sleep(HEARTBEAT).await;
+        }
+    });
+}
+
+async fn drive<K, F, Fut>(
+    name: &'static str,
+    controller: Controller<K>,
+    woken: UnboundedReceiver<ObjectRef<K>>,
+    ctx: Arc<Ctx>,
+    health: &Arc<Health>,
+    work: F,
+) where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+
+    F: Fn(Arc<K>, Arc<Ctx>, Timestamp) -> Fut + Clone + Send + Sync + 'static,
+    Fut: Future<Output = Result<Option<Duration>>> + Send + 'static,
+{
+    let wakes = stream::unfold(woken, |mut rx| async move { rx.recv().await.map(|o| (o, rx)) })
+        // A channel that is closed must not end the controller.
+        .chain(stream::pending());
+    let health = health.clone();
+    let config = kube::runtime::controller::Config::default().concurrency(CONCURRENCY);
+    let reconcile = move |object: Arc<K>, ctx: Arc<Ctx>| {
+        let work = work.clone();
+        let health = health.clone();
+        async move {
+            let start = Instant::now();
+            let result = work(object, ctx.clone(), Timestamp::now()).await;
+            let label = match &result {
+                Ok(None) => "done",
+                Ok(Some(_)) => "waiting",
+                Err(e) => e.class().label(),
+            };
+            if result.is_ok() {
+                health.sign_of_life();
+            }
+            let labels = ReconcileLabels { controller: name, result: label };
+            ctx.metrics.reconciles.get_or_create(&labels).inc();
+            let seconds = ctx.metrics.seconds.get_or_create(&ControllerLabels { controller: name });
+            seconds.observe(start.elapsed().as_secs_f64());
+            Ok::<_, Error>(result?.map_or_else(Action::await_change, Action::requeue))
+        }
+    };
+    let on_error = move |object: Arc<K>, error: &Error, ctx: Arc<Ctx>| {
+        let meta = object.meta();
+        tracing::warn!(controller = name, object = meta.name.as_deref(), namespace = meta.namespace.as_deref(), %error, "reconcile failed");
+        let failures = ctx.memory.failed(meta.uid.as_deref().unwrap_or_default());
+        match failures {
+            1 => Action::requeue(Duration::from_millis(200)),
+            n => Action::requeue(Duration::from_secs(error.class().backoff_seconds(n))),
+        }
+    };
+    controller
+        .with_config(config)
+        .reconcile_on(wakes)
+        .shutdown_on_signal()
+        .run(reconcile, on_error, ctx)
+        .for_each(|result| async move {
+            match result {
+                Ok(_) => {}
+                // The object went between its event and its turn.
+                Err(kube::runtime::controller::Error::ObjectNotFound(_)) => {}
+                Err(kube::runtime::controller::Error::ReconcilerFailed(..)) => {}
+                Err(error) => tracing::warn!(controller = name, %error, "queue"),
+            }
+        })
+        .await;
+}

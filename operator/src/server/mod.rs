@@ -1,0 +1,5 @@
+//! The DatabaseServer controller: runs managed servers, asks all of them how they are. Does I/O.
+
+mod reconcile;
+
+pub use reconcile::reconcile;

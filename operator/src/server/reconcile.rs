@@ -1,0 +1,166 @@
+//! One reconcile of a DatabaseServer. Does I/O (Kubernetes, SQL).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kube::ResourceExt;
+use kube::api::{Api, Patch, PatchParams};
+use serde_json::json;
+use tenantry_api::condition::{Said, set};
+use tenantry_api::database_server::{DatabaseServer, DatabaseServerPhase, DatabaseServerStatus};
+use tenantry_core::class::ErrorClass;
+use tenantry_core::names;
+use tenantry_plan::{Settings, server};
+
+use crate::context::Ctx;
+use crate::error::{Error, Result};
+use crate::halt::Halt;
+use crate::sql;
+use crate::tenant::status::pause;
+use crate::tenant::{metadata, release};
+
+/// How often a server that is well is asked; SQL has no watch.
+const PULSE: Duration = Duration::from_secs(30);
+/// How often one that is starting is asked.
+const STARTING: Duration = Duration::from_secs(1);
+
+/// Reconciles a database server.
+///
+/// # Errors
+/// [`Error::Kube`] while the status is written.
+pub async fn reconcile(object: Arc<DatabaseServer>, ctx: &Ctx, now: Timestamp) -> Result<Option<Duration>> {
+    let api: Api<DatabaseServer> = Api::all(ctx.client.clone());
+    let generation = object.metadata.generation;
+    let mut status = object.status.clone().unwrap_or_default();
+    status.observed_generation = generation;
+    let was_ready = status.phase == DatabaseServerPhase::Ready;
+    let outcome = if object.metadata.deletion_timestamp.is_some() {
+        end(&object, ctx, &api).await
+    } else {
+        live(&object, ctx, &api, &mut status).await
+    };
+    let again = match outcome {
+        Ok(()) => {
+            ctx.memory.recovered(object.metadata.uid.as_deref().unwrap_or_default());
+            if object.metadata.deletion_timestamp.is_some() {
+                return Ok(None);
+            }
+            status.phase = DatabaseServerPhase::Ready;
+            let text = format!("{} answers", status.version.clone().unwrap_or_default());
+            set(&mut status.conditions, Said::yes("Reachable", "Answers", text.clone()), generation, now);
+            set(&mut status.conditions, Said::yes("Ready", "Answers", text), generation, now);
+            PULSE
+        }
+        Err(halt) => {
+            let transient = matches!(halt.class, None | Some(ErrorClass::Transient));
+            status.phase = match halt.class {
+                Some(ErrorClass::Invalid) => DatabaseServerPhase::Invalid,
+                _ if was_ready || status.phase == DatabaseServerPhase::Unreachable => DatabaseServerPhase::Unreachable,
+                _ => DatabaseServerPhase::Pending,
+            };
+            set(&mut status.conditions, Said::no(halt.condition, &halt.reason, halt.message.clone()), generation, now);
+            if halt.condition != "Ready" {
+                set(&mut status.conditions, Said::no("Ready", &halt.reason, halt.message.clone()), generation, now);
+            }
+            if transient {
+                ctx.servers.forget(&object.name_any()).await;
+            }
+            if status.version.is_none() && transient {
+                STARTING
+            } else {
+                pause(ctx, object.metadata.uid.as_deref().unwrap_or_default(), &halt).min(PULSE)
+            }
+        }
+    };
+    write(&object, ctx, status).await?;
+    Ok(Some(again))
+}
+
+async fn live(
+    object: &DatabaseServer,
+    ctx: &Ctx,
+    api: &Api<DatabaseServer>,
+    status: &mut DatabaseServerStatus,
+) -> std::result::Result<(), Halt> {
+    let at = Halt::at("Ready");
+    let settings = ctx.settings().await.map_err(&at)?;
+    metadata(ctx, api, object, true, &[]).await.map_err(&at)?;
+    if object.spec.managed.is_some() {
+        let secret = server::build_secret(object, &settings, &ctx.password(32).map_err(&at)?);
+        let name = server::secret_name(object);
+        let secrets = crate::cluster::dynamic_api(&ctx.client, tenantry_plan::Kind::Secret, Some(&ctx.system_namespace));
+        let found = secrets.get_opt(&name).await.map_err(|e| at(Error::kube("get the administrator's Secret")(e)))?;
+        if found.is_none() {
+            if status.version.is_some() {
+                let text = format!("Secret {}/{name} with the administrator's password is gone; the server still has the old password. Restore the Secret; it is not made anew", ctx.system_namespace);
+                return Err(Halt::fail("Reachable", "AdminSecretMissing", text, ErrorClass::Blocked));
+            }
+            ctx.create_once(&secret).await.map_err(&at)?;
+        }
+        for child in server::children(object, &settings) {
+            ctx.apply(&child).await.map_err(&at)?;
+        }
+    }
+    probe(object, ctx, &settings, status).await
+}
+
+async fn probe(
+    object: &DatabaseServer,
+    ctx: &Ctx,
+    settings: &Settings,
+    status: &mut DatabaseServerStatus,
+) -> std::result::Result<(), Halt> {
+    let at = Halt::at("Reachable");
+    let (host, port) = server::address(object, settings);
+    status.host = Some(host);
+    status.port = Some(port);
+    let server = sql::administration(ctx, object, settings).await.map_err(&at)?;
+    let facts = server.admin.probe().await.map_err(|e| at(e.into()))?;
+    status.version = Some(facts.version_text);
+    status.version_major = Some(facts.version_major);
+    status.databases = Some(server.admin.count().await.map_err(|e| at(e.into()))?);
+    Ok(())
+}
+
+/// A server goes only when it holds nothing of anyone; a managed server's volume stays even then.
+async fn end(object: &DatabaseServer, ctx: &Ctx, api: &Api<DatabaseServer>) -> std::result::Result<(), Halt> {
+    let at = Halt::at("Ready");
+    if !object.finalizers().iter().any(|f| f == names::FINALIZER) {
+        return Ok(());
+    }
+    let settings = ctx.settings().await.map_err(&at)?;
+    let never_used = object.status.as_ref().is_none_or(|s| s.version.is_none());
+    if !never_used {
+        let server = sql::administration(ctx, object, &settings).await.map_err(&at)?;
+        let count = server.admin.count().await.map_err(|e| at(e.into()))?;
+        if count > 0 {
+            let text = format!("{count} databases of tenants or archives are on it; it stays until they are purged");
+            return Err(Halt::fail("Ready", "HoldsDatabases", text, ErrorClass::Blocked));
+        }
+    }
+    for child in server::children(object, &settings) {
+        ctx.remove(child.kind, child.namespace.as_deref(), &child.name).await.map_err(&at)?;
+    }
+    ctx.servers.forget(&object.name_any()).await;
+    release(api, object).await.map_err(at)
+}
+
+async fn write(object: &DatabaseServer, ctx: &Ctx, status: DatabaseServerStatus) -> Result<()> {
+    if object.status.as_ref() == Some(&status) {
+        return Ok(());
+    }
+    let api: Api<DatabaseServer> = Api::all(ctx.client.clone());
+    let body = json!({
+        "apiVersion": "tenantry.dev/v1alpha1",
+        "kind": "DatabaseServer",
+        "metadata": { "name": object.name_any(), "uid": object.metadata.uid },
+        "status": status,
+    });
+    let params = PatchParams::apply(names::MANAGED_BY).force();
+    match api.patch_status(&object.name_any(), &params, &Patch::Apply(&body)).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(s)) if s.code == 404 => Ok(()),
+        Err(e) => Err(Error::kube("write the server's status")(e)),
+    }
+}

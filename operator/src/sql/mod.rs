@@ -1,0 +1,97 @@
+//! Administrations of database servers, one for each, kept open. Does I/O when one is used.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::Secret as KubeSecret;
+use kube::api::Api;
+use tenantry_api::database_server::{DatabaseServer, Engine as ApiEngine};
+use tenantry_core::secret::Secret;
+use tenantry_database::{Administration, Endpoint, Engine, Login, Tls};
+use tenantry_plan::{Settings, server};
+use tokio::sync::Mutex;
+
+use crate::cluster::data_of;
+use crate::context::Ctx;
+use crate::error::{Error, Result};
+
+/// Administration of one server together with its endpoint as the operator reaches it.
+#[derive(Debug, Clone)]
+pub struct Server {
+    /// Endpoint for the operator.
+    pub endpoint: Endpoint,
+    /// Its administration.
+    pub admin: Arc<dyn Administration>,
+    /// From which version of object and Secret it was made.
+    key: String,
+}
+
+/// Open administrations by name of the server.
+#[derive(Debug, Default)]
+pub struct Servers {
+    open: Mutex<HashMap<String, Server>>,
+    locks: Mutex<HashMap<String, Arc<Mutex<()>>>>,
+}
+
+impl Servers {
+    /// A lock of this process for a name, for work that must not be done twice at once.
+    pub async fn lock(&self, name: &str) -> Arc<Mutex<()>> {
+        self.locks.lock().await.entry(name.to_owned()).or_default().clone()
+    }
+
+    /// Forgets a server, so that it is connected anew.
+    pub async fn forget(&self, name: &str) {
+        self.open.lock().await.remove(name);
+    }
+}
+
+/// Engine of the database crate for an engine of the API.
+#[must_use]
+pub fn engine(of: ApiEngine) -> Engine {
+    match of {
+        ApiEngine::Postgresql => Engine::Postgresql,
+        ApiEngine::Mariadb => Engine::Mariadb,
+    }
+}
+
+/// The administration of a server, connected when it is first used.
+///
+/// # Errors
+/// [`Error::Blocked`] while its Secret is missing; [`Error::Kube`].
+pub async fn administration(ctx: &Ctx, object: &DatabaseServer, settings: &Settings) -> Result<Server> {
+    let name = object.metadata.name.clone().unwrap_or_default();
+    let secret_name = server::secret_name(object);
+    let api: Api<KubeSecret> = Api::namespaced(ctx.client.clone(), &ctx.system_namespace);
+    let generation = object.metadata.generation.unwrap_or_default();
+    let uid = object.metadata.uid.clone().unwrap_or_default();
+    if let Some(open) = ctx.servers.open.lock().await.get(&name)
+        && open.key.starts_with(&format!("{uid}/{generation}/"))
+    {
+        return Ok(open.clone());
+    }
+    let secret = api.get_opt(&secret_name).await.map_err(Error::kube("get the administrator's Secret"))?;
+    let secret = secret.ok_or_else(|| {
+        Error::Blocked(format!(
+            "Secret {}/{secret_name} with the administrator's username and password does not exist",
+            ctx.system_namespace
+        ))
+    })?;
+    let data = data_of(secret.data.as_ref());
+    let password = data.get("password").cloned().ok_or_else(|| {
+        Error::Blocked(format!("Secret {}/{secret_name} has no key \"password\"", ctx.system_namespace))
+    })?;
+    let user = data.get("username").cloned().unwrap_or_else(|| server::admin_user(object.spec.engine).into());
+    let (host, port) = ctx.reach(object, settings).await?;
+    let tls = match &object.spec.external {
+        Some(external) if external.tls => Tls::Require { ca: data.get("ca.crt").cloned() },
+        _ => Tls::Disable,
+    };
+    let endpoint = Endpoint { engine: engine(object.spec.engine), host, port, tls };
+    let login = Login { user, password: Secret::new(password) };
+    let admin: Arc<dyn Administration> =
+        Arc::from(tenantry_database::connect(endpoint.clone(), login, ctx.gate.clone())?);
+    let version = secret.metadata.resource_version.unwrap_or_default();
+    let made = Server { endpoint, admin, key: format!("{uid}/{generation}/{version}") };
+    ctx.servers.open.lock().await.insert(name, made.clone());
+    Ok(made)
+}

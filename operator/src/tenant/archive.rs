@@ -1,0 +1,91 @@
+//! The end of a tenant's life: its instances are archived, then itself; its namespace and data stay. Does I/O.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kube::ResourceExt;
+use kube::api::{Api, DeleteParams, ListParams, PostParams};
+use tenantry_api::archive::{Archive, ArchivedKind};
+use tenantry_api::crm_instance::CrmInstance;
+use tenantry_api::tenant::Tenant;
+use tenantry_core::id::Id;
+use tenantry_core::ledger::{Facts, Life};
+use tenantry_core::names;
+use tenantry_plan::archive::{Ending, build};
+use tenantry_plan::event::Subject;
+
+use super::live::recorded_of;
+use super::prepare;
+use crate::cluster::{Stream, record};
+use crate::context::Ctx;
+use crate::error::Error;
+use crate::halt::Halt;
+
+const CONDITION: &str = "Archived";
+
+/// Archives the tenant and lets the object go.
+///
+/// # Errors
+/// [`Halt`] at `Archived` while something holds it up; the data is safe then.
+pub async fn run(tenant: &Tenant, ctx: &Ctx, now: Timestamp) -> Result<(), Halt> {
+    let at = Halt::at(CONDITION);
+    let api: Api<Tenant> = Api::all(ctx.client.clone());
+    let id = tenant.spec.id.as_deref().and_then(|id| Id::parse(id).ok());
+    let recorded = recorded_of(tenant.annotations());
+    let (Some(id), Some(recorded)) = (id, recorded) else {
+        // Nothing was ever made from it.
+        return prepare::release(&api, tenant).await.map_err(at);
+    };
+    let namespace = names::namespace(&id);
+    let instances: Api<CrmInstance> = Api::namespaced(ctx.client.clone(), &namespace);
+    let living = instances.list(&ListParams::default()).await.map_err(|e| at(Error::kube("list instances")(e)))?;
+    if !living.items.is_empty() {
+        for instance in living.items.iter().filter(|i| i.metadata.deletion_timestamp.is_none()) {
+            let deleted = instances.delete(&instance.name_any(), &DeleteParams::default()).await;
+            match deleted {
+                Ok(_) => {}
+                Err(kube::Error::Api(status)) if status.code == 404 => {}
+                Err(e) => return Err(at(Error::kube("delete an instance")(e))),
+            }
+        }
+        let names: Vec<_> = living.items.iter().map(ResourceExt::name_any).collect();
+        let message = format!("waiting until its instances are archived: {}", names.join(", "));
+        return Err(Halt::wait(CONDITION, "ArchivingInstances", message, Duration::from_secs(5)));
+    }
+    let site = ctx.site().await.map_err(&at)?;
+    let name = tenant.name_any();
+    let subject = Subject { id: id.clone(), kind: "tenant", tenant_id: id.clone(), tenant_name: name.clone() };
+    let facts = Facts { life: Life::Archived, ..recorded.facts.clone() };
+    let ledger = record(ctx, &Stream { subject, recorded }, &facts, now).await.map_err(&at)?;
+    let ending = Ending {
+        kind: ArchivedKind::Tenant,
+        id: id.clone(),
+        name: name.clone(),
+        adopted_from: tenant.spec.adopt.clone(),
+        tenant_id: id,
+        tenant_name: name,
+        databases: Vec::new(),
+        volumes: Vec::new(),
+        secrets: Vec::new(),
+        data_generation: None,
+        release_hash: None,
+        object: serde_json::to_string(&tenant.spec).map_err(|e| at(e.into()))?,
+        ledger,
+        retention_days: tenant.spec.retention_days.unwrap_or(site.spec.retention_days),
+    };
+    store(ctx, &build(&ending, now).map_err(|e| at(e.into()))?).await.map_err(&at)?;
+    prepare::release(&api, tenant).await.map_err(at)
+}
+
+/// Stores an archive; one that exists, from before a crash, stays as it is.
+///
+/// # Errors
+/// [`Error::Kube`].
+pub async fn store(ctx: &Ctx, archive: &Archive) -> crate::error::Result<()> {
+    let api: Api<Archive> = Api::all(ctx.client.clone());
+    match api.create(&PostParams::default(), archive).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
+        Err(e) => Err(Error::kube("store the archive")(e)),
+    }
+}

@@ -1,0 +1,38 @@
+//! One reconcile of a Tenant: the straight road. Does I/O (Kubernetes).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kube::ResourceExt;
+use tenantry_api::tenant::Tenant;
+
+use super::{archive, live, status};
+use crate::context::Ctx;
+use crate::error::Result;
+
+/// Reconciles a tenant. Returns when to look again; none: when something changes.
+///
+/// # Errors
+/// What stopped it, after the status was written.
+pub async fn reconcile(tenant: Arc<Tenant>, ctx: &Ctx, now: Timestamp) -> Result<Option<Duration>> {
+    let tenant = (*tenant).clone();
+    if tenant.metadata.deletion_timestamp.is_some() {
+        if !tenant.finalizers().iter().any(|f| f == tenantry_core::names::FINALIZER) {
+            return Ok(None);
+        }
+        let halted = archive::run(&tenant, ctx, now).await.err();
+        return match halted {
+            None => Ok(None),
+            Some(halt) => status::write_halted(&tenant, ctx, halt, true, now).await,
+        };
+    }
+    let mut pass = live::Pass { tenant, wanted: None };
+    match live::run(&mut pass, ctx, now).await {
+        Ok(()) => {
+            status::write_well(&pass, ctx, now).await?;
+            Ok(None)
+        }
+        Err(halt) => status::write_halted(&pass.tenant, ctx, halt, false, now).await,
+    }
+}

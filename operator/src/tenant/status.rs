@@ -1,0 +1,113 @@
+//! A tenant's status: written once, at the end, only when it differs. Does I/O (Kubernetes).
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kube::ResourceExt;
+use kube::api::{Api, Patch, PatchParams};
+use serde_json::json;
+use tenantry_api::condition::{Said, set};
+use tenantry_api::tenant::{Tenant, TenantPhase, TenantStatus};
+use tenantry_core::class::ErrorClass;
+use tenantry_core::names;
+
+use super::live::Pass;
+use crate::cluster::notice;
+use crate::context::Ctx;
+use crate::error::{Error, Result};
+use crate::halt::Halt;
+
+/// Writes the status of a tenant that is as it should be.
+///
+/// # Errors
+/// [`Error::Kube`].
+pub async fn write_well(pass: &Pass, ctx: &Ctx, now: Timestamp) -> Result<()> {
+    let generation = pass.tenant.metadata.generation;
+    let mut status = pass.tenant.status.clone().unwrap_or_default();
+    status.observed_generation = generation;
+    if let Some(wanted) = &pass.wanted {
+        status.phase = if wanted.suspended { TenantPhase::Suspended } else { TenantPhase::Active };
+        status.namespace = Some(wanted.namespace.clone());
+        status.limits = Some(wanted.limits.clone());
+    }
+    for said in [
+        Said::yes("PlanKnown", "Found", format!("plan {}", pass.tenant.spec.plan)),
+        Said::yes("NamespaceReady", "Applied", "namespace, quota and network rules are as they should be"),
+        Said::yes("Ready", "SetUp", "ready for instances"),
+    ] {
+        set(&mut status.conditions, said, generation, now);
+    }
+    if let Some(uid) = &pass.tenant.metadata.uid {
+        ctx.memory.recovered(uid);
+    }
+    write(&pass.tenant, ctx, status).await
+}
+
+/// Writes the status of a tenant that is held up, and says when to look again.
+///
+/// # Errors
+/// [`Error::Kube`].
+pub async fn write_halted(
+    tenant: &Tenant,
+    ctx: &Ctx,
+    halt: Halt,
+    archiving: bool,
+    now: Timestamp,
+) -> Result<Option<Duration>> {
+    let generation = tenant.metadata.generation;
+    let mut status = tenant.status.clone().unwrap_or_default();
+    status.observed_generation = generation;
+    let was = status.conditions.iter().find(|c| c.type_ == halt.condition).map(|c| c.reason.clone());
+    status.phase = match halt.class {
+        _ if archiving => TenantPhase::Archiving,
+        Some(ErrorClass::Invalid) => TenantPhase::Invalid,
+        _ if status.namespace.is_some() => status.phase,
+        _ => TenantPhase::Pending,
+    };
+    set(&mut status.conditions, Said::no(halt.condition, &halt.reason, halt.message.clone()), generation, now);
+    if halt.condition != "Ready" && !archiving {
+        set(&mut status.conditions, Said::no("Ready", &halt.reason, halt.message.clone()), generation, now);
+    }
+    if halt.class.is_some() && was.as_deref() != Some(halt.reason.as_str()) {
+        notice(ctx, &kube::Resource::object_ref(tenant, &()), true, &halt.reason, &halt.message).await;
+    }
+    write(tenant, ctx, status).await?;
+    Ok(Some(pause(ctx, tenant.metadata.uid.as_deref().unwrap_or_default(), &halt)))
+}
+
+/// How long to wait after a halt: what it says, or its class's growing pause.
+#[must_use]
+pub fn pause(ctx: &Ctx, uid: &str, halt: &Halt) -> Duration {
+    match (halt.class, halt.again) {
+        (None, again) => again.unwrap_or(Duration::from_secs(30)),
+        (Some(class), _) => {
+            tracing::warn!(reason = %halt.reason, class = class.label(), message = %halt.message, "held up");
+            let failures = ctx.memory.failed(uid);
+            if class == ErrorClass::Transient && failures == 1 {
+                // Most hiccups (a conflict, a binding that is not known yet) are over at once.
+                return Duration::from_millis(200);
+            }
+            Duration::from_secs(class.backoff_seconds(failures))
+        }
+    }
+}
+
+async fn write(tenant: &Tenant, ctx: &Ctx, status: TenantStatus) -> Result<()> {
+    if tenant.status.as_ref() == Some(&status) {
+        return Ok(());
+    }
+    let api: Api<Tenant> = Api::all(ctx.client.clone());
+    let object = json!({
+        "apiVersion": "tenantry.dev/v1alpha1",
+        "kind": "Tenant",
+        "metadata": { "name": tenant.name_any(), "uid": tenant.metadata.uid },
+        "status": status,
+    });
+    let params = PatchParams::apply(names::MANAGED_BY).force();
+    match api.patch_status(&tenant.name_any(), &params, &Patch::Apply(&object)).await {
+        Ok(_) => Ok(()),
+        // It went while we looked.
+        Err(kube::Error::Api(s)) if s.code == 404 => Ok(()),
+        Err(e) => Err(Error::kube("write the tenant's status")(e)),
+    }
+}

@@ -1,0 +1,107 @@
+//! Archives: the object that remains of a tenant or instance. No I/O.
+
+use jiff::{SignedDuration, Timestamp};
+use tenantry_api::archive::{Archive, ArchiveSpec, ArchivedKind, KeptDatabase};
+use tenantry_core::id::Id;
+use tenantry_core::ledger::Recorded;
+use tenantry_core::names;
+
+use crate::PlanError;
+
+/// What is known of a life that ends.
+#[derive(Debug, Clone)]
+pub struct Ending {
+    /// Tenant or instance.
+    pub kind: ArchivedKind,
+    /// Its id.
+    pub id: Id,
+    /// Its name.
+    pub name: String,
+    /// Archive from which it had been adopted.
+    pub adopted_from: Option<String>,
+    /// Its tenant's id.
+    pub tenant_id: Id,
+    /// Its tenant's name.
+    pub tenant_name: String,
+    /// Databases kept.
+    pub databases: Vec<KeptDatabase>,
+    /// Claims kept.
+    pub volumes: Vec<String>,
+    /// Secrets kept.
+    pub secrets: Vec<String>,
+    /// Generation of the data.
+    pub data_generation: Option<u32>,
+    /// Pinned release.
+    pub release_hash: Option<String>,
+    /// The spec as JSON.
+    pub object: String,
+    /// The recorded end of its stream, the archiving included.
+    pub ledger: Recorded,
+    /// Days that the data is kept at least.
+    pub retention_days: u32,
+}
+
+/// Which life this is: one more than the one it was adopted from.
+#[must_use]
+pub fn life(adopted_from: Option<&str>) -> u32 {
+    adopted_from
+        .and_then(|name| name.rsplit_once('-'))
+        .and_then(|(_, life)| life.parse::<u32>().ok())
+        .map_or(1, |life| life.saturating_add(1))
+}
+
+/// The object.
+///
+/// # Errors
+/// When the ledger cannot be written as JSON.
+pub fn build(ending: &Ending, now: Timestamp) -> Result<Archive, PlanError> {
+    let life = life(ending.adopted_from.as_deref());
+    let days = i64::from(ending.retention_days);
+    let until = now.checked_add(SignedDuration::from_hours(24 * days)).unwrap_or(Timestamp::MAX);
+    let rfc = |t: Timestamp| t.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    let mut archive = Archive::new(
+        &names::archive(&ending.id, life),
+        ArchiveSpec {
+            kind: ending.kind,
+            id: ending.id.to_string(),
+            name: ending.name.clone(),
+            life,
+            tenant_id: ending.tenant_id.to_string(),
+            tenant_name: ending.tenant_name.clone(),
+            namespace: names::namespace(&ending.tenant_id),
+            databases: ending.databases.clone(),
+            volumes: ending.volumes.clone(),
+            secrets: ending.secrets.clone(),
+            data_generation: ending.data_generation,
+            release_hash: ending.release_hash.clone(),
+            object: ending.object.clone(),
+            ledger: serde_json::to_string(&ending.ledger)?,
+            archived_at: rfc(now),
+            retain_until: rfc(until),
+            purge: None,
+        },
+    );
+    archive.metadata.labels = Some(
+        [
+            (names::LABEL_MANAGED_BY, names::MANAGED_BY.to_owned()),
+            (names::LABEL_TENANT_ID, ending.tenant_id.to_string()),
+            (names::LABEL_TENANT, ending.tenant_name.clone()),
+        ]
+        .into_iter()
+        .map(|(k, v)| (k.to_owned(), v))
+        .collect(),
+    );
+    Ok(archive)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_adoption_counts_one_life_more() {
+        assert_eq!(life(None), 1);
+        assert_eq!(life(Some("abcdefghij-1")), 2);
+        assert_eq!(life(Some("nonsense")), 1);
+    }
+}

@@ -1,0 +1,146 @@
+//! Static validation of a blueprint: everything that can be known before it is used. No I/O.
+
+use std::collections::BTreeSet;
+
+use tenantry_api::blueprint::{BlueprintSpec, StepList};
+use tenantry_core::template;
+
+/// Every problem of a blueprint, each naming its place. Empty: it can be used.
+#[must_use]
+pub fn problems(spec: &BlueprintSpec) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut text = |place: String, source: &str, secrets: bool| {
+        match template::check(&place, source) {
+            Err(e) => found.push(e.to_string()),
+            Ok(variables) => {
+                for v in variables {
+                    if let Some(problem) = unknown(spec, &v) {
+                        found.push(format!("{place}: {problem}"));
+                    } else if !secrets && template::is_secret(&v) {
+                        found.push(format!(
+                            "{place}: {v} is a secret and would stand in a command line; use env, stdin or a file"
+                        ));
+                    }
+                }
+            }
+        }
+    };
+    for file in &spec.files {
+        text(format!("files[{}]", file.path), &file.content, true);
+    }
+    for (name, source) in &spec.env {
+        text(format!("env.{name}"), source, true);
+    }
+    for p in &spec.processes {
+        for (i, word) in p.command.iter().enumerate() {
+            text(format!("processes[{}].command[{i}]", p.name), word, false);
+        }
+        for (name, source) in &p.env {
+            text(format!("processes[{}].env.{name}", p.name), source, true);
+        }
+        for probe in p.readiness.iter().chain(&p.liveness) {
+            if let Some(http) = &probe.http {
+                text(format!("processes[{}] probe", p.name), &http.path, false);
+            }
+            for word in probe.command.iter().flatten() {
+                text(format!("processes[{}] probe", p.name), word, false);
+            }
+        }
+    }
+    for s in &spec.schedules {
+        for (i, word) in s.command.iter().enumerate() {
+            text(format!("schedules[{}].command[{i}]", s.name), word, false);
+        }
+    }
+    let lists = [
+        ("install", spec.install.as_ref()),
+        ("personalise", spec.personalise.as_ref()),
+        ("neutralise", spec.neutralise.as_ref()),
+        ("migrate.steps", spec.migrate.as_ref().and_then(|m| m.steps.as_ref())),
+    ];
+    for (place, list) in lists.iter().filter_map(|(p, l)| l.map(|l| (*p, l))) {
+        for step in &list.steps {
+            let place = format!("{place}[{}]", step.name);
+            for (i, word) in step.command.iter().enumerate() {
+                text(format!("{place}.command[{i}]"), word, false);
+            }
+            for source in step.sql.iter().chain(&step.stdin) {
+                text(place.clone(), source, true);
+            }
+            for (name, source) in &step.env {
+                text(format!("{place}.env.{name}"), source, true);
+            }
+        }
+    }
+    for (place, list) in lists.iter().filter_map(|(p, l)| l.map(|l| (*p, l))) {
+        found.extend(step_problems(place, list));
+    }
+    found.extend(duplicates(spec));
+    if let Some(verify) = &spec.verify {
+        found.extend(tenantry_core::verify::check(verify).iter().map(|p| format!("verify: {p}")));
+    }
+    found
+}
+
+fn step_problems(place: &str, list: &StepList) -> Vec<String> {
+    let mut found = Vec::new();
+    for s in &list.steps {
+        if s.sql.is_some() != s.command.is_empty() {
+            found.push(format!("{place}[{}]: a step has exactly one of command and sql", s.name));
+        }
+        if let Some(pattern) = &s.fail_on_output
+            && let Err(e) = tenantry_core::pattern::matches_whole(pattern, "")
+        {
+            found.push(format!("{place}[{}].failOnOutput: {e}", s.name));
+        }
+    }
+    let sql = list.steps.iter().filter(|s| s.sql.is_some()).count();
+    if sql != 0 && sql != list.steps.len() {
+        found.push(format!("{place}: steps are all commands or all SQL; mixed lists cannot be repeated safely"));
+    }
+    found
+}
+
+fn duplicates(spec: &BlueprintSpec) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut unique = |what: &str, names: Vec<&str>| {
+        let mut seen = BTreeSet::new();
+        for name in names {
+            if !seen.insert(name) {
+                found.push(format!("{what} {name:?} is there twice"));
+            }
+        }
+    };
+    unique("release", spec.releases.iter().map(|r| r.version.as_str()).collect());
+    unique("process", spec.processes.iter().map(|p| p.name.as_str()).collect());
+    unique("schedule", spec.schedules.iter().map(|s| s.name.as_str()).collect());
+    unique("volume", spec.volumes.iter().map(|v| v.name.as_str()).collect());
+    unique("file", spec.files.iter().map(|f| f.path.as_str()).collect());
+    unique("secret", spec.secrets.iter().map(|s| s.name.as_str()).collect());
+    found
+}
+
+/// Variables of the context, apart from the blueprint's own names.
+const KNOWN: &[&str] = &[
+    "instance.id", "instance.name", "instance.host", "instance.url", "instance.environment", "instance.admin_email",
+    "instance.time_zone", "tenant.id", "tenant.name", "tenant.display_name", "site.id", "site.kind",
+    "database.engine", "database.host", "database.port", "database.name", "database.user", "database.password",
+    "admin.login", "admin.password", "release.version", "release.image", "plan.name", "plan.seats",
+    "plan.storage_bytes",
+];
+
+fn unknown(spec: &BlueprintSpec, variable: &str) -> Option<String> {
+    let (head, rest) = variable.split_once('.').unwrap_or((variable, ""));
+    let known = match head {
+        "captures" => true,
+        "settings" => rest.is_empty() || spec.settings.contains_key(rest),
+        "secrets" => rest.is_empty() || spec.secrets.iter().any(|s| s.name == rest),
+        "release" if rest.starts_with("vars") => {
+            let name = rest.strip_prefix("vars.").unwrap_or_default();
+            name.is_empty() || spec.releases.iter().all(|r| r.vars.contains_key(name))
+        }
+        "database" if spec.database.is_none() => false,
+        _ => KNOWN.iter().any(|k| *k == variable || k.starts_with(&format!("{variable}."))),
+    };
+    (!known).then(|| format!("unknown variable {variable:?} (release.vars must be set in every release)"))
+}

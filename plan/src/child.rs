@@ -1,0 +1,203 @@
+//! Children: the objects that the operator makes for its own kinds. No I/O.
+
+use kube::core::ApiResource;
+use serde::Serialize;
+use serde_json::Value;
+use tenantry_core::hash::short_hash;
+
+/// Every kind of child. The table below is exhaustive: a new kind does not compile until the operator
+/// knows where to apply it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+pub enum Kind {
+    /// A tenant's namespace.
+    Namespace,
+    /// Who may talk to whom.
+    NetworkPolicy,
+    /// The most a namespace may use.
+    ResourceQuota,
+    /// Defaults for containers without limits.
+    LimitRange,
+    /// The operator's own access to a namespace's Secrets.
+    RoleBinding,
+    /// Passwords, keys, rendered configuration.
+    Secret,
+    /// Texts without secrets: host claims, pinned releases.
+    ConfigMap,
+    /// A volume.
+    PersistentVolumeClaim,
+    /// A process.
+    Deployment,
+    /// A managed database server.
+    StatefulSet,
+    /// A stable address.
+    Service,
+    /// The way in from outside.
+    Ingress,
+    /// A command by the clock.
+    CronJob,
+    /// A command once.
+    Job,
+}
+
+impl Kind {
+    /// Every kind.
+    pub const ALL: [Self; 14] = [
+        Self::Namespace,
+        Self::NetworkPolicy,
+        Self::ResourceQuota,
+        Self::LimitRange,
+        Self::RoleBinding,
+        Self::Secret,
+        Self::ConfigMap,
+        Self::PersistentVolumeClaim,
+        Self::Deployment,
+        Self::StatefulSet,
+        Self::Service,
+        Self::Ingress,
+        Self::CronJob,
+        Self::Job,
+    ];
+
+    /// Group, version, kind and plural of the API.
+    #[must_use]
+    pub fn api(self) -> ApiResource {
+        let (group, kind, plural) = match self {
+            Self::Namespace => ("", "Namespace", "namespaces"),
+            Self::NetworkPolicy => ("networking.k8s.io", "NetworkPolicy", "networkpolicies"),
+            Self::ResourceQuota => ("", "ResourceQuota", "resourcequotas"),
+            Self::LimitRange => ("", "LimitRange", "limitranges"),
+            Self::RoleBinding => ("rbac.authorization.k8s.io", "RoleBinding", "rolebindings"),
+            Self::Secret => ("", "Secret", "secrets"),
+            Self::ConfigMap => ("", "ConfigMap", "configmaps"),
+            Self::PersistentVolumeClaim => ("", "PersistentVolumeClaim", "persistentvolumeclaims"),
+            Self::Deployment => ("apps", "Deployment", "deployments"),
+            Self::StatefulSet => ("apps", "StatefulSet", "statefulsets"),
+            Self::Service => ("", "Service", "services"),
+            Self::Ingress => ("networking.k8s.io", "Ingress", "ingresses"),
+            Self::CronJob => ("batch", "CronJob", "cronjobs"),
+            Self::Job => ("batch", "Job", "jobs"),
+        };
+        ApiResource {
+            group: group.into(),
+            version: "v1".into(),
+            api_version: if group.is_empty() { "v1".into() } else { format!("{group}/v1") },
+            kind: kind.into(),
+            plural: plural.into(),
+        }
+    }
+}
+
+/// An object as it should be.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Child {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its namespace; none for a Namespace.
+    pub namespace: Option<String>,
+    /// Its name.
+    pub name: String,
+    /// The whole object, ready to be applied.
+    pub object: Value,
+}
+
+impl Child {
+    /// A child from its metadata and the rest of its content (`spec`, `data`, ...).
+    #[must_use]
+    pub fn new(kind: Kind, namespace: Option<&str>, name: &str, labels: &crate::labels::Labels, rest: Value) -> Self {
+        let api = kind.api();
+        let mut object = match rest {
+            Value::Object(map) => map,
+            _ => serde_json::Map::new(),
+        };
+        let mut metadata = match object.remove("metadata") {
+            Some(Value::Object(map)) => map,
+            _ => serde_json::Map::new(),
+        };
+        metadata.insert("name".into(), name.into());
+        if let Some(ns) = namespace {
+            metadata.insert("namespace".into(), ns.into());
+        }
+        let mut all = labels.to_map();
+        if let Some(Value::Object(more)) = metadata.remove("labels") {
+            all.extend(more);
+        }
+        metadata.insert("labels".into(), Value::Object(all));
+        object.insert("apiVersion".into(), api.api_version.into());
+        object.insert("kind".into(), api.kind.into());
+        object.insert("metadata".into(), Value::Object(metadata));
+        Self { kind, namespace: namespace.map(str::to_owned), name: name.to_owned(), object: Value::Object(object) }
+    }
+
+    /// Hash of the content: the same object is not applied twice.
+    #[must_use]
+    pub fn hash(&self) -> String {
+        short_hash(self.object.to_string().as_bytes())
+    }
+
+    /// `Kind namespace/name`, for messages.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        let kind = self.kind.api().kind;
+        match &self.namespace {
+            Some(ns) => format!("{kind} {ns}/{}", self.name),
+            None => format!("{kind} {}", self.name),
+        }
+    }
+}
+
+/// Whether everything that `wanted` says holds in `live`. What `live` has besides is not ours.
+///
+/// Lists are compared item by item, because every list that we own, we own as a whole; lists whose items
+/// have a `name` are compared by name, because the API server may add items (a ServiceAccount's volume).
+#[must_use]
+pub fn holds(wanted: &Value, live: &Value) -> bool {
+    match (wanted, live) {
+        (Value::Object(w), Value::Object(l)) => {
+            w.iter().all(|(k, v)| l.get(k).map_or(empty(v), |found| holds(v, found)))
+        }
+        (Value::Array(w), Value::Array(l)) => {
+            let named = |v: &Value| v.get("name").and_then(Value::as_str).map(str::to_owned);
+            if !w.is_empty() && w.iter().all(|v| named(v).is_some()) {
+                return w.len() == l.len()
+                    && w.iter().all(|v| l.iter().any(|x| named(x) == named(v) && holds(v, x)));
+            }
+            w.len() == l.len() && w.iter().zip(l).all(|(a, b)| holds(a, b))
+        }
+        (Value::String(w), Value::String(l)) => w == l || same_quantity(w, l),
+        (Value::Number(w), Value::String(l)) => w.to_string() == *l,
+        _ => wanted == live,
+    }
+}
+
+fn empty(v: &Value) -> bool {
+    match v {
+        Value::Null => true,
+        Value::Object(m) => m.is_empty(),
+        Value::Array(a) => a.is_empty(),
+        _ => false,
+    }
+}
+
+/// The API server writes quantities in its own form (`1000M` becomes `1G`).
+fn same_quantity(a: &str, b: &str) -> bool {
+    match (tenantry_core::quantity::bytes(a), tenantry_core::quantity::bytes(b)) {
+        (Ok(a), Ok(b)) => a == b,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_the_server_adds_does_not_count_as_a_difference() {
+        let wanted = json!({"spec": {"replicas": 1, "list": [{"name": "a", "x": 1}]}, "metadata": {"labels": {"a": "b"}}});
+        let live = json!({"spec": {"replicas": 1, "other": 2, "list": [{"name": "a", "x": 1, "y": 2}]},
+            "metadata": {"labels": {"a": "b", "c": "d"}, "uid": "u"}});
+        assert!(holds(&wanted, &live));
+        assert!(!holds(&json!({"spec": {"replicas": 2}}), &live));
+        assert!(holds(&json!({"s": "1000M"}), &json!({"s": "1G"})));
+    }
+}

@@ -1,0 +1,132 @@
+//! Rendered files and environment of an instance or template: one Secret, named by its content. No I/O.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+use tenantry_api::blueprint::BlueprintSpec;
+use tenantry_core::template;
+
+use crate::PlanError;
+
+/// Rendered configuration.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Config {
+    /// Key in the Secret and path in the container of every file.
+    pub files: Vec<(String, String)>,
+    /// Names of the environment variables of everything.
+    pub env: Vec<String>,
+    /// Names of the environment variables of single processes.
+    pub process_env: BTreeMap<String, Vec<String>>,
+    /// Data of the Secret.
+    pub data: BTreeMap<String, String>,
+}
+
+impl Config {
+    /// Renders files and environment of a blueprint.
+    ///
+    /// # Errors
+    /// [`PlanError::Template`] with file, line and variable.
+    pub fn render(blueprint: &str, spec: &BlueprintSpec, context: &Value, processes: bool) -> Result<Self, PlanError> {
+        let text = |name: &str, source: &str| render(blueprint, name, source, context);
+        let mut config = Self::default();
+        for (i, file) in spec.files.iter().enumerate() {
+            let key = format!("file-{i}");
+            config.data.insert(key.clone(), text(&format!("files[{}]", file.path), &file.content)?);
+            config.files.push((key, file.path.clone()));
+        }
+        for (name, source) in &spec.env {
+            config.data.insert(env_key(None, name), text(&format!("env.{name}"), source)?);
+            config.env.push(name.clone());
+        }
+        for process in spec.processes.iter().filter(|_| processes) {
+            for (name, source) in &process.env {
+                let label = format!("processes[{}].env.{name}", process.name);
+                config.data.insert(env_key(Some(&process.name), name), text(&label, source)?);
+                config.process_env.entry(process.name.clone()).or_default().push(name.clone());
+            }
+        }
+        Ok(config)
+    }
+
+    /// The bytes that name the Secret.
+    #[must_use]
+    pub fn content(&self) -> Vec<u8> {
+        json!(self.data).to_string().into_bytes()
+    }
+
+    /// Whether there is anything to mount or to set.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.data.is_empty()
+    }
+
+    /// `env` of a container; every value comes from the Secret, none stands in the pod.
+    #[must_use]
+    pub fn container_env(&self, secret: &str, process: Option<&str>) -> Vec<Value> {
+        let own = process.and_then(|p| self.process_env.get(p)).map_or(&[][..], Vec::as_slice);
+        let common = self.env.iter().filter(|n| !own.contains(n)).map(|n| (n, env_key(None, n)));
+        common
+            .chain(own.iter().map(|n| (n, env_key(process, n))))
+            .map(|(name, key)| {
+                json!({"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}})
+            })
+            .collect()
+    }
+
+    /// `volumeMounts` of the files.
+    #[must_use]
+    pub fn mounts(&self) -> Vec<Value> {
+        self.files
+            .iter()
+            .map(|(key, path)| json!({"name": "config", "mountPath": path, "subPath": key, "readOnly": true}))
+            .collect()
+    }
+
+    /// The volume of the files.
+    #[must_use]
+    pub fn volume(&self, secret: &str) -> Option<Value> {
+        if self.files.is_empty() {
+            return None;
+        }
+        let items: Vec<Value> = self.files.iter().map(|(key, _)| json!({"key": key, "path": key})).collect();
+        Some(json!({"name": "config", "secret": {"secretName": secret, "items": items, "defaultMode": 0o440}}))
+    }
+}
+
+fn env_key(process: Option<&str>, name: &str) -> String {
+    match process {
+        Some(p) => format!("env.{p}.{name}"),
+        None => format!("env.{name}"),
+    }
+}
+
+/// Renders one text of a blueprint.
+///
+/// # Errors
+/// [`PlanError::Template`] with place, line and variable.
+pub fn render(blueprint: &str, name: &str, source: &str, context: &Value) -> Result<String, PlanError> {
+    template::render(name, source, context)
+        .map_err(|source| PlanError::Template { blueprint: blueprint.to_owned(), source })
+}
+
+/// The context without secrets, for command lines and probes.
+#[must_use]
+pub fn without_secrets(context: &Value) -> Value {
+    fn strip(path: &str, value: &Value) -> Option<Value> {
+        if !path.is_empty() && template::is_secret(path) {
+            return None;
+        }
+        match value {
+            Value::Object(map) => Some(Value::Object(
+                map.iter()
+                    .filter_map(|(k, v)| {
+                        let inner = if path.is_empty() { k.clone() } else { format!("{path}.{k}") };
+                        strip(&inner, v).map(|v| (k.clone(), v))
+                    })
+                    .collect::<Map<_, _>>(),
+            )),
+            other => Some(other.clone()),
+        }
+    }
+    strip("", context).unwrap_or_default()
+}

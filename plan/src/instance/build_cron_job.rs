@@ -1,0 +1,69 @@
+//! Commands of an instance that run by the clock. No I/O.
+
+use serde_json::{Value, json};
+use tenantry_api::blueprint::{Schedule, StepList};
+use tenantry_core::names::{self, LABEL_PROCESS};
+use tenantry_core::steps::Step;
+
+use super::Wanted;
+use crate::child::{Child, Kind};
+use crate::config::Config;
+use crate::job::{self, Place};
+use crate::{PlanError, Settings};
+
+/// The CronJob with the Secret that tells the agent what to run. Never two at once.
+pub(super) fn build_cron_job(
+    wanted: &Wanted,
+    settings: &Settings,
+    config: &Config,
+    context: &Value,
+    schedule: &Schedule,
+    suspended: bool,
+) -> Result<[Child; 2], PlanError> {
+    let steps = StepList {
+        timeout_seconds: schedule.timeout_seconds,
+        steps: vec![Step {
+            name: schedule.name.clone(),
+            command: schedule.command.clone(),
+            sql: None,
+            env: std::collections::BTreeMap::new(),
+            stdin: None,
+            working_dir: None,
+            timeout_seconds: schedule.timeout_seconds,
+            fail_on_output: schedule.fail_on_output.clone(),
+        }],
+    };
+    let file = job::file(&wanted.release.blueprint, &format!("schedules[{}]", schedule.name), &steps, context)?;
+    let claim = |volume: &str| names::volume(&wanted.id, volume, wanted.generation);
+    let content = format!("{}{}", json!(config.data), json!(file));
+    // Named by its content like every configuration: a changed one is a new Secret.
+    let secret_name = names::config_secret(&wanted.id, wanted.generation, content.as_bytes());
+    let place = Place {
+        namespace: &wanted.namespace,
+        name: &secret_name,
+        labels: wanted.data_labels().and(LABEL_PROCESS, &schedule.name).and(names::LABEL_PURPOSE, "config"),
+        spec: &wanted.release.spec,
+        image: wanted.release.release().map(|r| settings.image(&r.image)).unwrap_or_default(),
+        config,
+        claims: Some(&claim),
+    };
+    let secret = job::build_secret(&place, &file)?;
+    let mut template = job::build_job(&place, &file, settings).object;
+    let mut spec = template.get_mut("spec").map(Value::take).unwrap_or_default();
+    if let Some(map) = spec.as_object_mut() {
+        map.remove("ttlSecondsAfterFinished");
+    }
+    let rest = json!({ "spec": {
+        "schedule": schedule.cron,
+        "timeZone": wanted.time_zone,
+        "concurrencyPolicy": "Forbid",
+        "startingDeadlineSeconds": 300,
+        "successfulJobsHistoryLimit": 1,
+        "failedJobsHistoryLimit": 2,
+        "suspend": suspended,
+        "jobTemplate": { "spec": spec },
+    }});
+    let labels = wanted.labels().and(LABEL_PROCESS, &schedule.name);
+    let name = names::process(&wanted.id, &schedule.name);
+    Ok([secret, Child::new(Kind::CronJob, Some(&wanted.namespace), &name, &labels, rest)])
+}

@@ -1,0 +1,97 @@
+//! Processes of an instance as Deployments. No I/O.
+
+use serde_json::{Value, json};
+use tenantry_api::blueprint::{Process, Probe, Strategy};
+use tenantry_api::plan::Resources;
+use tenantry_core::names::{self, LABEL_INSTANCE_ID, LABEL_PROCESS, LABEL_SERVES};
+
+use super::Wanted;
+use crate::child::{Child, Kind};
+use crate::config::Config;
+use crate::{PlanError, Settings, pod};
+
+/// What a Deployment is made from, apart from the process itself.
+#[derive(Debug)]
+pub(super) struct Parts<'a> {
+    pub wanted: &'a Wanted,
+    pub settings: &'a Settings,
+    pub config: &'a Config,
+    /// Name of the Secret with the configuration.
+    pub secret: &'a str,
+    /// Template values without secrets.
+    pub open: &'a Value,
+    pub plan_resources: Option<&'a Resources>,
+}
+
+/// One process.
+pub(super) fn build_deployment(parts: &Parts<'_>, process: &Process, replicas: u32) -> Result<Child, PlanError> {
+    let Parts { wanted, settings, config, secret, open, plan_resources } = parts;
+    let blueprint = &wanted.release.blueprint;
+    let spec = &wanted.release.spec;
+    let place = format!("processes[{}]", process.name);
+    let selector = json!({ LABEL_INSTANCE_ID: wanted.id.as_str(), LABEL_PROCESS: process.name });
+    let mut labels = wanted.labels().and(LABEL_PROCESS, &process.name);
+    if process.serves {
+        labels = labels.and(LABEL_SERVES, "app");
+    }
+    let image = wanted.release.release().map(|r| settings.image(&r.image)).unwrap_or_default();
+    let mut container = json!({
+        "name": process.name,
+        "image": image,
+        "imagePullPolicy": "IfNotPresent",
+        "securityContext": pod::container_security(&spec.pod_security),
+        "resources": pod::resources(*plan_resources, process.resources.as_ref()),
+    });
+    if !process.command.is_empty() {
+        container["command"] = pod::words(blueprint, &format!("{place}.command"), &process.command, open)?.into();
+    }
+    let env = config.container_env(secret, Some(&process.name));
+    if !env.is_empty() {
+        container["env"] = env.into();
+    }
+    let mounts = pod::mounts(spec, config);
+    if !mounts.is_empty() {
+        container["volumeMounts"] = mounts.into();
+    }
+    if let Some(port) = process.port {
+        container["ports"] = json!([{ "name": "http", "containerPort": port, "protocol": "TCP" }]);
+        let tcp = Probe { http: None, tcp: true, command: None, period_seconds: 5, failures: 3, timeout_seconds: 5 };
+        let readiness = process.readiness.as_ref().unwrap_or(&tcp);
+        container["readinessProbe"] = pod::probe(blueprint, &format!("{place}.readiness"), readiness, open)?;
+        // The same question every second until it answers once: a start is noticed within a second,
+        // and afterwards it is asked at the blueprint's own pace.
+        let start = Probe { period_seconds: 1, failures: process.start_timeout_seconds, ..readiness.clone() };
+        container["startupProbe"] = pod::probe(blueprint, &format!("{place}.readiness"), &start, open)?;
+    }
+    if let Some(liveness) = &process.liveness {
+        container["livenessProbe"] = pod::probe(blueprint, &format!("{place}.liveness"), liveness, open)?;
+    }
+    let claim = |volume: &str| names::volume(&wanted.id, volume, wanted.generation);
+    let mut pod_spec = json!({
+        "automountServiceAccountToken": false,
+        "enableServiceLinks": false,
+        "securityContext": pod::pod_security(&spec.pod_security),
+        "terminationGracePeriodSeconds": process.stop_timeout_seconds,
+        "containers": [container],
+    });
+    let volumes = pod::volumes(spec, config, secret, claim);
+    if !volumes.is_empty() {
+        pod_spec["volumes"] = volumes.into();
+    }
+    let strategy = match process.strategy {
+        Strategy::Recreate => json!({ "type": "Recreate" }),
+        Strategy::Rolling => {
+            json!({ "type": "RollingUpdate", "rollingUpdate": { "maxUnavailable": 0, "maxSurge": 1 } })
+        }
+    };
+    let rest = json!({ "spec": {
+        "replicas": replicas,
+        "revisionHistoryLimit": 1,
+        "progressDeadlineSeconds": process.start_timeout_seconds + 60,
+        "strategy": strategy,
+        "selector": { "matchLabels": selector },
+        "template": { "metadata": { "labels": labels.to_map() }, "spec": pod_spec },
+    }});
+    let name = names::process(&wanted.id, &process.name);
+    Ok(Child::new(Kind::Deployment, Some(&wanted.namespace), &name, &labels, rest))
+}

@@ -1,0 +1,80 @@
+//! Secrets of an instance: keys, database access, rendered configuration. No I/O.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+use tenantry_core::names::{self, LABEL_DATABASE_SERVER, LABEL_PURPOSE};
+use tenantry_core::secret::Secret;
+
+use super::Wanted;
+use crate::child::{Child, Kind};
+use crate::config::Config;
+use crate::context::{DatabaseAccess, Keys};
+
+/// The administrator's first password and the application's keys. Made once and never overwritten.
+#[must_use]
+pub fn build_keys_secret(wanted: &Wanted, keys: &Keys) -> Child {
+    let mut data = BTreeMap::from([("admin-password".to_owned(), keys.admin_password.reveal().to_owned())]);
+    data.insert("admin-login".into(), wanted.release.spec.admin.login.clone());
+    for (name, value) in &keys.secrets {
+        data.insert(format!("secret.{name}"), value.reveal().to_owned());
+    }
+    let labels = wanted.data_labels().and(LABEL_PURPOSE, "keys");
+    let name = names::keys_secret(&wanted.id, wanted.generation);
+    Child::new(Kind::Secret, Some(&wanted.namespace), &name, &labels, json!({ "type": "Opaque", "stringData": data }))
+}
+
+/// Keys from the data of their Secret; none when the password is missing.
+#[must_use]
+pub fn keys_of(data: &BTreeMap<String, String>) -> Option<Keys> {
+    let admin_password = Secret::new(data.get("admin-password")?.clone());
+    let secrets = data
+        .iter()
+        .filter_map(|(k, v)| k.strip_prefix("secret.").map(|name| (name.to_owned(), Secret::new(v.clone()))))
+        .collect();
+    Some(Keys { admin_password, secrets })
+}
+
+/// Address and log-in of the database. Written before the database is made: it fixes the placement.
+#[must_use]
+pub fn build_database_secret(wanted: &Wanted, server: &str, access: &DatabaseAccess) -> Child {
+    let labels = wanted.data_labels().and(LABEL_PURPOSE, "database").and(LABEL_DATABASE_SERVER, server);
+    let name = names::database_secret(&wanted.id, wanted.generation);
+    let rest = json!({
+        "type": "Opaque",
+        "stringData": {
+            "server": server,
+            "engine": access.engine,
+            "host": access.host,
+            "port": access.port.to_string(),
+            "database": access.name,
+            "username": access.user,
+            "password": access.password.reveal(),
+        },
+    });
+    Child::new(Kind::Secret, Some(&wanted.namespace), &name, &labels, rest)
+}
+
+/// Server and access from the data of their Secret; none when something is missing.
+#[must_use]
+pub fn access_of(data: &BTreeMap<String, String>) -> Option<(String, DatabaseAccess)> {
+    let get = |key: &str| data.get(key).cloned();
+    let access = DatabaseAccess {
+        engine: get("engine")?,
+        host: get("host")?,
+        port: get("port")?.parse().ok()?,
+        name: get("database")?,
+        user: get("username")?,
+        password: Secret::new(get("password")?),
+    };
+    Some((get("server")?, access))
+}
+
+/// The rendered configuration, named by its content.
+#[must_use]
+pub(super) fn build_config_secret(wanted: &Wanted, config: &Config) -> Child {
+    let labels = wanted.data_labels().and(LABEL_PURPOSE, "config");
+    let name = names::config_secret(&wanted.id, wanted.generation, &config.content());
+    let rest = json!({ "type": "Opaque", "immutable": true, "stringData": config.data });
+    Child::new(Kind::Secret, Some(&wanted.namespace), &name, &labels, rest)
+}

@@ -1,0 +1,106 @@
+//! All children of an instance that runs, and what must go. No I/O.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use tenantry_api::plan::Resources;
+use tenantry_core::ledger::Limits;
+use tenantry_core::names;
+
+use super::build_cron_job::build_cron_job;
+use super::build_deployment::{Parts, build_deployment};
+use super::build_ingress::build_ingress;
+use super::build_page::{PageText, build_page};
+use super::build_secrets::build_config_secret;
+use super::build_service::build_service;
+use super::build_volume::build_volume;
+use super::serving::{Decision, Serving, serving};
+use super::{PAGE, Wanted};
+use crate::child::{Child, Kind};
+use crate::config::{Config, without_secrets};
+use crate::context::{self, DatabaseAccess, Keys};
+use crate::{PlanError, Settings};
+
+/// What was seen of an instance's processes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Who answers at the moment, from the Service's selector; none when there is no Service.
+    pub serving: Option<Serving>,
+    /// Whether the processes that serve are ready.
+    pub app_ready: bool,
+    /// Whether the page is ready.
+    pub page_ready: bool,
+    /// Whether the verification of this release and data has passed.
+    pub verified: bool,
+    /// Sizes of the volumes that exist, in bytes, by claim name.
+    pub volumes: BTreeMap<String, u64>,
+}
+
+/// What an instance needs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Desired {
+    /// Objects, in the order in which they are applied.
+    pub children: Vec<Child>,
+    /// Objects that must not be there: kind and name.
+    pub prunes: Vec<(Kind, String)>,
+    /// Who answers and who runs.
+    pub decision: Decision,
+    /// Name of the Secret with the configuration; other configurations may go once this one runs.
+    pub config: Option<String>,
+}
+
+/// Everything that an instance needs besides its database and keys.
+///
+/// # Errors
+/// [`PlanError::Template`] when the blueprint cannot be rendered.
+pub fn desired(
+    wanted: &Wanted,
+    settings: &Settings,
+    limits: &Limits,
+    plan_resources: Option<&Resources>,
+    database: Option<&DatabaseAccess>,
+    keys: &Keys,
+    seen: &Seen,
+) -> Result<Desired, PlanError> {
+    let spec = &wanted.release.spec;
+    let context = context::instance(wanted, settings, limits, database, keys);
+    let open: Value = without_secrets(&context);
+    let config = Config::render(&wanted.release.blueprint, spec, &context, true)?;
+    let config_child = build_config_secret(wanted, &config);
+    let decision = serving(wanted.suspended.is_some(), seen.serving, seen.app_ready, seen.page_ready);
+
+    let mut children = Vec::new();
+    let mut prunes = Vec::new();
+    if !config.is_empty() {
+        children.push(config_child.clone());
+    }
+    for volume in &spec.volumes {
+        let claim = names::volume(&wanted.id, &volume.name, wanted.generation);
+        let at_least = seen.volumes.get(&claim).copied().unwrap_or(0);
+        children.push(build_volume(wanted, settings, limits, volume, at_least));
+    }
+    let serves = spec.processes.iter().any(|p| p.serves);
+    if serves {
+        children.push(build_service(wanted, decision.serving));
+        children.push(build_ingress(wanted, settings));
+    }
+    let parts = Parts { wanted, settings, config: &config, secret: &config_child.name, open: &open, plan_resources };
+    for process in &spec.processes {
+        let runs = decision.app_runs && (!process.after_verify || seen.verified);
+        let replicas = if runs { process.replicas.default } else { 0 };
+        children.push(build_deployment(&parts, process, replicas)?);
+    }
+    for schedule in &spec.schedules {
+        // Jobs act on customers: they wait for the verification, and rest while the instance does.
+        let rests = !(decision.app_runs && seen.verified);
+        children.extend(build_cron_job(wanted, settings, &config, &context, schedule, rests)?);
+    }
+    if decision.page_runs && serves {
+        let reason = wanted.suspended.clone().unwrap_or_default();
+        let contact = settings.site.contact.clone().unwrap_or_default();
+        children.push(build_page(wanted, settings, &PageText { reason, contact }));
+    } else if seen.page_ready || seen.serving == Some(Serving::Page) {
+        prunes.push((Kind::Deployment, names::process(&wanted.id, PAGE)));
+    }
+    Ok(Desired { children, prunes, decision, config: (!config.is_empty()).then_some(config_child.name) })
+}

@@ -1,0 +1,18 @@
+//! Planning of a CrmInstance. No I/O.
+
+mod build_cron_job;
+mod build_deployment;
+mod build_ingress;
+mod build_page;
+mod build_secrets;
+mod build_service;
+mod build_volume;
+mod children;
+mod serving;
+mod validate;
+
+pub use build_page::{PAGE, PageText};
+pub use build_secrets::{access_of, build_database_secret, build_keys_secret, keys_of};
+pub use children::{Desired, Seen, desired};
+pub use serving::{Decision, Serving, serving};
+pub use validate::{Wanted, validate};

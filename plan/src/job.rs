@@ -1,0 +1,164 @@
+//! Jobs that run a blueprint's commands through the agent, and the Secret that tells it what to run. No I/O.
+
+use serde_json::{Value, json};
+use tenantry_api::blueprint::{BlueprintSpec, StepList};
+use tenantry_core::steps::{JobFile, RenderedStep, Step};
+
+use crate::child::{Child, Kind};
+use crate::config::{Config, render, without_secrets};
+use crate::labels::Labels;
+use crate::{PlanError, Settings, pod};
+
+/// Seconds that a finished job is kept for its log.
+const KEEP_SECONDS: u32 = 86_400;
+/// Seconds that a pod may need to start, added to the steps' own time.
+const START_SECONDS: u32 = 300;
+
+/// Whether every step is SQL, so that no pod is needed.
+#[must_use]
+pub fn is_sql(list: &StepList) -> bool {
+    list.steps.iter().all(|s| s.sql.is_some())
+}
+
+/// Renders SQL steps: name and text.
+///
+/// # Errors
+/// [`PlanError::Template`] with step and variable.
+pub fn sql(blueprint: &str, place: &str, list: &StepList, context: &Value) -> Result<Vec<(String, String)>, PlanError> {
+    let steps = list.steps.iter().filter_map(|s| s.sql.as_ref().map(|sql| (s, sql)));
+    steps.map(|(s, text)| Ok((s.name.clone(), render(blueprint, &format!("{place}[{}]", s.name), text, context)?))).collect()
+}
+
+/// Renders command steps into what the agent reads.
+///
+/// # Errors
+/// [`PlanError::Template`] with step and variable.
+pub fn file(blueprint: &str, place: &str, list: &StepList, context: &Value) -> Result<JobFile, PlanError> {
+    let open = without_secrets(context);
+    let step = |s: &Step| -> Result<RenderedStep, PlanError> {
+        let place = format!("{place}[{}]", s.name);
+        let mut env = std::collections::BTreeMap::new();
+        for (name, source) in &s.env {
+            env.insert(name.clone(), render(blueprint, &format!("{place}.env.{name}"), source, context)?);
+        }
+        Ok(RenderedStep {
+            name: s.name.clone(),
+            command: pod::words(blueprint, &format!("{place}.command"), &s.command, &open)?,
+            env,
+            stdin: s.stdin.as_ref().map(|t| render(blueprint, &format!("{place}.stdin"), t, context)).transpose()?,
+            working_dir: s.working_dir.clone(),
+            timeout_seconds: s.timeout_seconds,
+            fail_on_output: s.fail_on_output.clone(),
+        })
+    };
+    let mut redact = Vec::new();
+    collect_secrets("", context, &mut redact);
+    Ok(JobFile {
+        timeout_seconds: list.timeout_seconds,
+        steps: list.steps.iter().map(step).collect::<Result<_, _>>()?,
+        redact,
+    })
+}
+
+fn collect_secrets(path: &str, value: &Value, found: &mut Vec<String>) {
+    match value {
+        Value::Object(map) => {
+            for (k, v) in map {
+                let inner = if path.is_empty() { k.clone() } else { format!("{path}.{k}") };
+                collect_secrets(&inner, v, found);
+            }
+        }
+        Value::String(text) if tenantry_core::template::is_secret(path) && !text.is_empty() => found.push(text.clone()),
+        _ => {}
+    }
+}
+
+/// Where and as what a job runs.
+#[allow(missing_debug_implementations)]
+pub struct Place<'a> {
+    /// Namespace.
+    pub namespace: &'a str,
+    /// Name of the job and of its Secret.
+    pub name: &'a str,
+    /// Labels of both.
+    pub labels: Labels,
+    /// Content of the blueprint.
+    pub spec: &'a BlueprintSpec,
+    /// Image of the product.
+    pub image: String,
+    /// Rendered configuration of the product.
+    pub config: &'a Config,
+    /// Claims of the blueprint's volumes by name; none: an empty folder that is forgotten.
+    pub claims: Option<&'a (dyn Fn(&str) -> String + Sync)>,
+}
+
+/// The Secret of a job: its steps and the product's configuration.
+///
+/// # Errors
+/// When the steps cannot be written as JSON.
+pub fn build_secret(place: &Place<'_>, file: &JobFile) -> Result<Child, PlanError> {
+    let mut data = json!(place.config.data);
+    data["steps.json"] = serde_json::to_string(file)?.into();
+    let rest = json!({ "type": "Opaque", "stringData": data });
+    Ok(Child::new(Kind::Secret, Some(place.namespace), place.name, &place.labels, rest))
+}
+
+/// The job: an init container brings the agent into the product's image, which then runs the steps.
+#[must_use]
+pub fn build_job(place: &Place<'_>, file: &JobFile, settings: &Settings) -> Child {
+    let security = &place.spec.pod_security;
+    let mut volumes = match place.claims {
+        Some(claim) => pod::volumes(place.spec, place.config, place.name, claim),
+        None => {
+            let mut all: Vec<Value> = place
+                .spec
+                .volumes
+                .iter()
+                .map(|v| json!({"name": format!("data-{}", v.name), "emptyDir": {}}))
+                .collect();
+            all.extend(pod::scratch_volumes(security));
+            all.extend(place.config.volume(place.name));
+            all
+        }
+    };
+    volumes.push(json!({"name": "agent", "emptyDir": {"sizeLimit": "128Mi"}}));
+    volumes.push(json!({"name": "job", "secret": {
+        "secretName": place.name, "items": [{"key": "steps.json", "path": "steps.json"}], "defaultMode": 0o440}}));
+    let mut mounts = pod::mounts(place.spec, place.config);
+    mounts.push(json!({"name": "agent", "mountPath": "/tenantry/bin", "readOnly": true}));
+    mounts.push(json!({"name": "job", "mountPath": "/tenantry/job", "readOnly": true}));
+    let pod_spec = json!({
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": false,
+        "enableServiceLinks": false,
+        "securityContext": pod::pod_security(security),
+        "terminationGracePeriodSeconds": 20,
+        "initContainers": [{
+            "name": "agent",
+            "image": settings.agent_image,
+            "imagePullPolicy": "IfNotPresent",
+            "args": ["install-to", "/tenantry/bin"],
+            "securityContext": pod::agent_security(),
+            "resources": {"requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"memory": "64Mi"}},
+            "volumeMounts": [{"name": "agent", "mountPath": "/tenantry/bin"}],
+        }],
+        "containers": [{
+            "name": "steps",
+            "image": place.image,
+            "imagePullPolicy": "IfNotPresent",
+            "command": ["/tenantry/bin/tenantry-agent", "run", "--file", "/tenantry/job/steps.json"],
+            "env": place.config.container_env(place.name, None),
+            "securityContext": pod::container_security(security),
+            "resources": {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"memory": "1Gi"}},
+            "volumeMounts": mounts,
+        }],
+        "volumes": volumes,
+    });
+    let rest = json!({ "spec": {
+        "backoffLimit": 0,
+        "activeDeadlineSeconds": file.timeout_seconds + START_SECONDS,
+        "ttlSecondsAfterFinished": KEEP_SECONDS,
+        "template": { "metadata": { "labels": place.labels.to_map() }, "spec": pod_spec },
+    }});
+    Child::new(Kind::Job, Some(place.namespace), place.name, &place.labels, rest)
+}

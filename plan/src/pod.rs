@@ -1,0 +1,136 @@
+//! What every pod of a product has in common: security, volumes, resources, probes. No I/O.
+
+use serde_json::{Map, Value, json};
+use tenantry_api::blueprint::{BlueprintSpec, PodSecurity, Probe};
+use tenantry_api::plan::Resources;
+use tenantry_api::site::PodSecurityLevel;
+
+use crate::config::{Config, render};
+use crate::PlanError;
+
+/// `securityContext` of a pod.
+#[must_use]
+pub fn pod_security(security: &PodSecurity) -> Value {
+    let mut context = json!({ "seccompProfile": { "type": "RuntimeDefault" } });
+    if security.level == PodSecurityLevel::Restricted {
+        context["runAsNonRoot"] = true.into();
+    }
+    if let Some(user) = security.run_as_user {
+        context["runAsUser"] = user.into();
+    }
+    if let Some(group) = security.run_as_group {
+        context["runAsGroup"] = group.into();
+        context["fsGroup"] = group.into();
+        context["fsGroupChangePolicy"] = "OnRootMismatch".into();
+    }
+    context
+}
+
+/// `securityContext` of a container.
+#[must_use]
+pub fn container_security(security: &PodSecurity) -> Value {
+    let mut context = json!({ "readOnlyRootFilesystem": security.read_only_root_filesystem });
+    if security.level == PodSecurityLevel::Restricted {
+        context["allowPrivilegeEscalation"] = false.into();
+        context["capabilities"] = json!({ "drop": ["ALL"] });
+    }
+    context
+}
+
+/// `securityContext` of the agent's own containers: always restricted.
+#[must_use]
+pub fn agent_security() -> Value {
+    json!({ "allowPrivilegeEscalation": false, "capabilities": { "drop": ["ALL"] }, "readOnlyRootFilesystem": true })
+}
+
+/// `resources` of a container: the plan's before the process's own before modest defaults.
+#[must_use]
+pub fn resources(plan: Option<&Resources>, own: Option<&Resources>) -> Value {
+    let pick = |get: fn(&Resources) -> &Option<String>, default: &str| -> String {
+        plan.and_then(|r| get(r).clone()).or_else(|| own.and_then(|r| get(r).clone())).unwrap_or_else(|| default.into())
+    };
+    let mut requests = Map::new();
+    let mut limits = Map::new();
+    requests.insert("cpu".into(), pick(|r| &r.cpu_request, "20m").into());
+    requests.insert("memory".into(), pick(|r| &r.memory_request, "128Mi").into());
+    limits.insert("memory".into(), pick(|r| &r.memory_limit, "512Mi").into());
+    // A limit on processor time slows the start of a product by seconds; only who asks for one gets one.
+    let cpu = pick(|r| &r.cpu_limit, "");
+    if !cpu.is_empty() {
+        limits.insert("cpu".into(), cpu.into());
+    }
+    json!({ "requests": requests, "limits": limits })
+}
+
+/// Mounts of the blueprint's volumes, files and forgotten paths.
+#[must_use]
+pub fn mounts(spec: &BlueprintSpec, config: &Config) -> Vec<Value> {
+    let mut all: Vec<Value> =
+        spec.volumes.iter().map(|v| json!({"name": format!("data-{}", v.name), "mountPath": v.mount_path})).collect();
+    all.extend(scratch_mounts(&spec.pod_security));
+    all.extend(config.mounts());
+    all
+}
+
+/// Mounts of the forgotten paths alone.
+#[must_use]
+pub fn scratch_mounts(security: &PodSecurity) -> Vec<Value> {
+    let paths = security.writable_paths.iter().enumerate();
+    paths.map(|(i, path)| json!({"name": format!("scratch-{i}"), "mountPath": path})).collect()
+}
+
+/// Volumes for [`mounts`]; `claim` names the claim of a blueprint's volume.
+pub fn volumes(
+    spec: &BlueprintSpec,
+    config: &Config,
+    secret: &str,
+    claim: impl Fn(&str) -> String,
+) -> Vec<Value> {
+    let mut all: Vec<Value> = spec
+        .volumes
+        .iter()
+        .map(|v| {
+            json!({"name": format!("data-{}", v.name), "persistentVolumeClaim": {"claimName": claim(&v.name)}})
+        })
+        .collect();
+    all.extend(scratch_volumes(&spec.pod_security));
+    all.extend(config.volume(secret));
+    all
+}
+
+/// Volumes of the forgotten paths alone.
+#[must_use]
+pub fn scratch_volumes(security: &PodSecurity) -> Vec<Value> {
+    (0..security.writable_paths.len())
+        .map(|i| json!({"name": format!("scratch-{i}"), "emptyDir": {"sizeLimit": "256Mi"}}))
+        .collect()
+}
+
+/// A probe of a container that listens on the port named `http`.
+///
+/// # Errors
+/// [`PlanError::Template`] when a path or command cannot be rendered.
+pub fn probe(blueprint: &str, place: &str, probe: &Probe, context: &Value) -> Result<Value, PlanError> {
+    let mut made = json!({
+        "periodSeconds": probe.period_seconds,
+        "failureThreshold": probe.failures,
+        "timeoutSeconds": probe.timeout_seconds,
+    });
+    if let Some(http) = &probe.http {
+        let path = render(blueprint, &format!("{place}.http.path"), &http.path, context)?;
+        made["httpGet"] = json!({ "path": path, "port": "http" });
+    } else if let Some(command) = &probe.command {
+        made["exec"] = json!({ "command": words(blueprint, &format!("{place}.command"), command, context)? });
+    } else {
+        made["tcpSocket"] = json!({ "port": "http" });
+    }
+    Ok(made)
+}
+
+/// Renders the words of a command line; `context` holds no secrets.
+///
+/// # Errors
+/// [`PlanError::Template`] when one cannot be rendered.
+pub fn words(blueprint: &str, place: &str, words: &[String], context: &Value) -> Result<Vec<String>, PlanError> {
+    words.iter().enumerate().map(|(i, w)| render(blueprint, &format!("{place}[{i}]"), w, context)).collect()
+}

@@ -1,0 +1,46 @@
+# Shared by the scripts in tests/: where things are cached, and how a step is announced and timed. Sourced.
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+if [ "$(id -u)" = 0 ]; then
+  export TENANTRY_CACHE=${TENANTRY_CACHE:-/var/cache/tenantry}
+else
+  export TENANTRY_CACHE=${TENANTRY_CACHE:-$HOME/.cache/tenantry}
+fi
+# Outside the clone, so that clean clones share what was compiled.
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$TENANTRY_CACHE/target}
+export TENANTRY_BIN=$CARGO_TARGET_DIR/x86_64-unknown-linux-gnu/${TENANTRY_PROFILE_DIR:-debug}
+export PATH=$TENANTRY_BIN:$TENANTRY_CACHE/bin:$PATH
+mkdir -p "$TENANTRY_CACHE"
+
+# say TEXT: what happens now.
+say() { printf '==> %s\n' "$*" >&2; }
+
+# need PROGRAM PACKAGE...: installs Debian packages when a program is missing, or says what is missing.
+need() {
+  local program=$1
+  shift
+  if command -v "$program" >/dev/null 2>&1 || [ -e "$program" ]; then return 0; fi
+  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+    say "installing $*"
+    if [ ! -e "$TENANTRY_CACHE/.apt-updated" ]; then apt-get update -q >&2 && touch "$TENANTRY_CACHE/.apt-updated"; fi
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@" >&2
+  else
+    printf 'error: %s is missing\n  install it: apt-get install %s\n' "$program" "$*" >&2
+    exit 1
+  fi
+}
+
+# step NAME COMMAND...: runs a step and prints how long it took.
+step() {
+  local name=$1 start=$SECONDS
+  shift
+  say "$name"
+  if "$@"; then
+    printf '    %s: %s s\n' "$name" "$((SECONDS - start))" >&2
+  else
+    local code=$?
+    printf '    %s: FAILED after %s s\n' "$name" "$((SECONDS - start))" >&2
+    return $code
+  fi
+}
