@@ -1,0 +1,64 @@
+//! `tenantry archive ...`, and which archives can be used for what.
+
+pub mod keep;
+pub mod purge;
+pub mod view;
+
+use clap::Subcommand;
+
+use crate::args::Targets;
+use crate::error::{Exit, Problem};
+use crate::listing;
+use crate::session::Session;
+use crate::target::{self, ARCHIVE};
+
+pub use keep::{chosen, is_kept, of_tenant};
+
+/// What to do with archives.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Lists archives
+    #[command(visible_alias = "ls")]
+    List(ListArgs),
+    /// Shows what an archive keeps, until when, and how to bring it back
+    Show(ShowArgs),
+    /// Destroys the data of single archives for ever
+    Purge(purge::Args),
+}
+
+/// Arguments of `list`.
+#[derive(Debug, clap::Args)]
+pub struct ListArgs {
+    /// Which ones; all when none is named.
+    #[command(flatten)]
+    pub targets: Targets,
+    /// Only of this tenant
+    #[arg(long, value_name = "NAME", add = crate::completion::names())]
+    pub tenant: Option<String>,
+}
+
+/// Arguments of `show`.
+#[derive(Debug, clap::Args)]
+pub struct ShowArgs {
+    /// Which ones.
+    #[command(flatten)]
+    pub targets: Targets,
+}
+
+/// Runs one of them.
+pub async fn run(command: Command, session: &Session) -> Result<Exit, Problem> {
+    let (api, out, now) = (session.cluster.archives(), &session.out, session.now());
+    match command {
+        Command::List(args) => {
+            let mut all = target::some(session, &api, ARCHIVE, &args.targets, true).await?;
+            all.retain(|a| args.tenant.as_ref().is_none_or(|t| &a.spec.tenant_name == t));
+            all.sort_by(|a, b| b.spec.archived_at.cmp(&a.spec.archived_at));
+            listing::list(out, &all, now, "nothing is archived")
+        }
+        Command::Show(args) => {
+            let all = target::some(session, &api, ARCHIVE, &args.targets, false).await?;
+            listing::pages(out, &all, |a| view::page(a, now))
+        }
+        Command::Purge(args) => purge::run(&args, session).await,
+    }
+}

@@ -1,0 +1,55 @@
+//! `tenantry blueprint ...`: which verbs there are, lists and pages.
+
+pub mod render;
+pub mod sample;
+pub mod validate;
+pub mod view;
+
+use clap::Subcommand;
+
+use crate::args::Targets;
+use crate::error::{Exit, Problem};
+use crate::listing;
+use crate::output::Format;
+use crate::session::Session;
+use crate::target::{self, BLUEPRINT};
+
+/// What to do with blueprints.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Lists blueprints
+    #[command(visible_alias = "ls")]
+    List(Args),
+    /// Shows releases, needs and settings of blueprints
+    Show(Args),
+    /// Checks blueprints in files, without a cluster
+    Validate(validate::Args),
+    /// Prints what the templates of a blueprint give for a sample instance, without a cluster
+    Render(render::Args),
+}
+
+/// Arguments of `list` and `show`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Which ones.
+    #[command(flatten)]
+    pub targets: Targets,
+}
+
+/// Runs one of those that ask the cluster.
+pub async fn run(command: &Command, session: &Session) -> Result<Exit, Problem> {
+    let (api, now) = (session.cluster.blueprints(), session.now());
+    match command {
+        Command::List(args) => {
+            let all = target::some(session, &api, BLUEPRINT, &args.targets, true).await?;
+            listing::list(&session.out, &all, now, "no blueprints; the chart brings some: catalogue.blueprints")
+        }
+        Command::Show(args) => {
+            let all = target::some(session, &api, BLUEPRINT, &args.targets, false).await?;
+            let wide = session.out.format == Format::Wide;
+            listing::pages(&session.out, &all, |b| view::page(b, wide, now))
+        }
+        Command::Validate(args) => validate::run(args, &session.out),
+        Command::Render(args) => render::run(args, &session.out),
+    }
+}

@@ -1,0 +1,175 @@
+//! A sample instance, and all templates of a blueprint rendered for it. No I/O.
+//!
+//! The values come from `tenantry_plan::context`, the function that the operator uses.
+
+use std::collections::BTreeMap;
+
+use kube::ResourceExt;
+use serde_json::{Value, json};
+use tenantry_api::blueprint::{Blueprint, BlueprintSpec, Effective, StepList};
+use tenantry_api::site::Site;
+use tenantry_core::id::Id;
+use tenantry_core::ledger::Limits;
+use tenantry_core::secret::Secret;
+use tenantry_core::template;
+use tenantry_plan::context::{self, DatabaseAccess, Keys};
+
+/// What the sample instance is.
+#[derive(Debug, Clone, Default)]
+pub struct Wanted {
+    /// Release; the newest of the stable channel when not given.
+    pub release: Option<String>,
+    /// Host.
+    pub host: Option<String>,
+    /// Settings.
+    pub settings: BTreeMap<String, String>,
+}
+
+/// A template and where it stands.
+struct Template<'a> {
+    place: String,
+    source: &'a str,
+}
+
+/// Every template of a blueprint but those of the verification, by place, rendered; or all that fails.
+pub fn rendered(blueprint: &Blueprint, wanted: &Wanted) -> Result<Vec<(String, String)>, Vec<String>> {
+    let values = values(blueprint, wanted).map_err(|e| vec![e])?;
+    let (mut all, mut wrong) = (Vec::new(), Vec::new());
+    for t in templates(&blueprint.spec) {
+        match template::render(&t.place, t.source, &values) {
+            Ok(text) => all.push((t.place, text)),
+            Err(e) => wrong.push(e.to_string()),
+        }
+    }
+    if wrong.is_empty() { Ok(all) } else { Err(wrong) }
+}
+
+/// The values for a sample instance.
+pub fn values(blueprint: &Blueprint, wanted: &Wanted) -> Result<Value, String> {
+    let spec = &blueprint.spec;
+    let release = Effective::pin(&blueprint.name_any(), spec, wanted.release.as_deref())
+        .or_else(|e| if wanted.release.is_none() { newest(blueprint) } else { Err(e) })
+        .map_err(|e| e.to_string())?;
+    let engine = spec.database.as_ref().and_then(|d| d.engines.first()).map(|e| e.engine);
+    let database = engine.map(|engine| DatabaseAccess {
+        engine: engine.word().into(),
+        host: "database.example".into(),
+        port: engine.port(),
+        name: "crm_sample_g1".into(),
+        user: "crm_sample_g1".into(),
+        password: Secret::new("sample-database-password"),
+    });
+    let keys = Keys {
+        admin_password: Secret::new("sample-admin-password"),
+        secrets: spec.secrets.iter().map(|s| (s.name.clone(), Secret::new(format!("sample-{}", s.name)))).collect(),
+    };
+    let limits = Limits {
+        plan: "sample".into(),
+        seats: Some(7),
+        storage_bytes: 2_500_000_000,
+        bandwidth_bytes: None,
+        records: None,
+    };
+    let site: Site = serde_json::from_value(json!({
+        "apiVersion": "tenantry.dev/v1alpha1", "kind": "Site", "metadata": {"name": "site"},
+        "spec": {"id": "sample", "ingress": {"tls": true}, "podSecurity": "privileged"},
+    }))
+    .map_err(|e| e.to_string())?;
+    let settings = tenantry_plan::Settings::of_site(&site);
+    let instance = instance(blueprint, &release, wanted);
+    Ok(context::instance(&instance, &settings, &limits, database.as_ref(), &keys))
+}
+
+/// Any release, when none is in the stable channel.
+fn newest(blueprint: &Blueprint) -> Result<Effective, tenantry_api::blueprint::UnknownRelease> {
+    let last = blueprint.spec.releases.last().map(|r| r.version.as_str());
+    Effective::pin(&blueprint.name_any(), &blueprint.spec, last)
+}
+
+fn instance(blueprint: &Blueprint, release: &Effective, wanted: &Wanted) -> tenantry_plan::instance::Wanted {
+    let tenant_id = Id::mint([1; tenantry_core::id::ID_LENGTH]);
+    let settings = blueprint
+        .spec
+        .settings
+        .iter()
+        .map(|(name, s)| {
+            let given = wanted.settings.get(name).cloned().or_else(|| s.default.clone());
+            (name.clone(), given.unwrap_or_else(|| format!("sample-{name}")))
+        })
+        .collect();
+    tenantry_plan::instance::Wanted {
+        id: Id::mint([2; tenantry_core::id::ID_LENGTH]),
+        name: "crm".into(),
+        namespace: tenantry_core::names::namespace(&tenant_id),
+        tenant_id,
+        tenant: "acme".into(),
+        tenant_display_name: "Acme Trading Co.".into(),
+        release: release.clone(),
+        environment: tenantry_api::crm_instance::Environment::Production,
+        host: wanted.host.clone().unwrap_or_else(|| "crm.acme.example".into()),
+        admin_email: "admin@acme.example".into(),
+        time_zone: "Asia/Ho_Chi_Minh".into(),
+        settings,
+        generation: 1,
+        database_server: None,
+        suspended: None,
+    }
+}
+
+/// Every template but those of the verification, which need answers.
+fn templates(spec: &BlueprintSpec) -> Vec<Template<'_>> {
+    let mut all: Vec<Template<'_>> = Vec::new();
+    let mut add = |place: String, source| all.push(Template { place, source });
+    for (name, source) in &spec.env {
+        add(format!("env.{name}"), source);
+    }
+    for file in &spec.files {
+        add(format!("files[{}]", file.path), &file.content);
+    }
+    let lists = [
+        ("install", spec.install.as_ref()),
+        ("personalise", spec.personalise.as_ref()),
+        ("neutralise", spec.neutralise.as_ref()),
+        ("migrate.steps", spec.migrate.as_ref().and_then(|m| m.steps.as_ref())),
+    ];
+    for (place, list) in lists {
+        list.map(|l| steps(place, l, &mut add));
+    }
+    for p in &spec.processes {
+        for (i, word) in p.command.iter().enumerate() {
+            add(format!("processes[{}].command[{i}]", p.name), word);
+        }
+        for (name, source) in &p.env {
+            add(format!("processes[{}].env.{name}", p.name), source);
+        }
+        for (word, probe) in [("readiness", &p.readiness), ("liveness", &p.liveness)] {
+            if let Some(http) = probe.as_ref().and_then(|p| p.http.as_ref()) {
+                add(format!("processes[{}].{word}.http.path", p.name), &http.path);
+            }
+        }
+    }
+    for s in &spec.schedules {
+        for (i, word) in s.command.iter().enumerate() {
+            add(format!("schedules[{}].command[{i}]", s.name), word);
+        }
+    }
+    all
+}
+
+fn steps<'a>(place: &str, list: &'a StepList, add: &mut impl FnMut(String, &'a str)) {
+    for step in &list.steps {
+        let place = format!("{place}[{}]", step.name);
+        for (i, word) in step.command.iter().enumerate() {
+            add(format!("{place}.command[{i}]"), word);
+        }
+        if let Some(sql) = &step.sql {
+            add(format!("{place}.sql"), sql);
+        }
+        if let Some(stdin) = &step.stdin {
+            add(format!("{place}.stdin"), stdin);
+        }
+        for (name, source) in &step.env {
+            add(format!("{place}.env.{name}"), source);
+        }
+    }
+}

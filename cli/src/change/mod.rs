@@ -1,0 +1,7 @@
+//! Changes: what differs between two objects, how it is printed, and new ids.
+
+pub mod fields;
+pub mod mint;
+pub mod objects;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,151 @@
+//! What a change does to objects, and how it is printed. No I/O.
+
+use serde_json::{Value, json};
+
+use super::fields::{differences, lines};
+use crate::output::paint::Paint;
+
+/// What happens to one object.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ObjectChange {
+    /// Kind.
+    pub kind: String,
+    /// Namespace; none: cluster-scoped.
+    pub namespace: Option<String>,
+    /// Name.
+    pub name: String,
+    /// The object as it is; none: it does not exist.
+    pub before: Option<Value>,
+    /// The object as it would be; none: it would be removed.
+    pub after: Option<Value>,
+}
+
+/// Whether the object is made, changed, removed or left alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Act {
+    /// Made.
+    Create,
+    /// Changed.
+    Change,
+    /// Removed.
+    Delete,
+    /// Left alone.
+    Keep,
+}
+
+impl ObjectChange {
+    /// From two objects, of which one may be missing.
+    pub fn new(before: Option<Value>, after: Option<Value>) -> Self {
+        let text = |path: &str| {
+            let found = |v: &Option<Value>| v.as_ref().and_then(|v| v.pointer(path)).and_then(Value::as_str).map(str::to_owned);
+            found(&after).or_else(|| found(&before))
+        };
+        Self {
+            kind: text("/kind").unwrap_or_default(),
+            namespace: text("/metadata/namespace"),
+            name: text("/metadata/name").unwrap_or_default(),
+            before: before.map(presentable),
+            after: after.map(presentable),
+        }
+    }
+
+    /// What happens to it.
+    pub fn act(&self) -> Act {
+        match (&self.before, &self.after) {
+            (None, _) => Act::Create,
+            (Some(_), None) => Act::Delete,
+            (Some(before), Some(after)) if before == after => Act::Keep,
+            _ => Act::Change,
+        }
+    }
+
+    fn title(&self) -> String {
+        match &self.namespace {
+            Some(namespace) => format!("{} {namespace}/{}", self.kind, self.name),
+            None => format!("{} {}", self.kind, self.name),
+        }
+    }
+}
+
+/// Without what the API server keeps for itself, and with secrets hidden: only that they differ is shown.
+fn presentable(mut object: Value) -> Value {
+    if let Some(Value::Object(metadata)) = object.get_mut("metadata") {
+        for field in ["managedFields", "resourceVersion", "uid", "generation", "creationTimestamp", "selfLink"] {
+            metadata.remove(field);
+        }
+    }
+    if object.get("kind").and_then(Value::as_str) == Some("Secret") {
+        for field in ["data", "stringData"] {
+            if let Some(Value::Object(data)) = object.get_mut(field) {
+                for value in data.values_mut() {
+                    let hash = tenantry_core::hash::short_hash(value.to_string().as_bytes());
+                    *value = Value::String(format!("(hidden, {hash})"));
+                }
+            }
+        }
+    }
+    if let Value::Object(map) = &mut object {
+        map.remove("status");
+    }
+    object
+}
+
+/// The text for people.
+pub fn text(changes: &[ObjectChange], paint: Paint, columns: Option<usize>) -> String {
+    let mut out = Vec::new();
+    for change in changes {
+        match change.act() {
+            Act::Create => out.push(paint.good(&format!("+ {}", change.title()))),
+            Act::Delete => out.push(paint.bad(&format!("- {}", change.title()))),
+            Act::Change => {
+                out.push(format!("{} {}", paint.warn("~"), change.title()));
+                let (before, after) = (change.before.clone().unwrap_or_default(), change.after.clone().unwrap_or_default());
+                let columns = columns.map(|c| c.saturating_sub(4));
+                out.extend(lines(&differences(&before, &after), paint, columns).iter().map(|l| format!("    {l}")));
+            }
+            Act::Keep => {}
+        }
+    }
+    out.push(summary(changes));
+    out.join("\n")
+}
+
+/// `1 to create, 2 to change, 1 to remove, 5 unchanged`.
+pub fn summary(changes: &[ObjectChange]) -> String {
+    let count = |act: Act| changes.iter().filter(|c| c.act() == act).count();
+    let parts: Vec<String> =
+        [(Act::Create, "to create"), (Act::Change, "to change"), (Act::Delete, "to remove"), (Act::Keep, "unchanged")]
+            .iter()
+            .map(|(act, words)| (count(*act), words))
+            .filter(|(n, _)| *n > 0)
+            .map(|(n, words)| format!("{n} {words}"))
+            .collect();
+    if parts.is_empty() { "nothing to change".into() } else { parts.join(", ") }
+}
+
+/// The document for machines.
+pub fn document(changes: &[ObjectChange]) -> Value {
+    let items: Vec<Value> = changes
+        .iter()
+        .map(|c| {
+            let act = match c.act() {
+                Act::Create => "create",
+                Act::Change => "change",
+                Act::Delete => "remove",
+                Act::Keep => "keep",
+            };
+            let fields: Vec<Value> = match (&c.before, &c.after) {
+                (Some(before), Some(after)) => differences(before, after)
+                    .iter()
+                    .map(|f| json!({"path": f.path, "before": f.before, "after": f.after}))
+                    .collect(),
+                _ => Vec::new(),
+            };
+            json!({
+                "action": act, "kind": c.kind, "namespace": c.namespace, "name": c.name,
+                "fields": fields, "after": if act == "create" { c.after.clone() } else { None },
+            })
+        })
+        .collect();
+    json!({ "changes": items })
+}

@@ -1,0 +1,134 @@
+//! `tenantry database-server list` and `show`. Does I/O; what is printed is pure.
+
+use clap::Subcommand;
+use jiff::Timestamp;
+use kube::{Api, ResourceExt};
+use tenantry_api::condition::find;
+use tenantry_api::database_server::DatabaseServer;
+
+use crate::args::Targets;
+use crate::error::{Exit, Problem};
+use crate::instance::view::{attention, condition_table, problems};
+use crate::listing::{self, Listed, age};
+use crate::output::Format;
+use crate::output::page::Page;
+use crate::plan::size;
+use crate::session::Session;
+use crate::target::{self, SERVER};
+
+/// What to do with database servers.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Lists database servers
+    #[command(visible_alias = "ls")]
+    List(Args),
+    /// Shows where they are, how full, and what needs attention
+    Show(Args),
+}
+
+/// Arguments.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Which ones.
+    #[command(flatten)]
+    pub targets: Targets,
+}
+
+/// Runs one of them.
+pub async fn run(command: &Command, session: &Session) -> Result<Exit, Problem> {
+    let (api, now) = (Api::<DatabaseServer>::all(session.cluster.client.clone()), session.now());
+    match command {
+        Command::List(args) => {
+            let all = target::some(session, &api, SERVER, &args.targets, true).await?;
+            listing::list(&session.out, &all, now, "no database servers; tenants need one: the chart's value databaseServers")
+        }
+        Command::Show(args) => {
+            let all = target::some(session, &api, SERVER, &args.targets, false).await?;
+            let wide = session.out.format == Format::Wide;
+            listing::pages(&session.out, &all, |s| page(s, wide, now))
+        }
+    }
+}
+
+impl Listed for DatabaseServer {
+    fn headings(wide: bool) -> Vec<&'static str> {
+        let mut all = vec!["NAME", "STATE", "ENGINE", "VERSION", "DATABASES", "KIND", "AGE"];
+        if wide {
+            all.extend(["HOST", "ACCEPTING", "DEDICATED TO", "MESSAGE"]);
+        }
+        all
+    }
+
+    fn row(&self, wide: bool, now: Timestamp) -> Vec<String> {
+        let (spec, status) = (&self.spec, self.status.clone().unwrap_or_default());
+        let mut row = vec![
+            self.name_any(),
+            state(self),
+            spec.engine.word().to_owned(),
+            status.version.clone().unwrap_or_default(),
+            databases(self),
+            kind(self).to_owned(),
+            age(self, now),
+        ];
+        if wide {
+            row.extend([
+                status.host.clone().unwrap_or_default(),
+                if spec.accepting { "yes" } else { "no" }.to_owned(),
+                spec.dedicated_to.clone().unwrap_or_default(),
+                find(&status.conditions, "Ready").map(|c| c.message.clone()).unwrap_or_default(),
+            ]);
+        }
+        row
+    }
+
+    fn address(&self) -> String {
+        self.name_any()
+    }
+}
+
+/// The state in one word.
+pub fn state(server: &DatabaseServer) -> String {
+    server.status.as_ref().map_or_else(|| "Pending".to_owned(), |s| format!("{:?}", s.phase))
+}
+
+fn kind(server: &DatabaseServer) -> &'static str {
+    if server.spec.managed.is_some() { "managed" } else { "external" }
+}
+
+/// `12 of 200`, and never 0 for what is not known.
+fn databases(server: &DatabaseServer) -> String {
+    let used = server.status.as_ref().and_then(|s| s.databases);
+    let used = used.map_or_else(|| "unknown".to_owned(), |n| n.to_string());
+    server.spec.max_databases.map_or_else(|| used.clone(), |max| format!("{used} of {max}"))
+}
+
+fn page(server: &DatabaseServer, wide: bool, now: Timestamp) -> Page {
+    let (spec, status) = (&server.spec, server.status.clone().unwrap_or_default());
+    let version = status.version.clone().unwrap_or_else(|| "version unknown".into());
+    let mut page = Page::new(format!("{} · {} {version} · {}", server.name_any(), spec.engine.word(), kind(server)));
+    page.state("State", state(server), "");
+    let counted = if status.databases.is_none() { "not counted yet: the server has not answered" } else { "" };
+    page.noted("Databases", databases(server), counted);
+    match (&status.host, status.port) {
+        (Some(host), Some(port)) => page.fact("Address", format!("{host}:{port}")),
+        (Some(host), None) => page.fact("Address", host.clone()),
+        (None, _) => page.fact("Address", "unknown: not set up yet"),
+    };
+    page.fact("Accepting", if spec.accepting { "yes" } else { "no: new databases go elsewhere" });
+    page.fact("Connections", format!("{} for each tenant at most", spec.connections_per_tenant));
+    page.maybe("Dedicated to", spec.dedicated_to.as_deref());
+    if let Some(managed) = &spec.managed {
+        page.fact("Volume", size(&managed.storage));
+        page.fact("Image", managed.image.clone());
+    }
+    if let Some(external) = &spec.external {
+        page.noted("Log-in", format!("Secret {}", external.secret_name), "in the operator's namespace");
+        page.fact("Encrypted", if external.tls { "yes" } else { "no" });
+    }
+    if wide {
+        page.table("Conditions", condition_table(&status.conditions, now));
+    }
+    let archiving = server.metadata.deletion_timestamp.is_some();
+    attention(&mut page, problems(&server.name_any(), &status.conditions, archiving, now));
+    page
+}

@@ -1,0 +1,48 @@
+//! Names that were perhaps meant. No I/O.
+
+use super::Problem;
+use crate::output::text::some;
+
+/// How many names an error lists.
+const LISTED: usize = 8;
+
+/// The nearest of the names, when one is near enough to be a slip of the hand.
+pub fn nearest<'a>(wanted: &str, names: &'a [String]) -> Option<&'a str> {
+    let most = (wanted.chars().count() / 3).max(1);
+    names
+        .iter()
+        .map(|n| (distance(wanted, n), n))
+        .filter(|(d, _)| *d <= most)
+        .min_by_key(|(d, _)| *d)
+        .map(|(_, n)| n.as_str())
+}
+
+/// Levenshtein's distance.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, ca) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, cb) in b.iter().enumerate() {
+            let substituted = diagonal + usize::from(ca != *cb);
+            diagonal = row[j + 1];
+            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+/// `plan "fibo-9" does not exist`, with the names that do. `list` is the command that lists them.
+pub fn missing(word: &str, wanted: &str, mut names: Vec<String>, list: &str) -> Problem {
+    names.sort();
+    let mut problem = Problem::not_found(format!("{word} {wanted:?} does not exist"));
+    if let Some(near) = nearest(wanted, &names) {
+        problem = problem.safe(format!("did you mean {near:?}?"));
+    }
+    if names.is_empty() {
+        problem.why(format!("there are no {word}s")).next("", list)
+    } else {
+        problem.why(format!("{word}s: {}", some(&names, LISTED))).next("", list)
+    }
+}

@@ -1,0 +1,103 @@
+//! The program helm. Does I/O: starts child processes.
+
+use std::path::Path;
+use std::process::Stdio;
+
+use tenantry_core::names::SYSTEM_NAMESPACE;
+use tokio::process::Command;
+
+use crate::cluster::Where;
+use crate::error::Problem;
+
+/// Lines of helm's complaint that are shown.
+const LINES: usize = 12;
+
+/// helm, and which cluster it is told to use.
+pub struct Helm {
+    place: Vec<String>,
+}
+
+impl Helm {
+    /// Looks whether helm can be started.
+    pub async fn find(place: &Where) -> Result<Self, Problem> {
+        let mut arguments = Vec::new();
+        if let Some(context) = &place.context {
+            arguments.extend(["--kube-context".to_owned(), context.clone()]);
+        }
+        if let Some(file) = &place.kubeconfig {
+            arguments.extend(["--kubeconfig".to_owned(), file.display().to_string()]);
+        }
+        let helm = Self { place: arguments };
+        match helm.run(&["version", "--short"]).await {
+            Ok(_) => Ok(helm),
+            Err(Failure::Missing(why)) => Err(Problem::failed("the program helm is needed and cannot be started")
+                .safe("nothing was changed")
+                .why(format!("{why}; it must be in the PATH, version 3 or newer: https://helm.sh/docs/intro/install/"))),
+            Err(Failure::Said(why)) => Err(Problem::failed("the program helm does not work").safe("nothing was changed").why(why)),
+        }
+    }
+
+    /// Installs or updates a chart; `extra` are its values.
+    pub async fn upgrade(&self, name: &str, chart: &Path, extra: &[String], dry_run: bool) -> Result<(), Problem> {
+        let chart = chart.display().to_string();
+        let mut arguments = vec!["upgrade", "--install", name, &chart, "--namespace", SYSTEM_NAMESPACE, "--create-namespace"];
+        arguments.extend(extra.iter().map(String::as_str));
+        if dry_run {
+            arguments.push("--dry-run=server");
+        }
+        self.run(&arguments).await.map(|_| ()).map_err(|failure| {
+            Problem::failed(format!("helm could not install the chart {name}"))
+                .safe("tenants are not touched; the same command can be run again")
+                .why(failure.text())
+                .next("is the cluster fit?", "doctor")
+        })
+    }
+
+    /// Takes a release away.
+    pub async fn uninstall(&self, name: &str, dry_run: bool) -> Result<(), Problem> {
+        let mut arguments = vec!["uninstall", name, "--namespace", SYSTEM_NAMESPACE, "--ignore-not-found"];
+        if dry_run {
+            arguments.push("--dry-run");
+        }
+        self.run(&arguments).await.map(|_| ()).map_err(|failure| {
+            Problem::failed(format!("helm could not take {name} away"))
+                .safe("tenants are not touched; the same command can be run again")
+                .why(failure.text())
+        })
+    }
+
+    async fn run(&self, arguments: &[&str]) -> Result<String, Failure> {
+        let output = Command::new("helm")
+            .args(arguments)
+            .args(&self.place)
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .output()
+            .await
+            .map_err(|e| Failure::Missing(e.to_string()))?;
+        if output.status.success() {
+            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+        }
+        Err(Failure::Said(last_lines(&String::from_utf8_lossy(&output.stderr))))
+    }
+}
+
+enum Failure {
+    Missing(String),
+    Said(String),
+}
+
+impl Failure {
+    fn text(self) -> String {
+        match self {
+            Self::Missing(text) | Self::Said(text) => text,
+        }
+    }
+}
+
+/// The last lines of what a program said, without control characters.
+fn last_lines(text: &str) -> String {
+    let lines: Vec<String> = text.lines().map(crate::output::text::clean).filter(|l| !l.is_empty()).collect();
+    let from = lines.len().saturating_sub(LINES);
+    if lines.is_empty() { "it said nothing".into() } else { lines[from..].join("\n") }
+}

@@ -1,0 +1,100 @@
+//! `tenantry uninstall`: takes the operator away; definitions, tenants and their data stay. Does I/O.
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::{DeleteParams, DynamicObject, ListParams};
+use kube::core::{ApiResource, GroupVersionKind};
+use kube::{Api, ResourceExt};
+use serde_json::json;
+
+use super::{CHARTS, helm};
+use crate::args::{Confirm, DryRun};
+use crate::confirm;
+use crate::error::{Exit, Problem, api};
+use crate::output::text::count;
+use crate::session::Session;
+
+/// Arguments.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Also removes the definitions; refused while any object of them exists
+    #[arg(long)]
+    pub purge_crds: bool,
+    /// The name of the cluster once more.
+    #[command(flatten)]
+    pub confirm: Confirm,
+    /// Dry run.
+    #[command(flatten)]
+    pub dry: DryRun,
+}
+
+/// Runs it.
+pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
+    let helm = helm::Helm::find(&session.cluster.asked).await?;
+    let objects = existing(session).await?;
+    if args.purge_crds && !objects.is_empty() {
+        let list: Vec<String> = objects.iter().map(|(kind, n)| format!("{n} {kind}")).collect();
+        return Err(Problem::refused("the definitions are in use")
+            .safe("nothing was changed: removing them would remove every object of theirs")
+            .why(format!("there are {}", list.join(", ")))
+            .next("take away the operator alone", "uninstall"));
+    }
+    if !args.dry.dry_run {
+        session.out.note(&format!("this takes the operator away from {}", session.cluster.name));
+        confirm::names(&session.out, "uninstall from", std::slice::from_ref(&session.cluster.name), &args.confirm).await?;
+    }
+    helm.uninstall(CHARTS[1], args.dry.dry_run).await?;
+    if args.purge_crds {
+        helm.uninstall(CHARTS[0], args.dry.dry_run).await?;
+        remove_definitions(session, args.dry.dry_run).await?;
+    }
+    let dry = if args.dry.dry_run { " (dry run)" } else { "" };
+    if session.out.is_document() {
+        let kept: Vec<_> = objects.iter().map(|(kind, n)| json!({"kind": kind, "count": n})).collect();
+        session.out.document(&json!({"dryRun": args.dry.dry_run, "definitionsRemoved": args.purge_crds, "kept": kept}))?;
+        return Ok(Exit::DONE);
+    }
+    session.out.say(&text(&objects, args.purge_crds, dry));
+    Ok(Exit::DONE)
+}
+
+fn text(objects: &[(String, usize)], purged: bool, dry: &str) -> String {
+    let tenants = objects.iter().find(|(kind, _)| kind == "Tenant").map_or(0, |(_, n)| *n);
+    let definitions = if purged { "the definitions are removed" } else { "the definitions stay" };
+    format!(
+        "the operator is taken away{dry}; {definitions}\n  {} run on with all their data; nobody looks after them until it is back\n  bring it back  {}",
+        count(tenants, "tenant"),
+        crate::program::command("install"),
+    )
+}
+
+/// Objects of our kinds: kind and number. Kinds whose definition is gone have none.
+async fn existing(session: &Session) -> Result<Vec<(String, usize)>, Problem> {
+    let mut found = Vec::new();
+    for crd in tenantry_api::definitions() {
+        let (kind, plural) = (crd.spec.names.kind.clone(), crd.spec.names.plural.clone());
+        let version = GroupVersionKind::gvk(tenantry_api::GROUP, tenantry_api::VERSION, &kind);
+        let resource = ApiResource::from_gvk_with_plural(&version, &plural);
+        let all: Api<DynamicObject> = Api::all_with(session.cluster.client.clone(), &resource);
+        match all.list_metadata(&ListParams::default()).await {
+            Ok(list) if list.items.is_empty() => {}
+            Ok(list) => found.push((kind, list.items.len())),
+            Err(kube::Error::Api(s)) if s.is_not_found() => {}
+            Err(e) => return Err(api::problem(&format!("count {plural}"), &e)),
+        }
+    }
+    Ok(found)
+}
+
+/// The definitions are kept by helm, so that they are removed one by one.
+async fn remove_definitions(session: &Session, dry_run: bool) -> Result<(), Problem> {
+    let api: Api<CustomResourceDefinition> = Api::all(session.cluster.client.clone());
+    for crd in tenantry_api::definitions() {
+        let params = DeleteParams { dry_run, ..DeleteParams::default() };
+        match api.delete(&crd.name_any(), &params).await {
+            Ok(_) => {}
+            Err(kube::Error::Api(s)) if s.is_not_found() => {}
+            Err(e) => return Err(crate::error::api::problem(&format!("remove definition {}", crd.name_any()), &e)),
+        }
+    }
+    Ok(())
+}

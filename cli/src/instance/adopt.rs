@@ -1,0 +1,90 @@
+//! `tenantry instance adopt`: brings an archived instance back with all its data. Does I/O.
+
+use kube::ResourceExt;
+use tenantry_api::archive::{Archive, ArchivedKind};
+use tenantry_api::crm_instance::{CrmInstance, CrmInstanceSpec};
+use tenantry_api::tenant::Tenant;
+
+use super::{make, track};
+use crate::archive::{chosen, keep::label};
+use crate::args::{DryRun, WaitArgs};
+use crate::error::{Exit, Problem};
+use crate::listing;
+use crate::progress::Progress;
+use crate::session::Session;
+use crate::target::address_of;
+use crate::wait::Until;
+
+/// Arguments.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The archived instance, or its archive
+    #[arg(value_name = "TENANT/INSTANCE|ARCHIVE", add = crate::completion::archives())]
+    pub name: String,
+    /// Waiting.
+    #[command(flatten)]
+    pub wait: WaitArgs,
+    /// Dry run.
+    #[command(flatten)]
+    pub dry: DryRun,
+}
+
+/// Runs it.
+pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
+    let until = Until::after(args.wait.timeout);
+    let archives = session.cluster.list(&session.cluster.archives(), "archives", None).await?;
+    let archive = chosen(&archives, ArchivedKind::CrmInstance, &args.name, |a| label(a) == args.name)?;
+    let tenant = living(session, archive).await?;
+    session.leave.goes_on("the instance may be adopted; all data is kept", "look", "instance list");
+    let mut adopted = bring_back(session, &tenant, archive, args.dry.dry_run).await?;
+    let address = address_of(&adopted);
+    if args.wait.wait && !args.dry.dry_run {
+        let mut progress = Progress::new(&session.out);
+        adopted = track::until_ready(session, &adopted, until, &mut progress).await?;
+    }
+    let text = match (args.dry.dry_run, args.wait.wait) {
+        (true, _) => format!("{address} would be adopted (dry run)"),
+        (_, true) => format!("{address} is back with all its data"),
+        _ => format!("{address} is adopted; the operator brings it up with its data now"),
+    };
+    listing::changed(&session.out, &[adopted], &text)
+}
+
+/// The living tenant of an archived instance, whatever its name is now.
+async fn living(session: &Session, archive: &Archive) -> Result<Tenant, Problem> {
+    let all = session.cluster.list(&session.cluster.tenants(), "tenants", None).await?;
+    let name = &archive.spec.tenant_name;
+    all.into_iter().find(|t| t.spec.id.as_ref() == Some(&archive.spec.tenant_id)).ok_or_else(|| {
+        Problem::refused(format!("tenant {name} of this instance does not live"))
+            .safe("all data is kept")
+            .next("bring the tenant back with all its instances", format!("tenant adopt {name}"))
+            .next("or with this one only", format!("tenant adopt {name} --instance {}", archive.spec.name))
+    })
+}
+
+/// Creates the instance from its archive, or takes it over when an earlier try made it.
+pub async fn bring_back(
+    session: &Session,
+    tenant: &Tenant,
+    archive: &Archive,
+    dry_run: bool,
+) -> Result<CrmInstance, Problem> {
+    let instance = make::instance(tenant, &archive.spec.name, from_archive(archive, tenant)?, &[])?;
+    if dry_run {
+        return make::rehearsed(session, &instance).await;
+    }
+    make::stored(session, tenant, instance).await
+}
+
+/// The instance's spec as it was, under its id.
+fn from_archive(archive: &Archive, tenant: &Tenant) -> Result<CrmInstanceSpec, Problem> {
+    let mut spec: CrmInstanceSpec = serde_json::from_str(&archive.spec.object).map_err(|e| {
+        Problem::failed(format!("archive {} does not hold a readable instance", archive.name_any()))
+            .safe("its data is kept")
+            .why(e.to_string())
+    })?;
+    spec.id = Some(archive.spec.id.clone());
+    spec.tenant = tenant.name_any();
+    spec.adopt = Some(archive.name_any());
+    Ok(spec)
+}

@@ -1,0 +1,55 @@
+//! `tenantry instance ...`: which verbs there are. Does no I/O itself.
+
+pub mod adopt;
+pub mod archive;
+pub mod create;
+pub mod list;
+pub mod logs;
+pub mod make;
+pub mod open;
+pub mod password;
+#[cfg(test)]
+mod tests;
+pub mod track;
+pub mod view;
+
+use clap::Subcommand;
+
+use crate::error::{Exit, Problem};
+use crate::session::Session;
+
+/// What to do with instances.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Creates one more instance of a tenant
+    Create(Box<create::Args>),
+    /// Lists instances; TENANT alone means all of its instances
+    #[command(visible_alias = "ls")]
+    List(list::ListArgs),
+    /// Shows instances, where their data lies, and what needs attention
+    Show(list::ShowArgs),
+    /// Prints the URL, and opens it in a browser on a desktop
+    Open(open::Args),
+    /// Prints or follows what the processes of an instance write
+    Logs(logs::Args),
+    /// Prints the administrator's first password
+    Password(password::Args),
+    /// Removes instances and keeps their data in archives
+    Archive(archive::Args),
+    /// Brings an archived instance back with all its data
+    Adopt(adopt::Args),
+}
+
+/// Runs one of them.
+pub async fn run(command: Command, session: &Session) -> Result<Exit, Problem> {
+    match command {
+        Command::Create(args) => create::run(&args, session).await,
+        Command::List(args) => list::list(&args, session).await,
+        Command::Show(args) => list::show(&args, session).await,
+        Command::Open(args) => open::run(&args, session).await,
+        Command::Logs(args) => logs::run(&args, session).await,
+        Command::Password(args) => password::run(&args, session).await,
+        Command::Archive(args) => archive::run(&args, session).await,
+        Command::Adopt(args) => adopt::run(&args, session).await,
+    }
+}

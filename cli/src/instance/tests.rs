@@ -1,0 +1,87 @@
+//! Tests of pages and of what is checked before an instance is stored. No I/O.
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tenantry_api::blueprint::BlueprintSpec;
+
+use super::{make, password, view};
+use crate::error::Exit;
+use crate::listing::table;
+use crate::output::paint::Paint;
+use crate::tenant::tests::{instance, tenant};
+
+fn now() -> Timestamp {
+    "2026-11-21T12:00:00Z".parse().unwrap()
+}
+
+fn ready() -> tenantry_api::crm_instance::CrmInstance {
+    instance("crm", json!({"settings": {"language": "vi"}}), json!({
+        "phase": "Ready", "release": "7.0", "url": "https://crm.acme.vn", "installedAt": "2026-11-18T12:00:00Z",
+        "dataGeneration": 2, "database": {"server": "pg-shared-1", "name": "crm_kzzzzzzzzz_g2"},
+        "conditions": [{"type": "Ready", "status": "True", "reason": "Verified", "message": "", "lastTransitionTime": "2026-11-18T12:00:00Z"}],
+    }))
+}
+
+#[test]
+fn an_instance_shows_where_it_is_and_never_its_password() {
+    insta::assert_snapshot!(view::page(&ready(), false, now()).render(&Paint::default(), None));
+    insta::assert_snapshot!("wide", view::page(&ready(), true, now()).render(&Paint::default(), None));
+    insta::assert_snapshot!("list", table(&[ready()], true, now()).render(&Paint::default(), None));
+}
+
+#[test]
+fn the_password_is_that_of_the_data_in_use() {
+    assert_eq!(password::secret_name(&ready()).unwrap(), "kzzzzzzzzz-keys-g2");
+    let new = instance("crm", json!({}), Value::Null);
+    assert_eq!(password::secret_name(&new).unwrap_err().exit, Exit::FAILED);
+}
+
+fn product(line: &[&str]) -> make::Product {
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        product: make::Product,
+    }
+    use clap::Parser;
+    Line::parse_from(["x", "--blueprint", "demo", "--host", "CRM.acme.vn"].iter().chain(line)).product
+}
+
+#[test]
+fn release_and_settings_are_checked_before_anything_is_stored() {
+    let spec: BlueprintSpec = serde_json::from_value(json!({
+        "title": "Demo", "processes": [{"name": "web"}],
+        "settings": {"language": {"default": "en"}, "currency": {}},
+        "releases": [{"version": "1.0", "image": "demo:1.0"}],
+    }))
+    .unwrap();
+    for (line, exit) in [
+        (vec!["--setting", "currency=VND"], None),
+        (vec![], Some(Exit::USAGE)),
+        (vec!["--setting", "currency=VND", "--setting", "langage=vi"], Some(Exit::NOT_FOUND)),
+        (vec!["--setting", "currency=VND", "--release", "2.0"], Some(Exit::NOT_FOUND)),
+    ] {
+        assert_eq!(make::fits("demo", &spec, &product(&line)).err().map(|p| p.exit), exit, "{line:?}");
+    }
+}
+
+#[test]
+fn an_instance_carries_the_labels_of_its_tenant_and_an_id() {
+    let tenant = tenant(json!({"id": "kabcdefghi", "plan": "p"}), Value::Null);
+    let spec = make::spec("acme", &product(&[])).unwrap();
+    assert_eq!(spec.host, "crm.acme.vn", "hosts are written small");
+    let made = make::instance(&tenant, "crm", spec, &[("tier".into(), "gold".into())]).unwrap();
+    assert_eq!(made.metadata.namespace.as_deref(), Some("tenant-kabcdefghi"));
+    let labels = made.metadata.labels.unwrap();
+    assert_eq!(labels["tenantry.dev/tenant-id"], "kabcdefghi");
+    assert_eq!(labels["tenantry.dev/tenant"], "acme");
+    assert_eq!(labels["tier"], "gold");
+    assert_eq!(made.spec.id.unwrap().len(), 10);
+}
+
+#[test]
+fn an_existing_object_that_is_different_is_refused_with_the_difference() {
+    let problem = make::same("tenant", "acme", &json!({"plan": "fibo-2"}), &json!({"plan": "fibo-3"})).unwrap_err();
+    assert_eq!(problem.exit, Exit::REFUSED);
+    insta::assert_snapshot!(problem.render(Paint::default()));
+    assert!(make::same("tenant", "acme", &json!({"a": 1}), &json!({"a": 1})).is_ok());
+}

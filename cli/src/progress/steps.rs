@@ -1,0 +1,164 @@
+//! What happened to an instance between two looks at it: the steps of an installation. No I/O.
+
+use std::time::Duration;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use tenantry_api::condition::find;
+use tenantry_api::crm_instance::{CrmInstance, CrmInstanceStatus, InstancePhase};
+
+/// A change to show.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// A step is going on.
+    Now {
+        /// The step.
+        label: &'static str,
+        /// What is known of it.
+        detail: String,
+    },
+    /// A step is done.
+    Done {
+        /// The step.
+        label: &'static str,
+        /// What came of it.
+        detail: String,
+        /// How long it took.
+        took: Duration,
+    },
+}
+
+/// How it ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End {
+    /// Verified and serving.
+    Ready,
+    /// Stopped behind the page, as its tenant is suspended.
+    Suspended,
+    /// A step failed for good, or the spec cannot be.
+    Failed {
+        /// The step or condition.
+        label: String,
+        /// Reason and message.
+        why: String,
+    },
+    /// The object was deleted.
+    Gone,
+}
+
+/// Conditions of an instance in the order in which they become true, with the words shown for them.
+const STEPS: [(&str, &str); 5] = [
+    ("HostClaimed", "host"),
+    ("DatabaseReady", "database"),
+    ("Installed", "installed"),
+    ("ProcessesReady", "application"),
+    ("Verified", "verified"),
+];
+
+/// Follows one instance. Times are measured from when the tracker was made.
+#[derive(Debug, Default)]
+pub struct Tracker {
+    done: usize,
+    at: Duration,
+    last: String,
+    end: Option<End>,
+}
+
+impl Tracker {
+    /// What changed since the last look, `elapsed` after the beginning.
+    pub fn see(&mut self, instance: Option<&CrmInstance>, elapsed: Duration) -> Vec<Change> {
+        let Some(instance) = instance else {
+            // Nothing yet, unless it was there before.
+            if !self.last.is_empty() {
+                self.end = Some(End::Gone);
+            }
+            return Vec::new();
+        };
+        let empty = CrmInstanceStatus::default();
+        let status = instance.status.as_ref().unwrap_or(&empty);
+        let mut changes = Vec::new();
+        while let Some((kind, label)) = STEPS.get(self.done) {
+            let Some(held) = find(&status.conditions, kind).filter(|c| c.status == "True") else { break };
+            let took = elapsed.saturating_sub(self.at);
+            changes.push(Change::Done { label, detail: detail(kind, held, instance, status), took });
+            self.at = elapsed;
+            self.done += 1;
+        }
+        self.end = end(instance, status);
+        if self.end.is_none() {
+            let label = STEPS.get(self.done).map_or("ready", |(_, label)| label);
+            let detail = waiting_for(status, self.done);
+            let key = format!("{label}/{detail}");
+            if key != self.last {
+                changes.push(Change::Now { label, detail });
+                self.last = key;
+            }
+        }
+        changes
+    }
+
+    /// How it ended, if it has.
+    pub fn end(&self) -> Option<&End> {
+        self.end.as_ref()
+    }
+}
+
+/// Facts where they are known, else what the operator says.
+fn detail(kind: &str, held: &Condition, instance: &CrmInstance, status: &CrmInstanceStatus) -> String {
+    let release = status.release.clone().or_else(|| instance.spec.release.clone()).unwrap_or_default();
+    let product = format!("{} {release}", instance.spec.blueprint).trim_end().to_owned();
+    match kind {
+        "HostClaimed" => instance.spec.host.clone(),
+        "DatabaseReady" => match &status.database {
+            Some(d) => format!("{} on {}", d.name, d.server),
+            None => held.message.clone(),
+        },
+        "Installed" | "Verified" => held.message.clone(),
+        _ if held.message.is_empty() => product,
+        _ => format!("{product} · {}", held.message),
+    }
+}
+
+/// The phase by name, and what the operator says of the step.
+fn waiting_for(status: &CrmInstanceStatus, done: usize) -> String {
+    let said = STEPS.get(done).and_then(|(kind, _)| find(&status.conditions, kind));
+    let said = said.or_else(|| find(&status.conditions, "Ready"));
+    let phase = format!("{:?}", status.phase);
+    match said.map(|c| c.message.as_str()).filter(|m| !m.is_empty()) {
+        Some(message) => format!("{phase}: {message}"),
+        None => phase,
+    }
+}
+
+fn end(instance: &CrmInstance, status: &CrmInstanceStatus) -> Option<End> {
+    // An old status says nothing about the present spec.
+    if status.observed_generation < instance.metadata.generation {
+        return None;
+    }
+    match status.phase {
+        InstancePhase::Ready => Some(End::Ready),
+        InstancePhase::Suspended => Some(End::Suspended),
+        InstancePhase::Failed | InstancePhase::Invalid => Some(failed(status)),
+        _ => None,
+    }
+}
+
+fn failed(status: &CrmInstanceStatus) -> End {
+    let order = ["SpecValid", "HostClaimed", "DatabaseReady", "Installed", "ProcessesReady", "Verified", "Ready"];
+    let first = order.iter().find_map(|kind| find(&status.conditions, kind).filter(|c| c.status == "False"));
+    match first {
+        Some(c) => {
+            let label = STEPS.iter().find(|(kind, _)| *kind == c.type_).map_or(c.type_.as_str(), |(_, label)| label);
+            End::Failed { label: label.to_owned(), why: said(c) }
+        }
+        None => End::Failed { label: format!("{:?}", status.phase), why: "the operator did not say why".into() },
+    }
+}
+
+/// `Reason: message`.
+pub fn said(condition: &Condition) -> String {
+    if condition.message.is_empty() {
+        condition.reason.clone()
+    } else {
+        format!("{}: {}", condition.reason, condition.message)
+    }
+}

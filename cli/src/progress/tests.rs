@@ -1,0 +1,91 @@
+//! Tests of progress: lines and the steps of an installation. No I/O.
+
+use std::time::Duration;
+
+use k8s_openapi::jiff::Timestamp;
+use tenantry_api::condition::{Said, set};
+use tenantry_api::crm_instance::{CrmInstance, CrmInstanceSpec, CrmInstanceStatus, DatabaseStatus, InstancePhase};
+
+use super::line::{Mark, line};
+use super::steps::{Change, End, Tracker};
+use crate::output::paint::Paint;
+
+fn instance(phase: InstancePhase, said: &[Said]) -> CrmInstance {
+    let spec: CrmInstanceSpec = serde_json::from_value(serde_json::json!({
+        "tenant": "acme", "blueprint": "tryton", "host": "crm.acme.vn"
+    }))
+    .unwrap();
+    let mut made = CrmInstance::new("crm", spec);
+    made.metadata.generation = Some(1);
+    let mut status = CrmInstanceStatus {
+        observed_generation: Some(1),
+        phase,
+        release: Some("7.0".into()),
+        database: Some(DatabaseStatus { server: "pg-shared-1".into(), name: "crm_k_g1".into() }),
+        ..CrmInstanceStatus::default()
+    };
+    for s in said {
+        set(&mut status.conditions, s.clone(), Some(1), Timestamp::UNIX_EPOCH);
+    }
+    made.status = Some(status);
+    made
+}
+
+fn play(scenes: &[(u64, CrmInstance)]) -> (String, Option<End>) {
+    let mut tracker = Tracker::default();
+    let mut lines = Vec::new();
+    for (ms, scene) in scenes {
+        for change in tracker.see(Some(scene), Duration::from_millis(*ms)) {
+            lines.push(match change {
+                Change::Now { label, detail } => line(Mark::Running, label, &detail, None, Paint::default()),
+                Change::Done { label, detail, took } => line(Mark::Done, label, &detail, Some(took), Paint::default()),
+            });
+        }
+    }
+    (lines.join("\n"), tracker.end().cloned())
+}
+
+#[test]
+fn an_installation_is_told_step_by_step_without_control_characters() {
+    let host = Said::yes("HostClaimed", "Claimed", "");
+    let database = Said::yes("DatabaseReady", "FromTemplate", "from template");
+    let waiting = Said::no("Installed", "Personalising", "personalise runs");
+    let installed = Said::yes("Installed", "Installed", "personalised");
+    let processes = Said::yes("ProcessesReady", "Ready", "1 process");
+    let verified = Said::yes("Verified", "Passed", "log-in as admin answered");
+    let scenes = [
+        (100, instance(InstancePhase::Pending, &[])),
+        (400, instance(InstancePhase::Installing, &[host.clone(), database.clone(), waiting.clone()])),
+        (900, instance(InstancePhase::Installing, &[host.clone(), database.clone(), waiting])),
+        (3_300, instance(InstancePhase::Starting, &[host.clone(), database.clone(), installed.clone()])),
+        (4_200, instance(InstancePhase::Ready, &[host, database, installed, processes, verified])),
+    ];
+    let (text, end) = play(&scenes);
+    assert_eq!(end, Some(End::Ready));
+    assert!(!text.chars().any(|c| c.is_control() && c != '\n'));
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn a_failure_names_its_step_and_the_reason() {
+    let said = [Said::yes("HostClaimed", "Claimed", ""), Said::no("DatabaseReady", "NoServer", "no server fits")];
+    let (_, end) = play(&[(100, instance(InstancePhase::Failed, &said))]);
+    assert_eq!(end, Some(End::Failed { label: "database".into(), why: "NoServer: no server fits".into() }));
+}
+
+#[test]
+fn an_old_status_ends_nothing() {
+    let mut stale = instance(InstancePhase::Ready, &[]);
+    stale.metadata.generation = Some(2);
+    assert_eq!(play(&[(100, stale)]).1, None);
+}
+
+#[test]
+fn an_instance_that_disappears_ends_the_wait() {
+    let mut tracker = Tracker::default();
+    tracker.see(None, Duration::ZERO);
+    assert_eq!(tracker.end(), None);
+    tracker.see(Some(&instance(InstancePhase::Pending, &[])), Duration::ZERO);
+    tracker.see(None, Duration::ZERO);
+    assert_eq!(tracker.end(), Some(&End::Gone));
+}

@@ -1,0 +1,87 @@
+//! `tenantry tenant purge`: destroys what the archives of a tenant and its instances keep. Does I/O.
+
+use kube::ResourceExt;
+use tenantry_api::archive::{Archive, ArchivedKind};
+
+use crate::archive::{chosen, is_kept, purge};
+use crate::args::{Confirm, DryRun, NoWaitArgs};
+use crate::confirm;
+use crate::error::{Exit, Problem, api};
+use crate::session::Session;
+
+/// Arguments. No selector and no --all: this destroys.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Name of the archived tenant, or of its archive
+    #[arg(value_name = "NAME", required = true, add = crate::completion::archives())]
+    pub names: Vec<String>,
+    /// The name once more.
+    #[command(flatten)]
+    pub confirm: Confirm,
+    /// Waiting.
+    #[command(flatten)]
+    pub wait: NoWaitArgs,
+    /// Dry run.
+    #[command(flatten)]
+    pub dry: DryRun,
+}
+
+/// Runs it.
+pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
+    let archives = session.cluster.list(&session.cluster.archives(), "archives", None).await?;
+    let mut doomed: Vec<&Archive> = Vec::new();
+    for name in &args.names {
+        not_living(session, name).await?;
+        let tenant = chosen(&archives, ArchivedKind::Tenant, name, |a| &a.spec.name == name)?;
+        doomed.extend(all_of(&archives, tenant));
+    }
+    if !args.dry.dry_run {
+        purge::say_what_goes(session, &doomed);
+        let names: Vec<String> =
+            doomed.iter().filter(|a| a.spec.kind == ArchivedKind::Tenant).map(|a| a.spec.name.clone()).collect();
+        confirm::names(&session.out, "purge", &names, &args.confirm).await?;
+    }
+    let purged = purge::purge(session, &doomed, args.wait, args.dry.dry_run).await?;
+    purge::finish(session, &purged, args.wait.no_wait, args.dry.dry_run)
+}
+
+/// All kept archives of a tenant: every instance first, the tenant's own last.
+fn all_of<'a>(archives: &'a [Archive], tenant: &'a Archive) -> Vec<&'a Archive> {
+    let mut all: Vec<&Archive> = archives
+        .iter()
+        .filter(|a| a.spec.kind == ArchivedKind::CrmInstance && a.spec.tenant_id == tenant.spec.tenant_id && is_kept(a))
+        .collect();
+    all.push(tenant);
+    all
+}
+
+async fn not_living(session: &Session, name: &str) -> Result<(), Problem> {
+    let living = session.cluster.tenants().get_opt(name).await.map_err(|e| api::problem("look for the tenant", &e))?;
+    match living {
+        None => Ok(()),
+        Some(tenant) => Err(Problem::refused(format!("tenant {} lives", tenant.name_any()))
+            .safe("nothing was changed; only archives can be purged")
+            .next("archive it first", format!("tenant archive {name}"))
+            .next("an older tenant of that name is meant: purge its archive", "archive list")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tenantry_api::archive::ArchivePhase;
+
+    use super::*;
+    use crate::archive::keep::tests::archive;
+
+    #[test]
+    fn a_purge_takes_the_instances_first_and_leaves_adopted_ones_alone() {
+        let at = "2026-01-01T00:00:00Z";
+        let all = [
+            archive(ArchivedKind::Tenant, "kabcdefghi", "acme", at, ArchivePhase::Archived),
+            archive(ArchivedKind::CrmInstance, "kaaaaaaaaa", "crm", at, ArchivePhase::Archived),
+            archive(ArchivedKind::CrmInstance, "kbbbbbbbbb", "test", at, ArchivePhase::Adopted),
+        ];
+        let found: Vec<String> = all_of(&all, &all[0]).into_iter().map(ResourceExt::name_any).collect();
+        assert_eq!(found, ["kaaaaaaaaa-1", "kabcdefghi-1"]);
+    }
+}

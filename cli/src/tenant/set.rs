@@ -1,0 +1,111 @@
+//! `tenantry tenant set`: changes the terms of tenants. Does I/O.
+
+use kube::ResourceExt;
+use kube::api::Patch;
+use serde_json::{Value, json};
+use tenantry_api::tenant::{Tenant, TenantPhase};
+
+use super::{fields, follow};
+use crate::args::{DryRun, Targets, WaitArgs};
+use crate::change::fields::{differences, lines};
+use crate::cluster;
+use crate::error::{Exit, Problem, api};
+use crate::listing;
+use crate::progress::Progress;
+use crate::session::Session;
+use crate::target::{self, PLAN};
+use crate::wait::Until;
+
+/// Arguments.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Which ones.
+    #[command(flatten)]
+    pub targets: Targets,
+    /// Plan
+    #[arg(long, value_name = "NAME", add = crate::completion::plans())]
+    pub plan: Option<String>,
+    /// Terms.
+    #[command(flatten)]
+    pub terms: fields::Terms,
+    /// Waiting.
+    #[command(flatten)]
+    pub wait: WaitArgs,
+    /// Dry run.
+    #[command(flatten)]
+    pub dry: DryRun,
+}
+
+/// Runs it.
+pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
+    let mut spec = args.terms.patch();
+    if let Some(plan) = &args.plan {
+        target::one(session, &session.cluster.plans(), PLAN, plan).await?;
+        spec.insert("plan".into(), plan.clone().into());
+    }
+    if spec.is_empty() {
+        return Err(Problem::usage("what should change? name at least one of --plan, --seats, --storage, ..."));
+    }
+    let tenants = target::tenants(session, &args.targets, false).await?;
+    let (changed, text) = patched(session, &tenants, &Value::Object(spec), args.dry.dry_run).await?;
+    let changed = if args.wait.wait && !args.dry.dry_run {
+        settled(session, &changed, &[TenantPhase::Active, TenantPhase::Suspended], Until::after(args.wait.timeout)).await?
+    } else {
+        changed
+    };
+    listing::changed(&session.out, &changed, &text)
+}
+
+/// Patches the spec of tenants one after the other; the text tells what changed. When one is refused, those
+/// before it are changed already, and the error says which.
+pub async fn patched(
+    session: &Session,
+    tenants: &[Tenant],
+    spec: &Value,
+    dry_run: bool,
+) -> Result<(Vec<Tenant>, String), Problem> {
+    let (mut changed, mut text): (Vec<Tenant>, Vec<String>) = (Vec::new(), Vec::new());
+    let remark = if dry_run { " (dry run)" } else { "" };
+    for tenant in tenants {
+        let name = tenant.name_any();
+        let body = json!({ "spec": spec });
+        let patched = session.cluster.tenants().patch(&name, &cluster::patch(dry_run), &Patch::Merge(&body)).await;
+        let patched = patched.map_err(|e| partly(api::problem(&format!("change tenant {name}"), &e), &changed))?;
+        let (before, after) = (json!({"spec": tenant.spec}), json!({"spec": patched.spec}));
+        let found = differences(&before, &after);
+        if found.is_empty() {
+            text.push(format!("{name}: nothing to change{remark}"));
+        } else {
+            text.push(format!("{name}{remark}"));
+            text.extend(lines(&found, session.out.paint, session.out.columns).iter().map(|l| format!("  {l}")));
+        }
+        changed.push(patched);
+    }
+    Ok((changed, text.join("\n")))
+}
+
+/// Says which tenants were changed before the error.
+fn partly(problem: Problem, changed: &[Tenant]) -> Problem {
+    if changed.is_empty() {
+        return problem;
+    }
+    let names: Vec<String> = changed.iter().map(ResourceExt::name_any).collect();
+    problem.safe(format!("changed already: {}; the others are as they were", names.join(", ")))
+}
+
+/// Waits for all of them.
+pub async fn settled(
+    session: &Session,
+    tenants: &[Tenant],
+    phases: &[TenantPhase],
+    until: Until,
+) -> Result<Vec<Tenant>, Problem> {
+    let mut progress = Progress::new(&session.out);
+    let mut all = Vec::with_capacity(tenants.len());
+    for tenant in tenants {
+        let name = tenant.name_any();
+        session.leave.goes_on("the work goes on", "look", &format!("tenant show {name}"));
+        all.push(follow::phase(session, &name, phases, until, &mut progress).await?);
+    }
+    Ok(all)
+}

@@ -1,0 +1,97 @@
+//! `tenantry tenant suspend` and `resume`. Does I/O.
+
+use kube::ResourceExt;
+use serde_json::{Value, json};
+use tenantry_api::tenant::{Tenant, TenantPhase};
+
+use super::set::{patched, settled};
+use crate::args::{DryRun, Targets, WaitArgs};
+use crate::error::{Exit, Problem};
+use crate::listing;
+use crate::session::Session;
+use crate::target;
+use crate::wait::Until;
+
+/// Arguments of `suspend`.
+#[derive(Debug, clap::Args)]
+pub struct SuspendArgs {
+    /// Which ones.
+    #[command(flatten)]
+    pub targets: Targets,
+    /// Why, for the page and the record
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+    /// Waiting.
+    #[command(flatten)]
+    pub wait: WaitArgs,
+    /// Dry run.
+    #[command(flatten)]
+    pub dry: DryRun,
+}
+
+/// Arguments of `resume`.
+#[derive(Debug, clap::Args)]
+pub struct ResumeArgs {
+    /// Which ones.
+    #[command(flatten)]
+    pub targets: Targets,
+    /// Waiting.
+    #[command(flatten)]
+    pub wait: WaitArgs,
+    /// Dry run.
+    #[command(flatten)]
+    pub dry: DryRun,
+}
+
+/// Suspends them.
+pub async fn suspend(args: &SuspendArgs, session: &Session) -> Result<Exit, Problem> {
+    let mut spec = json!({"suspended": true});
+    if let Some(reason) = &args.reason {
+        spec["suspendedReason"] = reason.clone().into();
+    }
+    let tenants = target::tenants(session, &args.targets, false).await?;
+    let done = Done { phase: TenantPhase::Suspended, word: "suspended", remark: "its CRMs stop behind a page, all data stays" };
+    change(session, &tenants, &spec, args.wait, args.dry, &done).await
+}
+
+/// Resumes them.
+pub async fn resume(args: &ResumeArgs, session: &Session) -> Result<Exit, Problem> {
+    let spec = json!({"suspended": null, "suspendedReason": null});
+    let tenants = target::tenants(session, &args.targets, false).await?;
+    let done = Done { phase: TenantPhase::Active, word: "resumed", remark: "its CRMs start with the data they had" };
+    change(session, &tenants, &spec, args.wait, args.dry, &done).await
+}
+
+struct Done {
+    phase: TenantPhase,
+    word: &'static str,
+    remark: &'static str,
+}
+
+async fn change(
+    session: &Session,
+    tenants: &[Tenant],
+    spec: &Value,
+    wait: WaitArgs,
+    dry: DryRun,
+    done: &Done,
+) -> Result<Exit, Problem> {
+    let (mut changed, _) = patched(session, tenants, spec, dry.dry_run).await?;
+    if wait.wait && !dry.dry_run {
+        changed = settled(session, &changed, &[done.phase], Until::after(wait.timeout)).await?;
+    }
+    let lines: Vec<String> = tenants.iter().zip(&changed).map(|(b, a)| line(b, a, dry.dry_run, done)).collect();
+    listing::changed(&session.out, &changed, &lines.join("\n"))
+}
+
+fn line(before: &Tenant, after: &Tenant, dry_run: bool, done: &Done) -> String {
+    let name = after.name_any();
+    if before.spec.suspended == after.spec.suspended {
+        let word = if after.spec.suspended { "suspended" } else { "not suspended" };
+        format!("{name} was {word} already")
+    } else if dry_run {
+        format!("{name} would be {} (dry run)", done.word)
+    } else {
+        format!("{name} is {}: {}", done.word, done.remark)
+    }
+}

@@ -1,0 +1,80 @@
+//! `tenantry version`: of this program, the operator and the cluster. Does I/O.
+
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::Api;
+use serde_json::json;
+use tenantry_core::names::SYSTEM_NAMESPACE;
+
+use crate::cluster::{Cluster, Where};
+use crate::error::{Exit, Problem};
+use crate::install::{OPERATOR, operator_image};
+use crate::output::Out;
+use crate::output::page::Page;
+
+/// Arguments.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Does not ask the cluster
+    #[arg(long)]
+    pub client: bool,
+}
+
+/// Longest time to ask the cluster.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// Runs it. A cluster that is away is no error here: this command is used to find out why.
+pub async fn run(args: &Args, place: &Where, out: &Out) -> Result<Exit, Problem> {
+    let own = env!("CARGO_PKG_VERSION");
+    let api = format!("{}/{}", tenantry_api::GROUP, tenantry_api::VERSION);
+    let asked = if args.client { None } else { Some(ask(place).await) };
+    if out.is_document() {
+        let (cluster, error) = match &asked {
+            Some(Ok(found)) => (Some(found), None),
+            Some(Err(problem)) => (None, Some(problem.what.clone())),
+            None => (None, None),
+        };
+        out.document(&json!({
+            "client": own, "api": api,
+            "cluster": cluster.map(|c| json!({"name": c.name, "kubernetes": c.kubernetes, "operatorImage": c.image})),
+            "error": error,
+        }))?;
+        return Ok(Exit::DONE);
+    }
+    let mut page = Page::default();
+    page.noted("tenantry", own, api);
+    match asked {
+        None => {}
+        Some(Ok(found)) => {
+            page.fact("cluster", found.name);
+            page.fact("kubernetes", found.kubernetes);
+            page.fact("operator", found.image.unwrap_or_else(|| "not installed, or not visible to you".into()));
+        }
+        Some(Err(problem)) => {
+            let name = Cluster::connect(place).await.map_or_else(|_| "none".to_owned(), |c| c.name);
+            page.fact("cluster", name);
+            page.fact("", format!("unknown: {}{}", problem.what, problem.why.map(|w| format!(": {w}")).unwrap_or_default()));
+        }
+    }
+    out.line(&page.render(&out.paint, out.columns));
+    Ok(Exit::DONE)
+}
+
+struct Found {
+    name: String,
+    kubernetes: String,
+    image: Option<String>,
+}
+
+async fn ask(place: &Where) -> Result<Found, Problem> {
+    let cluster = Cluster::connect(place).await?;
+    let asked = tokio::time::timeout(PATIENCE, async {
+        let version = cluster.client.apiserver_version().await;
+        let deployments: Api<Deployment> = Api::namespaced(cluster.client.clone(), SYSTEM_NAMESPACE);
+        let image = deployments.get_opt(OPERATOR).await.ok().flatten().and_then(|d| operator_image(&d));
+        (version, image)
+    });
+    let (version, image) =
+        asked.await.map_err(|_| Problem::failed("the cluster does not answer").why(format!("{} waited 5 s", cluster.name)))?;
+    let version = version.map_err(|e| crate::error::api::problem("ask for the version", &e))?;
+    Ok(Found { name: cluster.name, kubernetes: version.git_version, image })
+}
