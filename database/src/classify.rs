@@ -59,6 +59,10 @@ pub(crate) fn refusal(place: &Place, what: &str, code: &str, message: &str) -> E
         (Engine::Postgresql, "57014") | (Engine::Mariadb, "1969" | "3024") => {
             Error::Busy { server, what, message: "the statement took longer than its limit".into() }
         }
+        // Two sessions changed the rights of one object: PostgreSQL has no code of its own for it.
+        (Engine::Postgresql, "XX000") if message.starts_with("tuple concurrently") => {
+            Error::Busy { server, what, message: shown }
+        }
         (Engine::Postgresql, c) if pg_passes(c) => Error::Busy { server, what, message: shown },
         (
             Engine::Mariadb,

@@ -43,10 +43,6 @@ pub(super) async fn grant(session: &mut Session, role: &str, database: &str) -> 
     session.run("grant database", sql).await.map(drop)
 }
 
-pub(super) async fn revoke_all(session: &mut Session, role: &str) -> Result<()> {
-    session.run("revoke all", format!("REVOKE ALL PRIVILEGES, GRANT OPTION FROM {}", account(role))).await.map(drop)
-}
-
 /// Account lock, then the end of all its sessions, and none is left when this returns.
 pub(super) async fn lock(session: &mut Session, role: &str) -> Result<()> {
     if !exists(session, role).await? {

@@ -10,6 +10,10 @@ use crate::pool::Pool;
 use crate::session::{COPY, Session};
 
 /// How a template is copied from PostgreSQL 15 on.
+///
+/// Seen with a template of 44 MB (150 tables) on two busy cores, PostgreSQL 15, five copies each, medians:
+/// `WAL_LOG` 1.9 s, `FILE_COPY` 2.7 s; while another database was written to, 1.3 s and 2.1 s. `FILE_COPY`
+/// makes two checkpoints of the whole server, so that the neighbours pay for it as well.
 const STRATEGY: &str = "WAL_LOG";
 /// First major version that knows strategies.
 const STRATEGY_SINCE: u32 = 15;

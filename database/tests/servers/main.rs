@@ -1,2 +1,29 @@
-//! placeholder
-fn main(){}
+//! Every function of the crate on real servers: PostgreSQL as superuser and as a provider's administrator, MariaDB — does I/O.
+//!
+//! The tests take the kind of server as an argument and run on each of the three.
+
+#![allow(missing_docs)]
+
+mod crashes;
+mod isolation;
+mod life;
+mod scripts;
+mod secrets;
+mod support;
+mod templates;
+
+/// Runs tests, functions of a kind of server, on all kinds.
+#[macro_export]
+macro_rules! on_every_server {
+    ($($name:ident),* $(,)?) => {
+        mod postgresql {
+            $(#[tokio::test] async fn $name() { super::$name($crate::support::World::new($crate::support::Kind::Postgresql)).await; })*
+        }
+        mod provider {
+            $(#[tokio::test] async fn $name() { super::$name($crate::support::World::new($crate::support::Kind::Provider)).await; })*
+        }
+        mod mariadb {
+            $(#[tokio::test] async fn $name() { super::$name($crate::support::World::new($crate::support::Kind::Mariadb)).await; })*
+        }
+    };
+}

@@ -1,0 +1,8 @@
+//! Real servers for the tests, faults at the k-th call, and dumps of what a server holds — does I/O.
+
+mod dump;
+mod fault;
+mod world;
+
+pub use fault::Breaking;
+pub use world::{Kind, World};

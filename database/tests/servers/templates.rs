@@ -1,0 +1,114 @@
+//! Templates: sealed, copied, handed over, and nothing else changes hands — does I/O.
+
+use tenantry_database::{Dropped, Error, State};
+
+use crate::support::World;
+
+crate::on_every_server!(
+    a_copy_has_the_content_and_belongs_to_the_tenant,
+    a_sealed_template_is_entered_by_nobody,
+    an_unsealed_template_is_not_copied,
+    no_other_database_changes_hands_with_a_copy,
+    copies_of_one_template_side_by_side_all_succeed,
+    a_template_can_be_dropped_while_its_copies_live_on,
+);
+
+async fn a_copy_has_the_content_and_belongs_to_the_tenant(w: World) {
+    w.sealed("tpla").await;
+    let new = w.copy_of("tpla", "tpla_copy");
+    w.admin().create(&new).await.unwrap();
+    let ask = async |sql: &str| w.ask(&new, sql).await.unwrap().unwrap_or_default();
+    assert_eq!(ask("SELECT count(*) FROM orders").await, "3");
+    assert_eq!(ask("SELECT note FROM users WHERE id = 1").await, "it's; fine");
+    assert_eq!(ask("SELECT twice(21)").await, "42");
+    // It is the tenant's own: it may change and drop everything.
+    if w.is_mariadb() {
+        assert_eq!(ask("SELECT login FROM users WHERE id = 0").await, "zero");
+        assert_eq!(ask("SELECT sum(doubled) + sum(tripled) FROM orders").await, "75");
+        assert_eq!(ask("SELECT concat(l, four) FROM aa_upper WHERE l = 'ANN'").await, "ANN4");
+        assert_eq!(ask("SELECT NEXTVAL(numbers) > 40").await, "1");
+        w.script(&new, "INSERT INTO orders (by_user) VALUES (1); CALL touch()").await.unwrap();
+        assert_eq!(ask("SELECT max(id) FROM orders").await, "503");
+        assert!(w.script(&new, "INSERT INTO orders (by_user) VALUES (99)").await.is_err());
+        // The guard that the administrator put there works, and works as the administrator.
+        w.script(&new, "INSERT INTO users (login) VALUES ('cid')").await.unwrap();
+        assert_eq!(ask("SELECT used FROM seats").await, "1");
+        let root = |sql: &'static str| w.root("tpla_copy", sql);
+        assert_eq!(root("SELECT DEFINER FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = 'tpla_copy'").await, "admin@%");
+        let definers = "SELECT group_concat(DISTINCT DEFINER) FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = 'tpla_copy'";
+        assert_eq!(root(definers).await, "tpla_copy@%");
+        assert_eq!(root("SELECT count(*) FROM information_schema.EVENTS WHERE EVENT_SCHEMA = 'tpla_copy'").await, "1");
+        w.script(&new, "DROP VIEW aa_upper; DROP FUNCTION twice; DROP TABLE orders").await.unwrap();
+    } else {
+        w.script(&new, "ALTER TABLE users ADD x int; DROP FUNCTION twice(int); INSERT INTO users (login) VALUES ('cid')").await.unwrap();
+        w.script(&new, "DROP TABLE orders, users CASCADE").await.unwrap();
+        assert!(!w.dump("tpla_copy", Some("tpla_copy")).await.contains("tpla="), "rights of the build role are left");
+    }
+}
+
+async fn a_sealed_template_is_entered_by_nobody(w: World) {
+    let template = w.sealed("tplb").await;
+    assert!(matches!(w.ask(&template, "SELECT 1").await, Err(Error::Authentication { .. })));
+    assert_eq!(w.admin().record("tplb").await.unwrap().unwrap().state, State::Template);
+    if !w.is_mariadb() {
+        let flags = w.root("postgres", "SELECT datallowconn::text || datistemplate FROM pg_database WHERE datname = 'tplb'").await;
+        assert_eq!(flags, "falsetrue");
+        assert!(w.script_in(&w.empty("postgres"), "tplb", "SELECT 1").await.is_err());
+    }
+    let before = w.dump("tplb", None).await;
+    w.admin().seal_template("tplb", &template.owner).await.unwrap();
+    w.admin().create(&template).await.unwrap();
+    assert_eq!(w.dump("tplb", None).await, before);
+    assert!(w.admin().unlock_role("tplb", &template.owner).await.is_err());
+}
+
+async fn an_unsealed_template_is_not_copied(w: World) {
+    w.unsealed("tplc").await;
+    for template in ["tplc", "tplc_nothing"] {
+        let error = w.admin().create(&w.copy_of(template, "tplc_copy")).await.unwrap_err();
+        assert!(matches!(error, Error::State { .. } | Error::Absent { .. }), "{error}");
+    }
+    assert!(!w.dump("tplc_copy", None).await.contains("tplc_copy"), "something was left");
+}
+
+async fn no_other_database_changes_hands_with_a_copy(w: World) {
+    w.sealed("tpld").await;
+    let other = w.copy_of("tpld", "tpld_other");
+    w.admin().create(&other).await.unwrap();
+    let template = w.dump("tpld", None).await;
+    let content = w.dump("tpld_other", Some("tpld_other")).await;
+    let owners = "SELECT string_agg(datname || datdba::regrole, ',' ORDER BY datname) FROM pg_database WHERE datname LIKE 'tpld%'";
+    let before = if w.is_mariadb() { String::new() } else { w.root("postgres", owners).await };
+    let new = w.copy_of("tpld", "tpldnew");
+    w.admin().create(&new).await.unwrap();
+    assert_eq!(w.dump("tpld_other", Some("tpld_other")).await, content);
+    w.admin().drop_database("tpldnew", &new.owner).await.unwrap();
+    assert_eq!(w.dump("tpld", None).await, template);
+    if !w.is_mariadb() {
+        assert_eq!(w.root("postgres", owners).await, before);
+        assert!(before.split(',').all(|d| d.ends_with(&w.login.user)), "the administrator owns all: {before}");
+    }
+}
+
+async fn copies_of_one_template_side_by_side_all_succeed(w: World) {
+    w.sealed("tple").await;
+    let (one, two) = (w.admin(), w.admin());
+    let names: Vec<_> = (0..6).map(|i| w.copy_of("tple", &format!("tple_{i}"))).collect();
+    let all = names.iter().enumerate().map(|(i, new)| if i % 2 == 0 { one.create(new) } else { two.create(new) });
+    for result in futures::future::join_all(all).await {
+        result.unwrap();
+    }
+    for new in &names {
+        assert_eq!(w.ask(new, "SELECT count(*) FROM orders").await.unwrap().as_deref(), Some("3"));
+    }
+}
+
+async fn a_template_can_be_dropped_while_its_copies_live_on(w: World) {
+    let template = w.sealed("tplf").await;
+    let new = w.copy_of("tplf", "tplf_copy");
+    w.admin().create(&new).await.unwrap();
+    assert_eq!(w.admin().drop_database("tplf", &template.owner).await.unwrap(), Dropped::Dropped);
+    assert_eq!(w.ask(&new, "SELECT count(*) FROM users").await.unwrap().is_some(), true);
+    let found = w.admin().find_by_owner(&new.owner).await.unwrap();
+    assert_eq!(found[0].template.as_deref(), Some("tplf"));
+}
