@@ -119,6 +119,34 @@ fn everything_is_bounded() {
 }
 
 #[test]
+fn odd_numbers_and_slices_are_errors_or_values_but_never_panics() {
+    let (big, least) = ("170141183460469231731687303715884105727", "-9223372036854775808");
+    for expr in [
+        "1 % 0".to_owned(),
+        "1 // 0".into(),
+        "1 / 0".into(),
+        format!("{big} + 1"),
+        format!("{big} * 2"),
+        format!("-{big} - 2"),
+        format!("(-{big} - 1) // -1"),
+        format!("(-{big} - 1) % -1"),
+        format!("{least} // -1"),
+        format!("'abc'[{least}:{big}]"),
+        format!("'abc'[{least}:{least}:{least}]"),
+        "[1, 2][::0]".into(),
+        "'abc'[5:2]".into(),
+        "'ắbc'[1:2:-1]".into(),
+        format!("'x'[{big}]"),
+        "1e999 * 2".into(),
+        "'x'|indent(-1)".into(),
+        "[1, 'a', none]|sort|tojson".into(),
+    ] {
+        let source = format!("{{{{ {expr} }}}}");
+        assert_eq!(render("t", &source, &context()), render("t", &source, &context()), "{expr}");
+    }
+}
+
+#[test]
 fn filters_give_what_products_expect() {
     assert_eq!(ok("{{ 'a:b'|base64 }} {{ 'a:b'|b64encode }}"), "YTpi YTpi");
     assert_eq!(ok("{{ 'abc'|md5 }}"), "900150983cd24fb0d6963f7d28e17f72");

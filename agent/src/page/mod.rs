@@ -1,0 +1,171 @@
+//! Serves the page of a suspended or maintained application. Does I/O: one small HTTP server.
+
+mod content;
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{self, HeaderMap, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
+
+use self::content::{Form, Page};
+use crate::report::Outcome;
+
+/// Connections at once; more wait in the kernel's queue.
+const CONNECTIONS: u32 = 256;
+/// Time for a request's head, and for a whole connection.
+const HEAD_TIME: Duration = Duration::from_secs(5);
+const CONNECTION_TIME: Duration = Duration::from_secs(15);
+/// Bytes and number of a request's headers; bytes of its body that are read and dropped.
+const HEAD_MAX: usize = 16 * 1024;
+const HEADERS_MAX: usize = 64;
+const BODY_MAX: usize = 1024 * 1024;
+/// Time that open connections get after SIGTERM.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// Why the page is not served.
+#[derive(Debug, thiserror::Error)]
+pub enum PageError {
+    /// The file with its texts is wrong.
+    #[error("{0}")]
+    File(String),
+    /// The address cannot be used.
+    #[error("cannot listen on {0}: {1}")]
+    Listen(SocketAddr, std::io::Error),
+    /// The system refuses signals.
+    #[error("signals cannot be watched: {0}")]
+    Signal(std::io::Error),
+}
+
+impl PageError {
+    /// The outcome for the exit code.
+    pub fn outcome(&self) -> Outcome {
+        match self {
+            Self::File(_) => Outcome::BadFile,
+            Self::Listen(..) | Self::Signal(_) => Outcome::Failed,
+        }
+    }
+}
+
+/// Serves until SIGTERM or SIGINT.
+pub async fn serve(listen: SocketAddr, file: Option<&Path>) -> Result<(), PageError> {
+    let page = Arc::new(Page::load(file, |name| std::env::var(name).ok()).map_err(PageError::File)?);
+    let mut term = signal(SignalKind::terminate()).map_err(PageError::Signal)?;
+    let mut int = signal(SignalKind::interrupt()).map_err(PageError::Signal)?;
+    let listener = TcpListener::bind(listen).await.map_err(|e| PageError::Listen(listen, e))?;
+    let permits = Arc::new(Semaphore::new(CONNECTIONS as usize));
+    loop {
+        let accepted = tokio::select! {
+            _ = term.recv() => break,
+            _ = int.recv() => break,
+            accepted = accept(&listener, &permits) => accepted,
+        };
+        let Some((stream, permit)) = accepted else { continue };
+        let page = Arc::clone(&page);
+        tokio::spawn(async move {
+            let _permit = permit;
+            // A client that is slow or broken ends its own connection only.
+            let _ = timeout(CONNECTION_TIME, connection(stream, page)).await;
+        });
+    }
+    drop(listener);
+    // All permits back: nobody is connected any more.
+    let _ = timeout(FAREWELL, permits.acquire_many(CONNECTIONS)).await;
+    Ok(())
+}
+
+async fn accept(
+    listener: &TcpListener,
+    permits: &Arc<Semaphore>,
+) -> Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+    let permit = Arc::clone(permits).acquire_owned().await.ok()?;
+    match listener.accept().await {
+        Ok((stream, _)) => Some((stream, permit)),
+        Err(_) => {
+            // Out of file handles, most likely: not to be asked again at once.
+            sleep(Duration::from_millis(100)).await;
+            None
+        }
+    }
+}
+
+async fn connection(stream: TcpStream, page: Arc<Page>) -> Result<(), hyper::Error> {
+    let service = service_fn(move |request| {
+        let page = Arc::clone(&page);
+        async move { Ok::<_, Infallible>(answer(request, &page).await) }
+    });
+    http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIME)
+        .max_buf_size(HEAD_MAX)
+        .max_headers(HEADERS_MAX)
+        // One answer a connection: nobody stays, and a switch of the Service takes hold at once.
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(stream), service)
+        .await
+}
+
+async fn answer(request: Request<Incoming>, page: &Page) -> Response<Full<Bytes>> {
+    let (head, body) = request.into_parts();
+    drain(body).await;
+    if head.uri.path() == "/healthz" {
+        return respond(StatusCode::OK, &head.method, "text/plain; charset=utf-8", "ok\n".into());
+    }
+    let (form, vietnamese) = wanted(&head.headers);
+    let (kind, text) = match form {
+        Form::Html => ("text/html; charset=utf-8", page.html(vietnamese)),
+        Form::Json => ("application/problem+json", page.json(vietnamese)),
+    };
+    let mut response = respond(StatusCode::SERVICE_UNAVAILABLE, &head.method, kind, text);
+    let headers = response.headers_mut();
+    headers.insert(header::RETRY_AFTER, HeaderValue::from(page.retry_after_seconds()));
+    headers.insert(header::CONTENT_LANGUAGE, HeaderValue::from_static(if vietnamese { "vi" } else { "en" }));
+    headers.insert(header::VARY, HeaderValue::from_static("Accept, Accept-Language, Content-Type"));
+    response
+}
+
+/// Reads and drops what a client sends: closing on unread data would reset the connection under the answer.
+async fn drain(mut body: Incoming) {
+    let mut read = 0;
+    while read <= BODY_MAX {
+        match body.frame().await {
+            Some(Ok(frame)) => read += frame.data_ref().map_or(0, Bytes::len),
+            Some(Err(_)) | None => return,
+        }
+    }
+}
+
+fn wanted(headers: &HeaderMap) -> (Form, bool) {
+    let text = |name| headers.get(name).and_then(|v: &HeaderValue| v.to_str().ok()).unwrap_or_default();
+    let form = content::form(text(header::ACCEPT), text(header::CONTENT_TYPE));
+    (form, content::vietnamese(text(header::ACCEPT_LANGUAGE)))
+}
+
+fn respond(status: StatusCode, method: &Method, kind: &'static str, text: String) -> Response<Full<Bytes>> {
+    let length = text.len();
+    let body = if *method == Method::HEAD { Full::default() } else { Full::new(Bytes::from(text)) };
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"),
+    );
+    response
+}
