@@ -144,6 +144,9 @@ fn odd_numbers_and_slices_are_errors_or_values_but_never_panics() {
         let source = format!("{{{{ {expr} }}}}");
         assert_eq!(render("t", &source, &context()), render("t", &source, &context()), "{expr}");
     }
+    assert_eq!(ok("{{ 'abcdef'[:3] }}{{ 'abcdef'[-2:] }}{{ ''[2:9] }}"), "abcef");
+    assert!(err("{{ ''[::-1] }}").contains("plain numbers"));
+    assert!(err("{{ 'abc'[:database.port] }}").contains("plain numbers"));
 }
 
 #[test]
@@ -207,6 +210,7 @@ fn pieces() -> impl Strategy<Value = String> {
         "(database|tables|x|on|loop)(\\.[a-z]{1,4}|\\[[0-9]\\])?",
         "\\|(lower|items|join|argon2|sql_quote|int|first)(\\([a-z'0-9,]{0,5}\\))?",
         "[~+*/%<>=!,:\\[\\](){}'\"-]",
+        "(\\[-?[0-9]{0,2}:-?[0-9]{0,2}\\]|-?[0-9]{1,40}| // | % |\\*\\*)",
         "\\PC{0,3}",
     ];
     proptest::collection::vec(part, 0..25).prop_map(|parts| parts.concat())

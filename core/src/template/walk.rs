@@ -4,7 +4,7 @@
 //! on numbers; and a value made by `set`, `with` or `for` may not be doubled into the next one (fuel counts
 //! instructions, not bytes: thirty lines of `{% set x = x ~ x %}` would be a gigabyte).
 
-use minijinja::machinery::ast::{BinOpKind, CallArg, Expr, ForLoop, Stmt};
+use minijinja::machinery::ast::{BinOpKind, CallArg, Expr, ForLoop, Stmt, UnaryOpKind};
 use minijinja::machinery::{Token, parse, tokenize};
 use minijinja::syntax::SyntaxConfig;
 
@@ -218,6 +218,10 @@ impl<'a> Walk<'a> {
                 }
                 _ => {}
             },
+            // The engine panics on some steps backwards and on the smallest of all numbers.
+            Expr::Slice(s) if s.step.is_some() || ![&s.start, &s.stop].into_iter().flatten().all(is_small) => {
+                return refuse(s.span().start_line, "a slice is two plain numbers, as in `value[2:8]`");
+            }
             Expr::Filter(f) if !FILTERS.contains(&f.name) => {
                 return refuse(f.span().start_line, unknown("filter", f.name, &FILTERS));
             }
@@ -260,6 +264,15 @@ fn is_plain_filter(expr: &Expr<'_>) -> bool {
     let small =
         ["first", "last", "length", "int", "trim", "lower", "upper", "sort", "items", "keys", "lines", "md5", "sha256"];
     matches!(expr, Expr::Filter(f) if small.contains(&f.name))
+}
+
+/// A whole number below a million, written out.
+fn is_small(expr: &Expr<'_>) -> bool {
+    match expr {
+        Expr::Const(c) => c.value.as_i64().is_some_and(|n| n.unsigned_abs() < 1_000_000),
+        Expr::UnaryOp(u) => matches!(u.op, UnaryOpKind::Neg) && is_small(&u.expr),
+        _ => false,
+    }
 }
 
 fn is_number(expr: &Expr<'_>) -> bool {
