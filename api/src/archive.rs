@@ -34,7 +34,7 @@ pub enum ArchivedKind {
     validation = Rule::new("!has(self.spec.purge) || self.spec.purge.confirm == self.spec.name").message("spec.purge.confirm must be the archived name: purging destroys the data for ever"),
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[x_kube(validation = Rule::new("self.kind == oldSelf.kind && self.id == oldSelf.id && self.name == oldSelf.name && self.tenantId == oldSelf.tenantId && self.tenantName == oldSelf.tenantName && self.namespace == oldSelf.namespace && self.archivedAt == oldSelf.archivedAt").message("an Archive is a record and cannot be changed; only retainUntil and purge can"))]
+#[x_kube(validation = Rule::new("self.kind == oldSelf.kind && self.id == oldSelf.id && self.name == oldSelf.name && self.tenantId == oldSelf.tenantId && self.tenantName == oldSelf.tenantName && self.__namespace__ == oldSelf.__namespace__ && self.archivedAt == oldSelf.archivedAt").message("an Archive is a record and cannot be changed; only retainUntil and purge can"))]
 #[x_kube(validation = Rule::new("self.databases == oldSelf.databases && self.volumes == oldSelf.volumes && self.secrets == oldSelf.secrets && self.object == oldSelf.object && self.ledger == oldSelf.ledger").message("an Archive is a record and cannot be changed; only retainUntil and purge can"))]
 #[x_kube(validation = Rule::new("!has(oldSelf.purge) || (has(self.purge) && self.purge == oldSelf.purge)").message("a purge that was asked for cannot be taken back"))]
 pub struct ArchiveSpec {
@@ -59,15 +59,15 @@ pub struct ArchiveSpec {
     #[schemars(length(min = 1, max = 63))]
     pub namespace: String,
     /// Databases kept.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     #[schemars(length(max = 20))]
     pub databases: Vec<KeptDatabase>,
     /// Volume claims kept.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     #[schemars(length(max = 50), inner(length(max = 253)))]
     pub volumes: Vec<String>,
     /// Secrets kept: without them the application could not read its own data.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     #[schemars(length(max = 50), inner(length(max = 253)))]
     pub secrets: Vec<String>,
     /// Generation of the data that was in use.

@@ -3,7 +3,7 @@
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-/// Whether a tenant's database shares its server with others (FACTS.md: Spacesoft Medium and Enterprise).
+/// Whether a tenant's database shares its server with others.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Tenancy {
@@ -50,7 +50,7 @@ pub struct PlanSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub seats: Option<u32>,
-    /// Unlimited users: by special licence only (FACTS.md, contracts).
+    /// Unlimited users: by special licence only.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unlimited_seats: bool,
     /// Storage of database and files together, decimal, for example 2500M.

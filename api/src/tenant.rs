@@ -5,7 +5,7 @@ use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 use tenantry_core::ledger::Limits;
 
-/// Rented or bought (FACTS.md, contracts).
+/// Rented or bought.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Contract {
@@ -16,7 +16,7 @@ pub enum Contract {
     Buy,
 }
 
-/// Support plans (FACTS.md, Creatio): mandatory for the whole term.
+/// Support plans: mandatory for the whole term.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum SupportPlan {

@@ -113,9 +113,6 @@ pub fn render(blueprint: &str, name: &str, source: &str, context: &Value) -> Res
 #[must_use]
 pub fn without_secrets(context: &Value) -> Value {
     fn strip(path: &str, value: &Value) -> Option<Value> {
-        if !path.is_empty() && template::is_secret(path) {
-            return None;
-        }
         match value {
             Value::Object(map) => Some(Value::Object(
                 map.iter()
@@ -125,6 +122,8 @@ pub fn without_secrets(context: &Value) -> Value {
                     })
                     .collect::<Map<_, _>>(),
             )),
+            // A whole map counts as secret when anything in it is; here each leaf is asked for itself.
+            _ if template::is_secret(path) => None,
             other => Some(other.clone()),
         }
     }

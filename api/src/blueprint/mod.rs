@@ -28,7 +28,6 @@ pub use release::{Channel, Effective, Release, UnknownRelease};
     derive = "PartialEq",
     doc = "How one CRM product is run. Instances keep the release they were made with, whatever changes here.",
     printcolumn = r#"{"name":"Title","type":"string","jsonPath":".spec.title"}"#,
-    printcolumn = r#"{"name":"Releases","type":"string","jsonPath":".spec.releases[*].version"}"#,
     printcolumn = r#"{"name":"Verified","type":"boolean","jsonPath":".spec.verified"}"#,
     printcolumn = r#"{"name":"Valid","type":"string","jsonPath":".status.conditions[?(@.type=='Valid')].status"}"#,
     printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#,
@@ -36,7 +35,7 @@ pub use release::{Channel, Effective, Release, UnknownRelease};
     validation = Rule::new("size(self.metadata.name) <= 40").message("metadata.name is too long: at most 40 characters fit into the labels made from it"),
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[x_kube(validation = Rule::new("oldSelf.releases.all(o, self.releases.exists(n, n == o))").message("a release cannot be changed or taken away, instances may run it: add a new release under a new version"))]
+#[x_kube(validation = Rule::new("oldSelf.releases.all(o, self.releases.exists(n, n.version == o.version && n.image == o.image && has(n.vars) == has(o.vars) && (!has(n.vars) || n.vars == o.vars)))").message("image and vars of a release cannot change and a release cannot be taken away, instances may run it: add a new release under a new version"))]
 #[x_kube(validation = Rule::new("!has(self.schedules) || self.schedules.all(s, self.processes.all(p, p.name != s.name))").message("a schedule has the name of a process: names must differ"))]
 #[x_kube(validation = Rule::new("self.processes.filter(p, has(p.serves) && p.serves).size() <= 1").message("only one process can serve (serves: true)"))]
 #[x_kube(validation = Rule::new("!has(self.install) || has(self.database)").message("install fills a database: say which with `database`, or leave install away"))]

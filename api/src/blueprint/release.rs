@@ -92,7 +92,12 @@ impl Effective {
             known: spec.releases.iter().map(|r| r.version.clone()).collect(),
         })?;
         let mut pinned = spec.clone();
-        pinned.releases = vec![release.clone()];
+        // What is for people, or says for whom the release is, changes nothing that runs: it is not pinned,
+        // so that promoting a release to stable or mending a text builds no template anew.
+        pinned.releases = vec![Release { channel: Channel::Stable, security: false, follows: Vec::new(), ..release.clone() }];
+        pinned.description = None;
+        pinned.homepage = None;
+        pinned.verified = false;
         // A spec that came through JSON can always be written as JSON; the empty hash would be refused later.
         let hash = content_hash(&(blueprint, &pinned)).unwrap_or_default();
         Ok(Self { blueprint: blueprint.to_owned(), spec: pinned, hash })

@@ -40,9 +40,13 @@ pub async fn run(archive: &Archive, ctx: &Ctx, now: Timestamp) -> Result<(), Hal
     if spec.purge.as_ref().is_none_or(|p| p.confirm != spec.name) {
         return Err(blocked("spec.purge.confirm is not the archived name".into()));
     }
+    let all = archives_of(ctx, &tenant_id).await?;
+    if let Some(later) = all.iter().find(|a| supersedes(a, archive)) {
+        return Err(blocked(format!("archive {} holds the same data for a later life; purge that one", later.name_any())));
+    }
     match spec.kind {
         ArchivedKind::CrmInstance => instance(archive, ctx, &id).await?,
-        ArchivedKind::Tenant => tenant(archive, ctx, &id).await?,
+        ArchivedKind::Tenant => tenant(archive, &all, ctx, &id).await?,
     }
     let subject = Subject {
         id,
@@ -89,13 +93,28 @@ async fn instance(archive: &Archive, ctx: &Ctx, id: &Id) -> Result<(), Halt> {
     Ok(())
 }
 
-async fn tenant(archive: &Archive, ctx: &Ctx, id: &Id) -> Result<(), Halt> {
+/// Whether the data of an archive went on into a later life, which has an archive of its own.
+///
+/// # Errors
+/// [`Error::Kube`].
+pub async fn is_superseded(archive: &Archive, ctx: &Ctx) -> crate::error::Result<bool> {
+    let api: Api<Archive> = Api::all(ctx.client.clone());
+    let params = ListParams::default().labels(&format!("{}={}", names::LABEL_TENANT_ID, archive.spec.tenant_id));
+    let all = api.list(&params).await.map_err(Error::kube("list archives"))?;
+    Ok(all.items.iter().any(|a| supersedes(a, archive)))
+}
+
+/// Whether `a` holds what `b` held, for a later life.
+fn supersedes(a: &Archive, b: &Archive) -> bool {
+    a.spec.id == b.spec.id && a.spec.life > b.spec.life
+}
+
+async fn tenant(archive: &Archive, all: &[Archive], ctx: &Ctx, id: &Id) -> Result<(), Halt> {
     let at = Halt::at(CONDITION);
     let name = archive.name_any();
-    let open: Vec<String> = archives_of(ctx, id)
-        .await?
+    let open: Vec<String> = all
         .iter()
-        .filter(|a| a.name_any() != name)
+        .filter(|a| a.name_any() != name && !all.iter().any(|b| supersedes(b, a)))
         .filter(|a| {
             let phase = a.status.as_ref().map(|s| s.phase).unwrap_or_default();
             !matches!(phase, ArchivePhase::Purged | ArchivePhase::Adopted)

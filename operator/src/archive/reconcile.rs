@@ -24,6 +24,10 @@ pub async fn reconcile(archive: Arc<Archive>, ctx: &Ctx, now: Timestamp) -> Resu
     let mut status = archive.status.clone().unwrap_or_default();
     let generation = archive.metadata.generation;
     status.observed_generation = generation;
+    if archive.status.is_none() && purge::is_superseded(&archive, ctx).await? {
+        // Its status was lost; that a later life exists tells that it was taken over.
+        status.phase = ArchivePhase::Adopted;
+    }
     let mut again = None;
     if archive.spec.purge.is_some() && !matches!(status.phase, ArchivePhase::Purged | ArchivePhase::Adopted) {
         match purge::run(&archive, ctx, now).await {

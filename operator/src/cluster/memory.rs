@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 
 use kube::api::ObjectMeta;
+use tenantry_core::id::Id;
 use tenantry_plan::{Child, Kind};
 
 /// Key of an object: kind, namespace, name.
@@ -28,6 +29,7 @@ pub struct Memory {
     applied: Mutex<HashMap<Key, Seen>>,
     settled: Mutex<HashMap<String, String>>,
     failures: Mutex<HashMap<String, u32>>,
+    pruned: Mutex<HashMap<Id, String>>,
 }
 
 fn key(kind: Kind, namespace: Option<&str>, name: &str) -> Key {
@@ -107,6 +109,17 @@ impl Memory {
     /// Everything may have changed.
     pub fn unsettle_all(&self) {
         Self::lock(&self.settled).clear();
+    }
+
+    /// Remembers that nothing old is left beside what an instance uses.
+    pub fn pruned(&self, instance: &Id, in_use: String) {
+        Self::lock(&self.pruned).insert(instance.clone(), in_use);
+    }
+
+    /// Whether nothing old is left beside what an instance uses.
+    #[must_use]
+    pub fn is_pruned(&self, instance: &Id, in_use: &str) -> bool {
+        Self::lock(&self.pruned).get(instance).is_some_and(|known| known == in_use)
     }
 
     /// Counts a failure of an object and returns how many there were in a row.

@@ -25,7 +25,7 @@ use crate::context::Ctx;
 use crate::error::{Error, Result};
 use crate::halt::Halt;
 use crate::tenant::archive::store;
-use crate::tenant::{recorded_of, release};
+use crate::tenant::{adopt, recorded_of, release};
 
 const CONDITION: &str = "Archived";
 
@@ -43,6 +43,13 @@ pub async fn run(instance: &CrmInstance, ctx: &Ctx, now: Timestamp) -> std::resu
     let (Some(id), Some(recorded), Some(tenant_id)) = (id, recorded, tenant_id) else {
         return release(&api, instance).await.map_err(at);
     };
+    if instance.status.as_ref().is_none_or(|s| s.data_generation.is_none())
+        && let Err(halt) = adopt::check_instance(ctx, instance, &id).await
+    {
+        // A copy with another's id was never accepted: nothing of that id is its own.
+        let refused = halt.reason == adopt::ID_TAKEN;
+        return if refused { release(&api, instance).await.map_err(at) } else { Err(halt) };
+    }
     let site = ctx.site().await.map_err(&at)?;
     stop(ctx, &namespace, &id).await.map_err(&at)?;
     let left = pods(ctx, &namespace, &id).await.map_err(&at)?;
@@ -87,7 +94,7 @@ pub async fn run(instance: &CrmInstance, ctx: &Ctx, now: Timestamp) -> std::resu
         retention_days: site.spec.retention_days,
     };
     store(ctx, &build(&ending, now).map_err(|e| at(e.into()))?).await.map_err(&at)?;
-    host::release(ctx, id.as_str(), &instance.spec.host).await.map_err(&at)?;
+    host::release_all(ctx, id.as_str(), None).await.map_err(&at)?;
     release(&api, instance).await.map_err(at)
 }
 

@@ -1,6 +1,7 @@
 //! Hosts: claimed by an object named after the host, atomically. Does I/O (Kubernetes).
 
 use kube::ResourceExt;
+use kube::api::ListParams;
 use serde_json::json;
 use tenantry_core::class::ErrorClass;
 use tenantry_core::names;
@@ -43,16 +44,19 @@ pub async fn claim(ctx: &Ctx, wanted: &Wanted) -> Result<(), Halt> {
     Err(Halt::fail("HostClaimed", "HostTaken", text, ErrorClass::Blocked))
 }
 
-/// Gives the host back, if it is this instance's.
+/// Gives back every host of an instance but the one it keeps.
 ///
 /// # Errors
 /// [`crate::error::Error::Kube`].
-pub async fn release(ctx: &Ctx, instance_id: &str, host: &str) -> crate::error::Result<()> {
-    let name = names::host_claim(host);
+pub async fn release_all(ctx: &Ctx, instance_id: &str, keep: Option<&str>) -> crate::error::Result<()> {
+    let keep = keep.map(names::host_claim);
     let api = crate::cluster::dynamic_api(&ctx.client, Kind::ConfigMap, Some(&ctx.system_namespace));
-    let found = api.get_opt(&name).await.map_err(crate::error::Error::kube("get the host claim"))?;
-    if found.is_some_and(|c| c.labels().get(names::LABEL_INSTANCE_ID).is_some_and(|id| id == instance_id)) {
-        ctx.remove(Kind::ConfigMap, Some(&ctx.system_namespace), &name).await?;
+    let selector = format!("{}={instance_id},{}=host-claim", names::LABEL_INSTANCE_ID, names::LABEL_PURPOSE);
+    let found = api.list_metadata(&ListParams::default().labels(&selector)).await;
+    for claim in found.map_err(crate::error::Error::kube("list host claims"))?.items {
+        if keep.as_deref() != Some(claim.name_any().as_str()) {
+            ctx.remove(Kind::ConfigMap, Some(&ctx.system_namespace), &claim.name_any()).await?;
+        }
     }
     Ok(())
 }

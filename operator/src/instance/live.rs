@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::api::Api;
+use tenantry_api::archive::ArchivedKind;
 use tenantry_api::condition::holds;
 use tenantry_api::crm_instance::CrmInstance;
 use tenantry_api::tenant::Tenant;
@@ -21,7 +22,7 @@ use crate::cluster::{Stream, record};
 use crate::context::Ctx;
 use crate::error::Result;
 use crate::halt::Halt;
-use crate::tenant::recorded_of;
+use crate::tenant::{adopt, recorded_of};
 
 /// A reconcile under way.
 #[derive(Debug)]
@@ -146,8 +147,15 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
         return Ok(());
     }
     if !pass.held("Verified", generation) {
-        verify::run(ctx, &wanted, &settings, &limits, database.as_ref(), &keys).await?;
-        pass.reached.push(("Verified", "a log-in and a record, written and read".into()));
+        let before = recorded_of(pass.instance.annotations()).and_then(|r| r.facts.installed);
+        if before.is_some() {
+            // The first password is the only one that we know, and people change it: what was verified once and
+            // starts again is taken by its readiness.
+            pass.reached.push(("Verified", "verified when it was installed; its processes answer".into()));
+        } else {
+            verify::run(ctx, &wanted, &settings, &limits, database.as_ref(), &keys).await?;
+            pass.reached.push(("Verified", "a log-in and a record, written and read".into()));
+        }
         if running.waits_for_verification {
             // Workers and schedules may start now.
             processes::start_the_rest(ctx, pass, &planned).await?;
@@ -213,7 +221,16 @@ async fn installed(
 ) -> Result<(), Halt> {
     let at = Halt::at("Ready");
     let was = recorded_of(pass.instance.annotations()).unwrap_or_default();
-    if was.facts.installed.is_some() && was.facts.life == Life::Active {
+    let recorded = was.facts.installed.is_some() && was.facts.life == Life::Active;
+    if !recorded || pass.instance.status.is_none() {
+        // Marked before it is recorded, so that a crash between repeats both; and again when the status was lost.
+        let spec = &pass.instance.spec;
+        let archive = adopt::named(ctx, spec.adopt.as_deref(), spec.id.as_deref(), ArchivedKind::CrmInstance).await?;
+        if let Some(archive) = archive {
+            adopt::mark(ctx, &archive).await?;
+        }
+    }
+    if recorded {
         return Ok(());
     }
     let facts = Facts {

@@ -108,12 +108,21 @@ async fn find(
     let at = Halt::at(CONDITION);
     let name = names::database(&wanted.id, wanted.generation);
     let owner = names::owner_of_instance(&wanted.id);
+    let mut away = None;
     for object in servers {
-        let server = sql::administration(ctx, object, settings).await.map_err(&at)?;
-        let record = server.admin.record(&name).await.map_err(|e| at(e.into()))?;
-        if record.is_some_and(|r| r.owner == owner) {
-            return Ok(Some(object.clone()));
+        let asked = match sql::administration(ctx, object, settings).await {
+            Ok(server) => server.admin.record(&name).await.map_err(Error::from),
+            Err(e) => Err(e),
+        };
+        match asked {
+            Ok(Some(record)) if record.owner == owner => return Ok(Some(object.clone())),
+            Ok(_) => {}
+            // It may be on another one; if it is not, this one decides.
+            Err(e) => away = Some(e),
         }
+    }
+    if let Some(e) = away {
+        return Err(at(e));
     }
     let text = format!(
         "database {name} of this instance is on none of the {} database servers, and no new one is made in its place; bring its server back (`tenantry database-server list`)",

@@ -5,6 +5,8 @@ use kube::api::Api;
 use tenantry_api::archive::ArchivedKind;
 use tenantry_api::blueprint::Effective;
 use tenantry_api::crm_instance::CrmInstance;
+use tenantry_core::class::ErrorClass;
+use tenantry_core::id::Id;
 use tenantry_core::ledger::Recorded;
 use tenantry_core::names;
 
@@ -24,6 +26,12 @@ pub const ANNOTATION_GENERATION: &str = "tenantry.dev/data-generation";
 pub async fn run(pass: &mut Pass, ctx: &Ctx, release: &Effective) -> Result<(), Halt> {
     let at = Halt::at("SpecValid");
     let instance = &pass.instance;
+    if let Some(id) = &instance.spec.id
+        && instance.status.as_ref().is_none_or(|s| s.data_generation.is_none())
+    {
+        let id = Id::parse(id).map_err(|e| Halt::fail("SpecValid", "Invalid", e.to_string(), ErrorClass::Invalid))?;
+        adopt::check_instance(ctx, instance, &id).await?;
+    }
     let mut annotations = Vec::new();
     if !instance.annotations().contains_key(ANNOTATION_RELEASE) {
         annotations.push((ANNOTATION_RELEASE, release.hash.clone()));

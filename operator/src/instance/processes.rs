@@ -71,7 +71,7 @@ pub async fn ensure(ctx: &Ctx, pass: &Pass, planned: &Planned<'_>) -> Result<Run
             now.page,
         );
         if switched == plan.decision && now.all {
-            prune_configs(ctx, wanted, &plan, pass).await.map_err(&at)?;
+            prune(ctx, wanted, &plan, pass).await.map_err(&at)?;
             return Ok(Running { message: now.message, waits_for_verification: !verified && waits(wanted) });
         }
         if switched == plan.decision {
@@ -139,6 +139,9 @@ async fn observe(ctx: &Ctx, planned: &Planned<'_>, verified: bool, pass: &Pass) 
         for claim in list.items {
             let requests = claim.spec.as_ref().and_then(|s| s.resources.as_ref()).and_then(|r| r.requests.as_ref());
             let size = requests.and_then(|r| r.get("storage")).and_then(|q| quantity::bytes(&q.0).ok());
+            if claim.status.as_ref().and_then(|s| s.phase.as_deref()) != Some("Bound") {
+                seen.unbound.insert(claim.name_any());
+            }
             seen.volumes.insert(claim.name_any(), size.unwrap_or(0));
         }
     }
@@ -219,12 +222,14 @@ async fn waiting(ctx: &Ctx, wanted: &Wanted, message: String) -> Halt {
     }
 }
 
-/// Configurations that nothing uses any more, once the new one runs.
-async fn prune_configs(ctx: &Ctx, wanted: &Wanted, plan: &Desired, pass: &Pass) -> crate::error::Result<()> {
-    let changed = pass.instance.status.is_some() && !pass.held("Ready", wanted.generation);
-    if !changed || pass.instance.status.as_ref().is_some_and(|s| s.installed_at.is_none()) {
+/// Configurations and hosts that nothing uses any more, once the new ones run. This process looks once for
+/// each configuration and host; a new instance has no old ones.
+async fn prune(ctx: &Ctx, wanted: &Wanted, plan: &Desired, pass: &Pass) -> crate::error::Result<()> {
+    let in_use = format!("{} {:?}", wanted.host, plan.config);
+    if pass.instance.status.as_ref().is_none_or(|s| s.installed_at.is_none()) || ctx.memory.is_pruned(&wanted.id, &in_use) {
         return Ok(());
     }
+    super::host::release_all(ctx, wanted.id.as_str(), Some(&wanted.host)).await?;
     let keep: Vec<&str> =
         plan.children.iter().filter(|c| c.kind == Kind::Secret).map(|c| c.name.as_str()).collect();
     let api = crate::cluster::dynamic_api(&ctx.client, Kind::Secret, Some(&wanted.namespace));
@@ -233,5 +238,6 @@ async fn prune_configs(ctx: &Ctx, wanted: &Wanted, plan: &Desired, pass: &Pass) 
     for old in list.items.iter().map(ResourceExt::name_any).filter(|n| !keep.contains(&n.as_str())) {
         ctx.remove(Kind::Secret, Some(&wanted.namespace), &old).await?;
     }
+    ctx.memory.pruned(&wanted.id, in_use);
     Ok(())
 }

@@ -4,6 +4,7 @@ use kube::ResourceExt;
 use kube::api::{Api, ListParams, Patch, PatchParams};
 use serde_json::json;
 use tenantry_api::archive::{Archive, ArchivePhase, ArchivedKind};
+use tenantry_api::crm_instance::CrmInstance;
 use tenantry_api::tenant::Tenant;
 use tenantry_core::class::ErrorClass;
 use tenantry_core::id::Id;
@@ -16,8 +17,11 @@ use crate::context::Ctx;
 use crate::error::Error;
 use crate::halt::Halt;
 
+/// Reason of a refusal: the id is another's.
+pub const ID_TAKEN: &str = "IdTaken";
+
 fn refuse(message: String) -> Halt {
-    Halt::fail("Ready", "IdTaken", message, ErrorClass::Invalid)
+    Halt::fail("Ready", ID_TAKEN, message, ErrorClass::Invalid)
 }
 
 /// Refuses an id that belongs to an archive or to another tenant. Nothing was touched before.
@@ -36,23 +40,67 @@ pub async fn check(ctx: &Ctx, tenant: &Tenant, id: &Id) -> Result<(), Halt> {
         .get_opt(&names::namespace(id))
         .await
         .map_err(|e| ready(Error::kube("get the namespace")(e)))?;
-    let Some(namespace) = namespace else { return Ok(()) };
-    let owner = namespace.labels().get(names::LABEL_TENANT).cloned().unwrap_or_default();
-    let archives = archives_of(ctx, id).await?;
-    let open = archives
-        .iter()
-        .filter(|a| a.spec.kind == ArchivedKind::Tenant)
-        .find(|a| !matches!(phase(a), ArchivePhase::Adopted | ArchivePhase::Purged));
-    match (open, &tenant.spec.adopt) {
-        (Some(archive), Some(wanted)) if *wanted == archive.name_any() => Ok(()),
-        (Some(archive), _) => Err(refuse(format!(
-            "id {id} belongs to archive {} of tenant {:?}; its data is safe. Take it over with `tenantry tenant adopt {}`, or create the tenant without spec.id",
-            archive.name_any(),
-            archive.spec.name,
-            archive.spec.name
+    let owner = namespace.map(|ns| ns.labels().get(names::LABEL_TENANT).cloned().unwrap_or_default());
+    let latest = free(latest(ctx, id).await?, id, tenant.spec.adopt.as_deref(), "tenant")?;
+    match owner {
+        // An archive that is open belongs to whoever names it; its namespace still has the old name.
+        _ if latest.is_some_and(|a| phase(&a) == ArchivePhase::Archived) => Ok(()),
+        Some(owner) if owner != name => {
+            Err(refuse(format!("id {id} belongs to tenant {owner:?}; create the tenant without spec.id")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Refuses an id whose last life ended, unless its archive is taken over by name. Gives that archive back.
+fn free(latest: Option<Archive>, id: &Id, adopt: Option<&str>, kind: &str) -> Result<Option<Archive>, Halt> {
+    let Some(archive) = latest else { return Ok(None) };
+    let name = &archive.spec.name;
+    match phase(&archive) {
+        ArchivePhase::Purged | ArchivePhase::Purging => Err(refuse(format!(
+            "id {id} belonged to {kind} {name:?}, whose data has been purged; create the {kind} without spec.id"
         ))),
-        (None, _) if owner == name => Ok(()),
-        (None, _) => Err(refuse(format!("id {id} belongs to tenant {owner:?}; create the tenant without spec.id"))),
+        _ if adopt == Some(archive.name_any().as_str()) => Ok(Some(archive)),
+        ArchivePhase::Adopted => {
+            Err(refuse(format!("id {id} belongs to another {kind}; create the {kind} without spec.id")))
+        }
+        ArchivePhase::Archived => Err(refuse(format!(
+            "id {id} belongs to archive {} of {kind} {name:?}; its data is safe. Take it over with `tenantry {kind} adopt {name}`, or create the {kind} without spec.id",
+            archive.name_any(),
+        ))),
+    }
+}
+
+/// The archive of the last life of an id; archives are never removed, so the first one tells whether there is any.
+async fn latest(ctx: &Ctx, id: &Id) -> Result<Option<Archive>, Halt> {
+    let api: Api<Archive> = Api::all(ctx.client.clone());
+    let first = api.get_opt(&names::archive(id, 1)).await;
+    let Some(first) = first.map_err(|e| Halt::at("Ready")(Error::kube("get the archive")(e)))? else { return Ok(None) };
+    let tenant = Id::parse(&first.spec.tenant_id).map_err(|e| refuse(e.to_string()))?;
+    let all = archives_of(ctx, &tenant).await?;
+    Ok(all.into_iter().filter(|a| a.spec.id == id.as_str()).max_by_key(|a| a.spec.life))
+}
+
+/// Refuses the id of another instance, living or archived. Asked only until the instance has been reported.
+///
+/// # Errors
+/// [`Halt`] at `Ready`.
+pub async fn check_instance(ctx: &Ctx, instance: &CrmInstance, id: &Id) -> Result<(), Halt> {
+    free(latest(ctx, id).await?, id, instance.spec.adopt.as_deref(), "instance")?;
+    let api: Api<CrmInstance> = Api::all(ctx.client.clone());
+    let all = api.list(&ListParams::default()).await;
+    let all = all.map_err(|e| Halt::at("Ready")(Error::kube("list instances")(e)))?;
+    // Of two with one id the older one is right.
+    let age = |i: &CrmInstance| (i.metadata.creation_timestamp.clone(), i.metadata.uid.clone());
+    let mine = age(instance);
+    let other = all.items.iter().find(|i| i.spec.id.as_deref() == Some(id.as_str()) && age(i) < mine);
+    match other {
+        None => Ok(()),
+        Some(other) => Err(refuse(format!(
+            "id {id} belongs to instance {}/{}, which keeps it; create this one without spec.id",
+            other.spec.tenant,
+            other.name_any()
+        ))),
     }
 }
 

@@ -15,7 +15,7 @@ use tenantry_plan::archive::{Ending, build};
 use tenantry_plan::event::Subject;
 
 use super::live::recorded_of;
-use super::prepare;
+use super::{adopt, prepare};
 use crate::cluster::{Stream, record};
 use crate::context::Ctx;
 use crate::error::Error;
@@ -36,6 +36,11 @@ pub async fn run(tenant: &Tenant, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
         // Nothing was ever made from it.
         return prepare::release(&api, tenant).await.map_err(at);
     };
+    if let Err(halt) = adopt::check(ctx, tenant, &id).await {
+        // A copy with another's id was never accepted: nothing of that id is its own.
+        let refused = halt.reason == adopt::ID_TAKEN;
+        return if refused { prepare::release(&api, tenant).await.map_err(at) } else { Err(halt) };
+    }
     let namespace = names::namespace(&id);
     let instances: Api<CrmInstance> = Api::namespaced(ctx.client.clone(), &namespace);
     let living = instances.list(&ListParams::default()).await.map_err(|e| at(Error::kube("list instances")(e)))?;

@@ -12,17 +12,18 @@ use crate::child::{Child, Kind};
 /// Smallest volume, in bytes: storage classes round up to about this anyway.
 const SMALLEST: u64 = 50_000_000;
 
-/// One claim. `at_least` is the size it has already: volumes only grow.
+/// One claim. `is` is the size it has already: volumes only grow, and not while `unbound`.
 #[must_use]
 pub(super) fn build_volume(
     wanted: &Wanted,
     settings: &Settings,
     limits: &Limits,
     volume: &Volume,
-    at_least: u64,
+    is: u64,
+    unbound: bool,
 ) -> Child {
     let share = limits.storage_bytes / 100 * u64::from(volume.percent_of_storage);
-    let bytes = share.max(SMALLEST).max(at_least);
+    let bytes = if unbound && is > 0 { is } else { share.max(SMALLEST).max(is) };
     let mut spec = json!({
         "accessModes": ["ReadWriteOnce"],
         "resources": { "requests": { "storage": bytes.to_string() } },

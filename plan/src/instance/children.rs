@@ -1,6 +1,6 @@
 //! All children of an instance that runs, and what must go. No I/O.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 use tenantry_api::plan::Resources;
@@ -34,6 +34,8 @@ pub struct Seen {
     pub verified: bool,
     /// Sizes of the volumes that exist, in bytes, by claim name.
     pub volumes: BTreeMap<String, u64>,
+    /// Claims that have no volume yet: they cannot be changed until they have one.
+    pub unbound: BTreeSet<String>,
 }
 
 /// What an instance needs.
@@ -76,8 +78,8 @@ pub fn desired(
     }
     for volume in &spec.volumes {
         let claim = names::volume(&wanted.id, &volume.name, wanted.generation);
-        let at_least = seen.volumes.get(&claim).copied().unwrap_or(0);
-        children.push(build_volume(wanted, settings, limits, volume, at_least));
+        let is = seen.volumes.get(&claim).copied().unwrap_or(0);
+        children.push(build_volume(wanted, settings, limits, volume, is, seen.unbound.contains(&claim)));
     }
     let serves = spec.processes.iter().any(|p| p.serves);
     if serves {

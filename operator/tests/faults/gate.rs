@@ -1,0 +1,161 @@
+//! A gate that makes the k-th call fail, and the Kubernetes client that passes every request through it. Does I/O.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+
+use http::{Request, Response};
+use kube::Client;
+use kube::client::Body;
+use tenantry_core::calls::{Fault, Gate, Injected};
+use tower::{BoxError, Service};
+
+/// How a call fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Mode {
+    /// It fails and nothing was done.
+    Error,
+    /// It was done, its answer is lost.
+    Timeout,
+    /// The process dies before it.
+    CrashBefore,
+    /// The process dies after it was done.
+    CrashAfter,
+}
+
+impl Mode {
+    pub const ALL: [Self; 4] = [Self::Error, Self::Timeout, Self::CrashBefore, Self::CrashAfter];
+
+    fn early(self) -> bool {
+        matches!(self, Self::Error | Self::CrashBefore)
+    }
+
+    fn injected(self) -> Injected {
+        let fault = match self {
+            Self::Error => Fault::Error,
+            Self::Timeout => Fault::Timeout,
+            Self::CrashBefore | Self::CrashAfter => Fault::Crash,
+        };
+        Injected { fault, moment: if self.early() { "before" } else { "after" } }
+    }
+}
+
+#[derive(Debug, Default)]
+struct State {
+    plan: Option<(usize, Mode)>,
+    calls: usize,
+    fired: Option<String>,
+    dead: Option<Mode>,
+    /// Calls that change something or go to a database server; reads of Kubernetes are not kept.
+    writes: Vec<String>,
+    all: Vec<String>,
+}
+
+/// Counts calls of every kind together and makes one of them fail.
+#[derive(Debug, Default)]
+pub struct FaultGate(Mutex<State>);
+
+impl FaultGate {
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Begins to count anew; the k-th call (from 1) fails so.
+    pub fn arm(&self, plan: Option<(usize, Mode)>) {
+        *self.lock() = State { plan, ..State::default() };
+    }
+
+    pub fn calls(&self) -> usize {
+        self.lock().calls
+    }
+
+    /// The call that failed.
+    pub fn fired(&self) -> Option<String> {
+        self.lock().fired.clone()
+    }
+
+    pub fn dead(&self) -> bool {
+        self.lock().dead.is_some()
+    }
+
+    /// Calls that were no mere reads of Kubernetes.
+    pub fn writes(&self) -> Vec<String> {
+        self.lock().writes.clone()
+    }
+
+    /// Every call, for messages.
+    pub fn all(&self) -> Vec<String> {
+        self.lock().all.clone()
+    }
+}
+
+impl Gate for FaultGate {
+    fn before(&self, call: &str) -> Result<(), Injected> {
+        let mut state = self.lock();
+        if let Some(mode) = state.dead {
+            return Err(mode.injected());
+        }
+        state.calls += 1;
+        state.all.push(call.to_owned());
+        if !call.starts_with("kube GET") {
+            state.writes.push(call.to_owned());
+        }
+        match state.plan {
+            Some((k, mode)) if mode.early() && state.calls == k && state.fired.is_none() => {
+                state.fired = Some(call.to_owned());
+                state.dead = (mode == Mode::CrashBefore).then_some(mode);
+                Err(mode.injected())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn after(&self, call: &str) -> Result<(), Injected> {
+        let mut state = self.lock();
+        if let Some(mode) = state.dead {
+            return Err(mode.injected());
+        }
+        match state.plan {
+            Some((k, mode)) if !mode.early() && state.calls == k && state.fired.is_none() => {
+                state.fired = Some(call.to_owned());
+                state.dead = (mode == Mode::CrashAfter).then_some(mode);
+                Err(mode.injected())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The layer: every request passes the gate, then goes out through a client that many share.
+#[derive(Clone)]
+struct Gated {
+    inner: Client,
+    gate: Arc<FaultGate>,
+}
+
+impl Service<Request<Body>> for Gated {
+    type Response = Response<Body>;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let Self { inner, gate } = self.clone();
+        Box::pin(async move {
+            let label = format!("kube {} {}", request.method(), request.uri().path());
+            gate.before(&label)?;
+            let answer = inner.send(request).await;
+            gate.after(&label)?;
+            Ok(answer?)
+        })
+    }
+}
+
+/// A client all of whose requests pass a gate.
+pub fn gated(base: &Client, gate: &Arc<FaultGate>) -> Client {
+    Client::new(Gated { inner: base.clone(), gate: gate.clone() }, "default")
+}

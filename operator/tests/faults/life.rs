@@ -1,0 +1,382 @@
+//! One tenant with one instance, driven from one wanted state to the next as watches would drive it. Does I/O.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{Namespace, Pod};
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube::{Client, ResourceExt};
+use serde_json::{Value, json};
+use tenantry_api::archive::{Archive, ArchivePhase};
+use tenantry_api::crm_instance::{CrmInstance, InstancePhase};
+use tenantry_api::tenant::{Tenant, TenantPhase};
+use tenantry_core::names;
+
+use crate::gate::Mode;
+use crate::world::{Operator, World};
+
+/// Rounds after which a state that was not reached counts as never reached.
+const ROUNDS: usize = 25;
+/// What the controllers of Kubernetes may take, on a machine that does something else as well.
+const PATIENCE: Duration = Duration::from_secs(120);
+pub const INSTANCE: &str = "crm";
+
+/// The way of a tenant, one wanted state after the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Step {
+    Create,
+    Suspend,
+    Resume,
+    ChangePlan,
+    Delete,
+    Adopt,
+    DeleteAgain,
+    Purge,
+}
+
+impl Step {
+    pub const ALL: [Self; 8] = [
+        Self::Create,
+        Self::Suspend,
+        Self::Resume,
+        Self::ChangePlan,
+        Self::Delete,
+        Self::Adopt,
+        Self::DeleteAgain,
+        Self::Purge,
+    ];
+}
+
+/// What a drive took.
+#[derive(Debug, Clone, Default)]
+pub struct Drive {
+    pub calls: usize,
+    pub fired: Option<String>,
+    pub rounds: usize,
+}
+
+/// A tenant under test.
+pub struct Life {
+    pub base: Client,
+    pub operator: Operator,
+    pub name: String,
+    pub host: String,
+    pub blueprint: String,
+    /// Ids as first seen; they never change.
+    pub tenant_id: Option<String>,
+    pub instance_id: Option<String>,
+}
+
+pub type Outcome<T = ()> = Result<T, String>;
+
+fn said(what: &str) -> impl Fn(kube::Error) -> String + '_ {
+    move |e| format!("{what}: {e}")
+}
+
+impl Life {
+    pub fn new(base: &Client, what: &str) -> Self {
+        let name = World::get().name(what);
+        let host = format!("{name}.example.org");
+        let operator = Operator::new(base);
+        let blueprint = "fixture".into();
+        Self { base: base.clone(), operator, name, host, blueprint, tenant_id: None, instance_id: None }
+    }
+
+    pub fn tenants(&self) -> Api<Tenant> {
+        Api::all(self.base.clone())
+    }
+
+    pub fn archives(&self) -> Api<Archive> {
+        Api::all(self.base.clone())
+    }
+
+    pub fn namespace(&self) -> String {
+        format!("tenant-{}", self.tenant_id.as_deref().unwrap_or("unknown"))
+    }
+
+    pub fn instances(&self) -> Api<CrmInstance> {
+        Api::namespaced(self.base.clone(), &self.namespace())
+    }
+
+    pub async fn tenant(&self) -> Outcome<Option<Tenant>> {
+        self.tenants().get_opt(&self.name).await.map_err(said("get tenant"))
+    }
+
+    pub async fn instance(&self) -> Outcome<Option<CrmInstance>> {
+        self.instances().get_opt(INSTANCE).await.map_err(said("get instance"))
+    }
+
+    pub async fn my_archives(&self) -> Outcome<Vec<Archive>> {
+        let Some(id) = &self.tenant_id else { return Ok(Vec::new()) };
+        let params = ListParams::default().labels(&format!("{}={id}", names::LABEL_TENANT_ID));
+        Ok(self.archives().list(&params).await.map_err(said("list archives"))?.items)
+    }
+
+    pub fn tenant_object(&self, more: &Value) -> Tenant {
+        let mut spec = json!({"plan": "small", "displayName": "Acme"});
+        merge(&mut spec, more);
+        serde_json::from_value(json!({"apiVersion": "tenantry.dev/v1alpha1", "kind": "Tenant",
+            "metadata": {"name": self.name}, "spec": spec}))
+        .unwrap()
+    }
+
+    pub fn instance_object(&self, more: &Value) -> CrmInstance {
+        let mut spec = json!({"tenant": self.name, "blueprint": self.blueprint, "host": self.host});
+        merge(&mut spec, more);
+        serde_json::from_value(json!({"apiVersion": "tenantry.dev/v1alpha1", "kind": "CrmInstance",
+            "metadata": {"name": INSTANCE, "namespace": self.namespace()}, "spec": spec}))
+        .unwrap()
+    }
+
+    /// Brings the tenant to the state that a step wants, with one call failing, and waits until it rests.
+    pub async fn drive(&mut self, step: Step, fault: Option<(usize, Mode)>) -> Outcome<Drive> {
+        self.operator.gate.arm(fault);
+        let mut done = Drive::default();
+        let mut history = Vec::new();
+        for round in 1..=ROUNDS {
+            self.controllers_rest().await?;
+            let acted = self.person(step).await?;
+            let before = self.operator.gate.writes().len();
+            let trouble = self.round().await?;
+            history.push(format!("{round}: {trouble:?}"));
+            if self.operator.gate.dead() {
+                done.calls = self.operator.gate.calls();
+                done.fired = self.operator.gate.fired();
+                // A new process, as the one that took its place.
+                self.operator = Operator::new(&self.base);
+                continue;
+            }
+            let quiet = self.operator.gate.writes().len() == before;
+            if !acted && quiet && self.reached(step).await? {
+                done.rounds = round;
+                if done.fired.is_none() {
+                    done.calls = self.operator.gate.calls();
+                    done.fired = self.operator.gate.fired();
+                }
+                return Ok(done);
+            }
+        }
+        let last: Vec<_> = self.operator.gate.writes().into_iter().rev().take(12).collect();
+        Err(format!(
+            "{step:?} was not reached in {ROUNDS} rounds; fault {fault:?} at {:?}\n  {}\n  last writes: {last:?}\n  {}",
+            done.fired.or(self.operator.gate.fired()),
+            history.iter().rev().take(3).cloned().collect::<Vec<_>>().join("\n  "),
+            self.describe().await
+        ))
+    }
+
+    /// Reconciles everything of this tenant once. Returns what went wrong.
+    pub async fn round(&mut self) -> Outcome<Vec<String>> {
+        let operator = self.operator.clone();
+        self.round_of(&operator).await
+    }
+
+    /// The same by another process.
+    pub async fn round_of(&mut self, operator: &Operator) -> Outcome<Vec<String>> {
+        let ctx = &operator.ctx;
+        let mut trouble = Vec::new();
+        if let Some(tenant) = self.tenant().await? {
+            let result = tenantry_operator::tenant::reconcile(Arc::new(tenant), ctx, Timestamp::now()).await;
+            trouble.extend(result.err().map(|e| format!("tenant: {e}")));
+            self.see_ids().await?;
+        }
+        let instances = match self.tenant_id {
+            Some(_) => self.instances().list(&ListParams::default()).await.map_err(said("list instances"))?.items,
+            None => Vec::new(),
+        };
+        for instance in instances {
+            if operator.gate.dead() {
+                break;
+            }
+            let result = tenantry_operator::instance::reconcile(Arc::new(instance), ctx, Timestamp::now()).await;
+            trouble.extend(result.err().map(|e| format!("instance: {e}")));
+        }
+        self.see_ids().await?;
+        for archive in self.my_archives().await? {
+            if operator.gate.dead() {
+                break;
+            }
+            let result = tenantry_operator::archive::reconcile(Arc::new(archive), ctx, Timestamp::now()).await;
+            trouble.extend(result.err().map(|e| format!("archive: {e}")));
+        }
+        Ok(trouble)
+    }
+
+    /// Ids are minted once: whatever happens, the first that is seen stays.
+    async fn see_ids(&mut self) -> Outcome {
+        let seen = self.tenant().await?.and_then(|t| t.spec.id);
+        same_id(&mut self.tenant_id, seen)?;
+        if self.tenant_id.is_some() {
+            let seen = self.instance().await?.and_then(|i| i.spec.id);
+            same_id(&mut self.instance_id, seen)?;
+        }
+        Ok(())
+    }
+
+    /// What a person does for a step; safe to repeat. Returns whether anything was done.
+    async fn person(&mut self, step: Step) -> Outcome<bool> {
+        let tenant = self.tenant().await?;
+        let active = tenant.as_ref().is_some_and(|t| t.status.as_ref().is_some_and(|s| s.phase == TenantPhase::Active));
+        let post = PostParams::default();
+        match step {
+            Step::Create | Step::Adopt => {
+                let adopting = step == Step::Adopt;
+                let adopt = |id: &Option<String>| match id {
+                    Some(id) if adopting => json!({"id": id, "adopt": format!("{id}-1")}),
+                    _ => json!({}),
+                };
+                if tenant.is_none() {
+                    let mut object = self.tenant_object(&adopt(&self.tenant_id));
+                    if adopting {
+                        "large".clone_into(&mut object.spec.plan);
+                    }
+                    self.tenants().create(&post, &object).await.map_err(said("create tenant"))?;
+                    return Ok(true);
+                }
+                if active && self.instance().await?.is_none() {
+                    let object = self.instance_object(&adopt(&self.instance_id));
+                    self.instances().create(&post, &object).await.map_err(said("create instance"))?;
+                    return Ok(true);
+                }
+                Ok(false)
+            }
+            Step::Suspend => self.set(tenant, "suspended", true.into()).await,
+            Step::Resume => self.set(tenant, "suspended", false.into()).await,
+            Step::ChangePlan => self.set(tenant, "plan", "large".into()).await,
+            Step::Delete | Step::DeleteAgain => {
+                if tenant.is_none_or(|t| t.metadata.deletion_timestamp.is_some()) {
+                    return Ok(false);
+                }
+                self.tenants().delete(&self.name, &DeleteParams::default()).await.map_err(said("delete tenant"))?;
+                Ok(true)
+            }
+            Step::Purge => {
+                let (tenant_id, instance_id) = self.ids()?;
+                let first = self.ask_purge(&format!("{instance_id}-2"), INSTANCE).await?;
+                let gone = self.phase_of(&format!("{instance_id}-2")).await? == Some(ArchivePhase::Purged);
+                let name = self.name.clone();
+                Ok(first || (gone && self.ask_purge(&format!("{tenant_id}-2"), &name).await?))
+            }
+        }
+    }
+
+    async fn set(&self, tenant: Option<Tenant>, field: &str, value: Value) -> Outcome<bool> {
+        let spec = tenant.map(|t| serde_json::to_value(&t.spec).unwrap()).unwrap_or_default();
+        let now = spec.get(field).cloned().unwrap_or(Value::Bool(false));
+        if now == value {
+            return Ok(false);
+        }
+        let patch = json!({"spec": {field: value}});
+        let params = PatchParams::default();
+        self.tenants().patch(&self.name, &params, &Patch::Merge(&patch)).await.map_err(said("change tenant"))?;
+        Ok(true)
+    }
+
+    /// Asks for a purge by name. Returns whether it had not been asked for.
+    pub async fn ask_purge(&self, archive: &str, confirm: &str) -> Outcome<bool> {
+        let found = self.archives().get(archive).await.map_err(said("get archive"))?;
+        if found.spec.purge.is_some() {
+            return Ok(false);
+        }
+        let patch = json!({"spec": {"purge": {"confirm": confirm}}});
+        let params = PatchParams::default();
+        self.archives().patch(archive, &params, &Patch::Merge(&patch)).await.map_err(said("ask for a purge"))?;
+        Ok(true)
+    }
+
+    pub fn ids(&self) -> Outcome<(String, String)> {
+        match (&self.tenant_id, &self.instance_id) {
+            (Some(t), Some(i)) => Ok((t.clone(), i.clone())),
+            other => Err(format!("no ids: {other:?}")),
+        }
+    }
+
+    pub async fn phase_of(&self, archive: &str) -> Outcome<Option<ArchivePhase>> {
+        let found = self.archives().get_opt(archive).await.map_err(said("get archive"))?;
+        Ok(found.map(|a| a.status.map(|s| s.phase).unwrap_or_default()))
+    }
+
+    async fn reached(&self, step: Step) -> Outcome<bool> {
+        let tenant = self.tenant().await?.and_then(|t| t.status).map(|s| s.phase);
+        let instance = self.instance().await?.and_then(|i| i.status).map(|s| s.phase);
+        let lives = (Some(TenantPhase::Active), Some(InstancePhase::Ready));
+        Ok(match step {
+            Step::Create | Step::Resume | Step::ChangePlan | Step::Adopt => (tenant, instance) == lives,
+            Step::Suspend => (tenant, instance) == (Some(TenantPhase::Suspended), Some(InstancePhase::Suspended)),
+            Step::Delete | Step::DeleteAgain => (tenant, instance) == (None, None),
+            Step::Purge => {
+                let (tenant_id, _) = self.ids()?;
+                self.phase_of(&format!("{tenant_id}-2")).await? == Some(ArchivePhase::Purged)
+            }
+        })
+    }
+
+    /// Waits until the controllers of Kubernetes have done their part, so that every run sees the same.
+    pub async fn controllers_rest(&self) -> Outcome {
+        if self.tenant_id.is_none() {
+            return Ok(());
+        }
+        let (start, ns) = (Instant::now(), self.namespace());
+        let namespaces: Api<Namespace> = Api::all(self.base.clone());
+        let deployments: Api<Deployment> = Api::namespaced(self.base.clone(), &ns);
+        let pods: Api<Pod> = Api::namespaced(self.base.clone(), &ns);
+        let all = ListParams::default();
+        loop {
+            let Some(namespace) = namespaces.get_opt(&ns).await.map_err(said("get namespace"))? else { return Ok(()) };
+            let going = namespace.metadata.deletion_timestamp.is_some();
+            let wanted = deployments.list(&all).await.map_err(said("list deployments"))?.items;
+            let pods = pods.list(&all).await.map_err(said("list pods"))?.items.len();
+            let replicas: i32 = wanted.iter().map(|d| d.spec.as_ref().and_then(|s| s.replicas).unwrap_or(1)).sum();
+            if !going && pods == usize::try_from(replicas).unwrap_or(0) && wanted.iter().all(rests) {
+                return Ok(());
+            }
+            if start.elapsed() > PATIENCE {
+                return Err(format!("the controllers of Kubernetes do not come to rest in {ns} (going: {going}, pods: {pods})"));
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// What is there, for messages.
+    pub async fn describe(&self) -> String {
+        let tenant = self.tenant().await.ok().flatten();
+        let instance = self.instance().await.ok().flatten();
+        let archives = self.my_archives().await.unwrap_or_default();
+        format!(
+            "tenant {:?}\n  instance {:?}\n  archives {:?}",
+            tenant.map(|t| (t.spec, t.status)),
+            instance.map(|i| (i.spec, i.status)),
+            archives.iter().map(|a| (a.name_any(), &a.status)).collect::<Vec<_>>()
+        )
+    }
+}
+
+fn rests(deployment: &Deployment) -> bool {
+    let replicas = deployment.spec.as_ref().and_then(|s| s.replicas).unwrap_or(1);
+    deployment.status.as_ref().is_some_and(|s| {
+        s.observed_generation == deployment.metadata.generation
+            && s.replicas.unwrap_or(0) == replicas
+            && s.available_replicas.unwrap_or(0) == replicas
+            && s.updated_replicas.unwrap_or(0) == replicas
+    })
+}
+
+fn same_id(known: &mut Option<String>, seen: Option<String>) -> Outcome {
+    match (&known, seen) {
+        (Some(a), Some(b)) if *a != b => Err(format!("an id was minted twice: {a}, then {b}")),
+        (None, Some(b)) => {
+            *known = Some(b);
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn merge(into: &mut Value, more: &Value) {
+    if let (Some(a), Some(b)) = (into.as_object_mut(), more.as_object()) {
+        a.extend(b.iter().map(|(k, v)| (k.clone(), v.clone())));
+    }
+}
+

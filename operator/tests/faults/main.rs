@@ -1,0 +1,20 @@
+//! Layer 4 of DESIGN.md section 11: a real API server and a real PostgreSQL, and a fault at every call. Does I/O.
+//!
+//! `tests/faults` brings the cluster up and runs this; by hand: KUBECONFIG must name a cluster without an operator.
+
+mod gate;
+mod life;
+mod picture;
+mod refusals;
+mod scenarios;
+mod servers;
+mod sweep;
+mod world;
+
+use std::sync::{OnceLock, RwLock};
+
+/// Tests that disturb a database server take it alone, all others together.
+pub fn exclusive() -> &'static RwLock<()> {
+    static LOCK: OnceLock<RwLock<()>> = OnceLock::new();
+    LOCK.get_or_init(RwLock::default)
+}
