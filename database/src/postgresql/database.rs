@@ -109,11 +109,22 @@ pub(super) async fn remove(admin: Admin, session: &mut Session, name: &str, role
     session
         .run("close database", format!("ALTER DATABASE {quoted} ALLOW_CONNECTIONS false IS_TEMPLATE false"))
         .await?;
-    let member = !admin.superuser && role::exists(session, role_name).await?;
+    if admin.superuser {
+        return session.run("drop database", format!("DROP DATABASE IF EXISTS {quoted} WITH (FORCE)")).await.map(drop);
+    }
+    // FORCE is refused to others than superusers while autovacuum is in the database (its worker has no
+    // role that one could be a member of); a plain DROP ends autovacuum by itself and waits some seconds.
+    let member = role::exists(session, role_name).await?;
     if member {
         role::join(admin, session, &[role_name]).await?;
     }
-    session.run("drop database", format!("DROP DATABASE IF EXISTS {quoted} WITH (FORCE)")).await?;
+    let end = format!(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = {} AND usename IN (current_user, {})",
+        literal(name),
+        literal(role_name)
+    );
+    session.run("end sessions in database", end).await?;
+    session.run("drop database", format!("DROP DATABASE IF EXISTS {quoted}")).await?;
     if member {
         role::leave(admin, session, &[role_name]).await?;
     }

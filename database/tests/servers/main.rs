@@ -2,7 +2,8 @@
 //!
 //! The tests take the kind of server as an argument and run on each of the three.
 
-#![allow(missing_docs)]
+// Helpers of tests are not inside a #[test], where the workspace allows these.
+#![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
 
 mod crashes;
 mod isolation;

@@ -108,7 +108,7 @@ async fn a_template_can_be_dropped_while_its_copies_live_on(w: World) {
     let new = w.copy_of("tplf", "tplf_copy");
     w.admin().create(&new).await.unwrap();
     assert_eq!(w.admin().drop_database("tplf", &template.owner).await.unwrap(), Dropped::Dropped);
-    assert_eq!(w.ask(&new, "SELECT count(*) FROM users").await.unwrap().is_some(), true);
+    assert!(w.ask(&new, "SELECT count(*) FROM users").await.unwrap().is_some());
     let found = w.admin().find_by_owner(&new.owner).await.unwrap();
     assert_eq!(found[0].template.as_deref(), Some("tplf"));
 }

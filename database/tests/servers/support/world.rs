@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{ChildStdin, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -26,8 +26,8 @@ pub enum Kind {
 }
 
 struct Servers {
-    // Held for its end: when the process ends, the pipe closes and the servers go.
-    _alive: ChildStdin,
+    // Held with its input: when the process ends, however, the pipe closes and the servers go.
+    _alive: Child,
     ports: [u16; 3],
     dir: String,
 }
@@ -57,7 +57,7 @@ fn servers() -> &'static Servers {
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         assert_eq!(line.trim(), "ready", "the servers did not start");
-        let servers = Servers { _alive: child.stdin.take().unwrap(), ports: [ports[0], ports[1], ports[2]], dir };
+        let servers = Servers { _alive: child, ports: [ports[0], ports[1], ports[2]], dir };
         std::thread::scope(|s| s.spawn(|| prepare(&servers)).join().unwrap());
         servers
     })
