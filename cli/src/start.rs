@@ -34,7 +34,9 @@ pub fn run(cli: Cli) -> ExitCode {
     match ended {
         Ok(exit) => ExitCode::from(exit.0),
         Err(problem) => {
-            out.note(&problem.render(out.paint_error));
+            if !problem.what.is_empty() {
+                out.note(&problem.render(out.paint_error));
+            }
             ExitCode::from(problem.exit.0)
         }
     }

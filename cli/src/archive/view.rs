@@ -81,7 +81,7 @@ pub fn commands(archive: &Archive) -> [(&'static str, String); 2] {
         ],
         ArchivedKind::CrmInstance => [
             ("bring back", command(&format!("instance adopt {}", label(archive)))),
-            ("destroy for ever", command(&format!("archive purge {name} --confirm {}", spec.name))),
+            ("destroy for ever", command(&format!("instance purge {name} --confirm {}", label(archive)))),
         ],
     }
 }

@@ -1,6 +1,6 @@
 //! What a change does to objects, and how it is printed. No I/O.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::fields::{differences, lines};
 use crate::output::paint::Paint;
@@ -36,6 +36,8 @@ pub enum Act {
 impl ObjectChange {
     /// From two objects, of which one may be missing.
     pub fn new(before: Option<Value>, after: Option<Value>) -> Self {
+        let (mut before, mut after) = (before.map(presentable), after.map(presentable));
+        hide(&mut before, &mut after);
         let text = |path: &str| {
             let found = |v: &Option<Value>| v.as_ref().and_then(|v| v.pointer(path)).and_then(Value::as_str).map(str::to_owned);
             found(&after).or_else(|| found(&before))
@@ -44,8 +46,8 @@ impl ObjectChange {
             kind: text("/kind").unwrap_or_default(),
             namespace: text("/metadata/namespace"),
             name: text("/metadata/name").unwrap_or_default(),
-            before: before.map(presentable),
-            after: after.map(presentable),
+            before,
+            after,
         }
     }
 
@@ -67,27 +69,38 @@ impl ObjectChange {
     }
 }
 
-/// Without what the API server keeps for itself, and with secrets hidden: only that they differ is shown.
+/// Without what the API server keeps for itself.
 fn presentable(mut object: Value) -> Value {
     if let Some(Value::Object(metadata)) = object.get_mut("metadata") {
         for field in ["managedFields", "resourceVersion", "uid", "generation", "creationTimestamp", "selfLink"] {
             metadata.remove(field);
         }
     }
-    if object.get("kind").and_then(Value::as_str) == Some("Secret") {
-        for field in ["data", "stringData"] {
-            if let Some(Value::Object(data)) = object.get_mut(field) {
-                for value in data.values_mut() {
-                    let hash = tenantry_core::hash::short_hash(value.to_string().as_bytes());
-                    *value = Value::String(format!("(hidden, {hash})"));
-                }
-            }
-        }
-    }
     if let Value::Object(map) = &mut object {
         map.remove("status");
     }
     object
+}
+
+/// Hides the values of Secrets: only that they differ is shown, and no hash that could be guessed against.
+fn hide(before: &mut Option<Value>, after: &mut Option<Value>) {
+    for field in ["data", "stringData"] {
+        let held = secret_data(before.as_mut(), field).cloned().unwrap_or_default();
+        if let Some(data) = secret_data(after.as_mut(), field) {
+            for (key, value) in data.iter_mut() {
+                let same = held.get(key).is_none_or(|h| h == value);
+                *value = if same { "(hidden)" } else { "(hidden, changed)" }.into();
+            }
+        }
+        if let Some(data) = secret_data(before.as_mut(), field) {
+            data.values_mut().for_each(|v| *v = "(hidden)".into());
+        }
+    }
+}
+
+fn secret_data<'a>(object: Option<&'a mut Value>, field: &str) -> Option<&'a mut Map<String, Value>> {
+    let object = object.filter(|o| o.get("kind").and_then(Value::as_str) == Some("Secret"))?;
+    object.get_mut(field)?.as_object_mut()
 }
 
 /// The text for people.

@@ -78,13 +78,19 @@ fn not_installed(doing: &str) -> Problem {
         .next("install", "install")
 }
 
+/// `Invalid value: "object": the text of the rule` without what stands before the text.
+fn bare(message: &str) -> &str {
+    let Some(rest) = message.strip_prefix("Invalid value: ") else { return message };
+    let end = if rest.starts_with('"') { "\": " } else { ": " };
+    rest.split_once(end).map_or(message, |(_, text)| text)
+}
+
 /// The messages of the rules that refused, each once, in words that name the field.
 pub fn rules(status: &Status) -> String {
     let causes = status.details.as_ref().map(|d| d.causes.as_slice()).unwrap_or_default();
     let mut lines: Vec<String> = Vec::new();
     for cause in causes {
-        // `Invalid value: "object": the text of the rule`
-        let text = cause.message.rsplit_once("\": ").map_or(cause.message.as_str(), |(_, t)| t);
+        let text = bare(&cause.message);
         let generic = cause.message.contains("some validation rules were not checked");
         let line = match cause.field.as_str() {
             "" | "<nil>" | "spec" => text.to_owned(),

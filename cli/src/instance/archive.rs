@@ -109,6 +109,9 @@ fn newest<'a>(all: &'a [Archive], instance: &CrmInstance) -> Option<&'a Archive>
 
 fn text(names: &[String], archives: &[Archive]) -> String {
     let mut page = Page::new(format!("{} archived: nothing was destroyed", names.join(", ")));
+    if archives.is_empty() {
+        page.text("  no archive is left: there was no data yet");
+    }
     for archive in archives {
         page.noted(
             &format!("  {}", crate::archive::keep::label(archive)),

@@ -8,6 +8,7 @@ pub mod logs;
 pub mod make;
 pub mod open;
 pub mod password;
+pub mod purge;
 #[cfg(test)]
 mod tests;
 pub mod track;
@@ -38,6 +39,8 @@ pub enum Command {
     Archive(archive::Args),
     /// Brings an archived instance back with all its data
     Adopt(adopt::Args),
+    /// Destroys the data of archived instances for ever
+    Purge(purge::Args),
 }
 
 /// Runs one of them.
@@ -51,5 +54,6 @@ pub async fn run(command: Command, session: &Session) -> Result<Exit, Problem> {
         Command::Password(args) => password::run(&args, session).await,
         Command::Archive(args) => archive::run(&args, session).await,
         Command::Adopt(args) => adopt::run(&args, session).await,
+        Command::Purge(args) => purge::run(&args, session).await,
     }
 }

@@ -138,8 +138,14 @@ fn end(instance: &CrmInstance, status: &CrmInstanceStatus) -> Option<End> {
         InstancePhase::Ready => Some(End::Ready),
         InstancePhase::Suspended => Some(End::Suspended),
         InstancePhase::Failed | InstancePhase::Invalid => Some(failed(status)),
+        _ if hopeless(status) => Some(failed(status)),
         _ => None,
     }
+}
+
+/// Waits that only another decision of the person ends: a host that another tenant has.
+fn hopeless(status: &CrmInstanceStatus) -> bool {
+    find(&status.conditions, "HostClaimed").is_some_and(|c| c.status == "False" && c.reason == "HostTaken")
 }
 
 fn failed(status: &CrmInstanceStatus) -> End {

@@ -90,10 +90,13 @@ pub async fn phase(
             return ControlFlow::Break(Err(problem));
         }
         let status = tenant.status.clone().unwrap_or_default();
-        if is_fresh(tenant, &status) && phases.contains(&status.phase) {
+        let ready = find(&status.conditions, "Ready");
+        // The phase stays what it was while the operator is held up; only Ready tells that it got through.
+        let through = ready.is_some_and(|c| c.status == "True" && c.observed_generation >= tenant.metadata.generation);
+        if through && is_fresh(tenant, &status) && phases.contains(&status.phase) {
             return ControlFlow::Break(Ok(tenant.clone()));
         }
-        let ready = find(&status.conditions, "Ready").map(said).unwrap_or_default();
+        let ready = ready.map(said).unwrap_or_default();
         progress.now(&format!("tenant {name}"), &format!("{:?} {ready}", status.phase));
         ControlFlow::Continue(())
     });

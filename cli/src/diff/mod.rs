@@ -1,7 +1,10 @@
 //! `tenantry diff -f FILE`: what would change, object by object. Does I/O.
 //!
 //! Two halves: the objects of the file themselves, through a dry run in the API server, and what the operator
-//! would make of them, through [`children`], the one seam to the planner.
+//! would make of them, through the functions that it plans with ([`children`]).
+
+mod children;
+mod instance;
 
 use std::path::PathBuf;
 
@@ -28,8 +31,9 @@ pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
     let mut changes = Vec::new();
     let (mut planned, documents) = (true, read(&args.file)?);
     for wanted in &documents {
-        changes.push(itself(session, wanted).await?);
-        match children(session, wanted).await? {
+        let (change, stored) = itself(session, wanted).await?;
+        changes.push(change);
+        match children::changes(session, &stored).await? {
             Some(all) => changes.extend(all),
             None => planned = false,
         }
@@ -40,19 +44,9 @@ pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
     }
     session.out.line(&text(&changes, session.out.paint, session.out.columns));
     if !planned {
-        session.out.note("what the operator makes of these objects is not shown: this version cannot plan them here");
+        session.out.note("what the operator makes of these objects is not shown: the cluster has no Site");
     }
     Ok(Exit::DONE)
-}
-
-/// What the operator would make of one wanted object: its children, through the function that the operator
-/// plans with. None: this kind is not planned here.
-///
-/// SEAM: connect `tenantry_plan` here. Observe what its function needs through `session.cluster`, call it, and
-/// turn every child into an [`ObjectChange::new`] with the object as it is and as it would be.
-#[allow(clippy::unused_async)]
-async fn children(_session: &Session, _wanted: &Value) -> Result<Option<Vec<ObjectChange>>, Problem> {
-    Ok(None)
 }
 
 /// The objects of a file.
@@ -84,8 +78,8 @@ fn resource(kind: &str) -> Option<(&'static str, bool)> {
     })
 }
 
-/// One object, before and as the API server would store it.
-async fn itself(session: &Session, wanted: &Value) -> Result<ObjectChange, Problem> {
+/// One object, before and as the API server would store it, and the latter once more for planning.
+async fn itself(session: &Session, wanted: &Value) -> Result<(ObjectChange, Value), Problem> {
     let text = |path: &str| wanted.pointer(path).and_then(Value::as_str).unwrap_or_default();
     let (kind, name) = (text("/kind"), text("/metadata/name"));
     let (plural, namespaced) = resource(kind)
@@ -115,7 +109,7 @@ async fn itself(session: &Session, wanted: &Value) -> Result<ObjectChange, Probl
         Err(e) => return Err(api::problem(&doing, &e)),
     };
     let before = before.map(|b| value(&b)).transpose()?;
-    Ok(ObjectChange::new(before, Some(after)))
+    Ok((ObjectChange::new(before, Some(after.clone())), after))
 }
 
 fn value(object: &DynamicObject) -> Result<Value, Problem> {

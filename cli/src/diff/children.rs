@@ -1,0 +1,131 @@
+//! What the operator would make of a wanted object, through the functions that it plans with. Does I/O: reads.
+//!
+//! The state after the way is shown: processes started, verification passed, page up where it belongs.
+
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::api::{DynamicObject, Patch};
+use kube::{Api, ResourceExt};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tenantry_api::database_server::DatabaseServer;
+use tenantry_api::site::Site;
+use tenantry_api::tenant::Tenant;
+use tenantry_core::id::{ID_LENGTH, Id};
+use tenantry_core::names::{MANAGED_BY, SITE_NAME, SYSTEM_NAMESPACE};
+use tenantry_plan::tenant::DatabaseAddress;
+use tenantry_plan::{Child, Kind, PlanError, Settings};
+
+use crate::change::objects::ObjectChange;
+use crate::error::{Problem, api};
+use crate::install::OPERATOR;
+use crate::session::Session;
+
+/// What a wanted object leads to.
+pub struct Planned {
+    /// Objects as they should be.
+    pub children: Vec<Child>,
+    /// Objects that must not be there.
+    pub prunes: Vec<(Kind, Option<String>, String)>,
+}
+
+/// The changes to the children of one wanted object, as the API server would store it. None: it has none.
+pub async fn changes(session: &Session, stored: &Value) -> Result<Option<Vec<ObjectChange>>, Problem> {
+    let settings = match settings(session).await? {
+        Some(settings) => settings,
+        None => return Ok(None),
+    };
+    let planned = match stored.get("kind").and_then(Value::as_str) {
+        Some("Tenant") => tenant(session, typed(stored)?, &settings).await?,
+        Some("DatabaseServer") => {
+            let server: DatabaseServer = typed(stored)?;
+            Planned { children: tenantry_plan::server::children(&server, &settings), prunes: Vec::new() }
+        }
+        Some("CrmInstance") => super::instance::planned(session, typed(stored)?, &settings).await?,
+        _ => return Ok(Some(Vec::new())),
+    };
+    let mut all = Vec::with_capacity(planned.children.len());
+    for child in &planned.children {
+        all.push(change(session, child).await?);
+    }
+    for (kind, namespace, name) in &planned.prunes {
+        let live = objects(session, *kind, namespace.as_deref()).get_opt(name).await;
+        let live = live.map_err(|e| api::problem(&format!("read {name}"), &e))?;
+        if let Some(live) = live {
+            all.push(ObjectChange::new(Some(super::value(&live)?), None));
+        }
+    }
+    Ok(Some(all))
+}
+
+/// A value as one of our kinds.
+pub fn typed<T: DeserializeOwned>(value: &Value) -> Result<T, Problem> {
+    serde_json::from_value(value.clone()).map_err(|e| Problem::failed(format!("cannot read the object: {e}")))
+}
+
+/// The operator's settings: from the Site, and from the operator where it runs. None without a Site.
+async fn settings(session: &Session) -> Result<Option<Settings>, Problem> {
+    let sites: Api<Site> = Api::all(session.cluster.client.clone());
+    let Some(site) = sites.get_opt(SITE_NAME).await.map_err(|e| api::problem("read the Site", &e))? else {
+        return Ok(None);
+    };
+    let mut settings = Settings::of_site(&site);
+    let deployments: Api<Deployment> = Api::namespaced(session.cluster.client.clone(), SYSTEM_NAMESPACE);
+    // Who may not read the operator's Deployment compares with the default image of the agent.
+    let operator = deployments.get_opt(OPERATOR).await.ok().flatten();
+    let container = operator.and_then(|d| d.spec?.template.spec?.containers.into_iter().next());
+    let image = container.and_then(|c| c.env?.into_iter().find(|e| e.name == "TENANTRY_AGENT_IMAGE")?.value);
+    if let (Some(image), None) = (image, &site.spec.agent_image) {
+        settings.agent_image = image;
+    }
+    Ok(Some(settings))
+}
+
+async fn tenant(session: &Session, mut tenant: Tenant, settings: &Settings) -> Result<Planned, Problem> {
+    // A new one gets its id from the operator; until then the names show this one.
+    tenant.spec.id.get_or_insert_with(|| Id::mint([0; ID_LENGTH]).to_string());
+    let plan = session.cluster.plans().get_opt(&tenant.spec.plan).await;
+    let plan = plan.map_err(|e| api::problem("read the plan", &e))?;
+    let wanted = tenantry_plan::tenant::validate(&tenant, plan.as_ref()).map_err(|e| cannot_be(&tenant.name_any(), &e))?;
+    let servers: Api<DatabaseServer> = Api::all(session.cluster.client.clone());
+    let servers = session.cluster.list(&servers, "database servers", None).await?;
+    let addresses: Vec<DatabaseAddress> = servers.iter().map(address).collect();
+    Ok(Planned { children: tenantry_plan::tenant::children(&wanted, settings, &addresses), prunes: Vec::new() })
+}
+
+fn address(server: &DatabaseServer) -> DatabaseAddress {
+    let external = server.spec.external.as_ref();
+    let port = external.and_then(|e| e.port).unwrap_or_else(|| server.spec.engine.port());
+    match external {
+        Some(external) => DatabaseAddress::External { cidrs: external.cidrs.clone(), port },
+        None => DatabaseAddress::Managed { server: server.name_any(), port },
+    }
+}
+
+/// The planner's refusal in our words.
+pub fn cannot_be(name: &str, error: &PlanError) -> Problem {
+    Problem::refused(format!("{name} cannot be as it is written")).safe("nothing was changed").why(error.to_string())
+}
+
+fn objects(session: &Session, kind: Kind, namespace: Option<&str>) -> Api<DynamicObject> {
+    let (client, resource) = (session.cluster.client.clone(), kind.api());
+    match namespace {
+        Some(namespace) => Api::namespaced_with(client, namespace, &resource),
+        None => Api::all_with(client, &resource),
+    }
+}
+
+/// One child as it is, and as it would be after the operator applied it.
+async fn change(session: &Session, child: &Child) -> Result<ObjectChange, Problem> {
+    let (objects, what) = (objects(session, child.kind, child.namespace.as_deref()), child.describe());
+    let live = objects.get_opt(&child.name).await.map_err(|e| api::problem(&format!("read {what}"), &e))?;
+    let Some(live) = live else { return Ok(ObjectChange::new(None, Some(child.object.clone()))) };
+    let live = super::value(&live)?;
+    // The test that the operator itself uses before it writes.
+    if tenantry_plan::child::holds(&child.object, &live) {
+        return Ok(ObjectChange::new(Some(live.clone()), Some(live)));
+    }
+    let params = kube::api::PatchParams { dry_run: true, ..kube::api::PatchParams::apply(MANAGED_BY).force() };
+    let after = objects.patch(&child.name, &params, &Patch::Apply(&child.object)).await;
+    let after = after.map_err(|e| api::problem(&format!("compare {what}"), &e))?;
+    Ok(ObjectChange::new(Some(live), Some(super::value(&after)?)))
+}

@@ -1,0 +1,118 @@
+//! What the operator would make of a wanted instance. Does I/O: reads, its Secrets too, which are never printed.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Secret, Service};
+use kube::{Api, ResourceExt};
+use tenantry_api::blueprint::Effective;
+use tenantry_api::crm_instance::CrmInstance;
+use tenantry_core::id::{ID_LENGTH, Id};
+use tenantry_core::names::{self, SYSTEM_NAMESPACE};
+use tenantry_core::quantity;
+use tenantry_core::secret::Secret as Hidden;
+use tenantry_plan::Settings;
+use tenantry_plan::context::{DatabaseAccess, Keys};
+use tenantry_plan::instance::{Seen, Serving, Wanted, access_of, desired, keys_of, validate};
+
+use super::children::{Planned, cannot_be};
+use crate::error::{Problem, api};
+use crate::session::Session;
+use crate::target;
+
+/// Annotation with the hash of the pinned release, and the key of its content (operator/src/instance/release.rs).
+const PINNED: &str = "tenantry.dev/release";
+const CONTENT: &str = "release.json";
+
+/// Children and prunes of an instance, once it is settled.
+pub async fn planned(session: &Session, mut instance: CrmInstance, settings: &Settings) -> Result<Planned, Problem> {
+    // A new one gets its id from the operator; until then the names show this one.
+    instance.spec.id.get_or_insert_with(|| Id::mint([0; ID_LENGTH]).to_string());
+    let address = target::address_of(&instance);
+    let tenant = target::tenant(session, &instance.spec.tenant).await?;
+    let plan = target::one(session, &session.cluster.plans(), target::PLAN, &tenant.spec.plan).await?;
+    let limits = tenantry_plan::limits::resolve(&tenant.spec, &plan.spec).map_err(|e| cannot_be(&address, &e))?;
+    let release = release(session, &instance).await?;
+    let generation = instance.status.as_ref().and_then(|s| s.data_generation).unwrap_or(1);
+    let wanted =
+        validate(&instance, &tenant, &release, settings, generation).map_err(|e| cannot_be(&address, &e))?;
+    let keys = secret(session, &wanted, &names::keys_secret(&wanted.id, generation)).await?;
+    let keys = keys.as_ref().and_then(keys_of).unwrap_or_else(|| sample_keys(&wanted));
+    let database = secret(session, &wanted, &names::database_secret(&wanted.id, generation)).await?;
+    let database = database.as_ref().and_then(access_of).map(|(_, access)| access);
+    let database = database.or_else(|| sample_database(&wanted));
+    let seen = seen(session, &wanted).await?;
+    let resources = plan.spec.resources.as_ref();
+    let desired = desired(&wanted, settings, &limits, resources, database.as_ref(), &keys, &seen)
+        .map_err(|e| cannot_be(&address, &e))?;
+    let namespace = Some(wanted.namespace.clone());
+    let prunes = desired.prunes.into_iter().map(|(kind, name)| (kind, namespace.clone(), name)).collect();
+    Ok(Planned { children: desired.children, prunes })
+}
+
+/// The pinned release, or what a new instance would pin.
+async fn release(session: &Session, instance: &CrmInstance) -> Result<Effective, Problem> {
+    let spec = &instance.spec;
+    if let Some(hash) = instance.annotations().get(PINNED) {
+        let kept: Api<ConfigMap> = Api::namespaced(session.cluster.client.clone(), SYSTEM_NAMESPACE);
+        let found = kept.get_opt(&format!("release-{hash}")).await.map_err(|e| api::problem("read the release", &e))?;
+        if let Some(text) = found.and_then(|c| c.data).and_then(|mut d| d.remove(CONTENT)) {
+            return serde_json::from_str(&text)
+                .map_err(|e| Problem::failed(format!("the pinned release {hash} cannot be read: {e}")));
+        }
+    }
+    let blueprint = target::one(session, &session.cluster.blueprints(), target::BLUEPRINT, &spec.blueprint).await?;
+    Effective::pin(&spec.blueprint, &blueprint.spec, spec.release.as_deref())
+        .map_err(|e| Problem::not_found(e.to_string()).next("", format!("blueprint show {}", spec.blueprint)))
+}
+
+/// The data of a Secret as texts.
+async fn secret(session: &Session, wanted: &Wanted, name: &str) -> Result<Option<BTreeMap<String, String>>, Problem> {
+    let secrets: Api<Secret> = Api::namespaced(session.cluster.client.clone(), &wanted.namespace);
+    let found = secrets.get_opt(name).await.map_err(|e| {
+        api::problem("compare the configuration", &e).safe("it holds passwords, so that their Secrets must be read; nothing was changed")
+    })?;
+    let data = found.and_then(|s| s.data);
+    Ok(data.map(|d| d.into_iter().filter_map(|(k, v)| String::from_utf8(v.0).ok().map(|v| (k, v))).collect()))
+}
+
+/// Stand-ins for what a new instance does not have yet.
+fn sample_keys(wanted: &Wanted) -> Keys {
+    let made = |_: &str| Hidden::new("made-when-it-is-created");
+    let secrets = wanted.release.spec.secrets.iter().map(|s| (s.name.clone(), made(&s.name))).collect();
+    Keys { admin_password: made("admin"), secrets }
+}
+
+fn sample_database(wanted: &Wanted) -> Option<DatabaseAccess> {
+    let engine = wanted.release.spec.database.as_ref()?.engines.first()?.engine;
+    let name = names::database(&wanted.id, wanted.generation);
+    Some(DatabaseAccess {
+        engine: engine.word().into(),
+        host: "placed-when-it-is-created".into(),
+        port: engine.port(),
+        user: name.clone(),
+        name,
+        password: Hidden::new("made-when-it-is-created"),
+    })
+}
+
+/// What is there already, with everything that is still on its way taken as arrived.
+async fn seen(session: &Session, wanted: &Wanted) -> Result<Seen, Problem> {
+    let client = &session.cluster.client;
+    let services: Api<Service> = Api::namespaced(client.clone(), &wanted.namespace);
+    let service = services.get_opt(&names::service(&wanted.id)).await.map_err(|e| api::problem("read the Service", &e))?;
+    let selector = service.and_then(|s| s.spec).and_then(|s| s.selector);
+    let serving = selector.and_then(|s| match s.get(names::LABEL_SERVES).map(String::as_str) {
+        Some("app") => Some(Serving::App),
+        Some("page") => Some(Serving::Page),
+        _ => None,
+    });
+    let claims: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), &wanted.namespace);
+    let label = format!("{}={}", names::LABEL_INSTANCE_ID, wanted.id);
+    let mut volumes = BTreeMap::new();
+    for claim in session.cluster.list(&claims, "volume claims", Some(&label)).await? {
+        let requests = claim.spec.as_ref().and_then(|s| s.resources.as_ref()).and_then(|r| r.requests.as_ref());
+        let size = requests.and_then(|r| r.get("storage")).and_then(|q| quantity::bytes(&q.0).ok());
+        volumes.insert(claim.name_any(), size.unwrap_or(0));
+    }
+    Ok(Seen { serving, app_ready: true, page_ready: true, verified: true, volumes, ..Seen::default() })
+}
