@@ -106,7 +106,7 @@ fn env_key(process: Option<&str>, name: &str) -> String {
 /// [`PlanError::Template`] with place, line and variable.
 pub fn render(blueprint: &str, name: &str, source: &str, context: &Value) -> Result<String, PlanError> {
     template::render(name, source, context)
-        .map_err(|source| PlanError::Template { blueprint: blueprint.to_owned(), source })
+        .map_err(|source| PlanError::Template { blueprint: blueprint.to_owned(), source: Box::new(source) })
 }
 
 /// The context without secrets, for command lines and probes.

@@ -20,7 +20,7 @@ pub enum PlanError {
         /// Name of the blueprint.
         blueprint: String,
         /// Where and why.
-        source: TemplateError,
+        source: Box<TemplateError>,
     },
     /// Something else must exist first.
     #[error("{0}")]

@@ -35,7 +35,7 @@ pub use release::{Channel, Effective, Release, UnknownRelease};
     validation = Rule::new("size(self.metadata.name) <= 40").message("metadata.name is too long: at most 40 characters fit into the labels made from it"),
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[x_kube(validation = Rule::new("oldSelf.releases.all(o, self.releases.exists(n, n.version == o.version && n.image == o.image && has(n.vars) == has(o.vars) && (!has(n.vars) || n.vars == o.vars)))").message("image and vars of a release cannot change and a release cannot be taken away, instances may run it: add a new release under a new version"))]
+#[x_kube(validation = Rule::new("oldSelf.releases.all(o, self.releases.exists(n, n.version == o.version))").message("a release cannot be taken away, instances may run it"))]
 #[x_kube(validation = Rule::new("!has(self.schedules) || self.schedules.all(s, self.processes.all(p, p.name != s.name))").message("a schedule has the name of a process: names must differ"))]
 #[x_kube(validation = Rule::new("self.processes.filter(p, has(p.serves) && p.serves).size() <= 1").message("only one process can serve (serves: true)"))]
 #[x_kube(validation = Rule::new("!has(self.install) || has(self.database)").message("install fills a database: say which with `database`, or leave install away"))]
@@ -79,7 +79,7 @@ pub struct BlueprintSpec {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
     /// Versions that can be installed.
-    #[schemars(length(min = 1, max = 30))]
+    #[schemars(length(min = 1, max = 30), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["version"]))]
     pub releases: Vec<Release>,
     /// Fills an empty database, once for each release on each server: the result becomes a template.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 use tenantry_core::hash::content_hash;
 
@@ -19,8 +20,9 @@ pub enum Channel {
 }
 
 /// One version of a product.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(KubeSchema, Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = Rule::new("self.image == oldSelf.image && has(self.vars) == has(oldSelf.vars) && (!has(self.vars) || self.vars == oldSelf.vars)").message("image and vars of a release cannot change, instances may run it: add a new release under a new version"))]
 pub struct Release {
     /// Version.
     #[schemars(length(min = 1, max = 40), regex(pattern = "^[0-9A-Za-z][0-9A-Za-z._+-]*$"))]

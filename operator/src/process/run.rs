@@ -35,20 +35,21 @@ const CONCURRENCY: u16 = 16;
 const HEARTBEAT: Duration = Duration::from_secs(60);
 
 /// Waits until every kind is known to the API server; without the definitions nothing can be watched.
-pub async fn wait_for_definitions(client: &Client) {
-    let kinds: Vec<kube::core::ApiResource> = tenantry_api::definitions()
-        .iter()
-        .map(|crd| kube::core::ApiResource {
+pub async fn wait_for_definitions(client: &Client, namespace: &str) {
+    for crd in tenantry_api::definitions() {
+        let kind = kube::core::ApiResource {
             group: crd.spec.group.clone(),
             version: tenantry_api::VERSION.into(),
             api_version: format!("{}/{}", crd.spec.group, tenantry_api::VERSION),
             kind: crd.spec.names.kind.clone(),
             plural: crd.spec.names.plural.clone(),
-        })
-        .collect();
-    for kind in kinds {
+        };
+        // The operator may see namespaced kinds such as BillingEvent in its own namespace only.
+        let api: Api<DynamicObject> = match crd.spec.scope.as_str() {
+            "Namespaced" => Api::namespaced_with(client.clone(), namespace, &kind),
+            _ => Api::all_with(client.clone(), &kind),
+        };
         loop {
-            let api: Api<DynamicObject> = Api::all_with(client.clone(), &kind);
             match api.list_metadata(&ListParams::default().limit(1)).await {
                 Ok(_) => break,
                 Err(error) => {

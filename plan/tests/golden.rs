@@ -1,0 +1,150 @@
+//! Layer 3: golden plans of the real Tryton blueprint, and that planning twice gives the same. Reads files only.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use tenantry_api::blueprint::{Blueprint, Effective};
+use tenantry_api::crm_instance::CrmInstance;
+use tenantry_api::plan::Plan;
+use tenantry_api::site::Site;
+use tenantry_api::tenant::Tenant;
+use tenantry_core::secret::Secret;
+use tenantry_core::yaml;
+use tenantry_plan::context::{DatabaseAccess, Keys};
+use tenantry_plan::instance::{Seen, Serving, desired};
+use tenantry_plan::{Child, Settings, blueprint, instance, job, limits, tenant};
+
+fn manifest(path: &str) -> String {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../manifests/");
+    std::fs::read_to_string(format!("{root}{path}")).unwrap()
+}
+
+struct World {
+    settings: Settings,
+    tenant: Tenant,
+    plan: Plan,
+    wanted: instance::Wanted,
+    database: DatabaseAccess,
+    keys: Keys,
+}
+
+fn world(suspended: bool) -> World {
+    let site: Site = serde_json::from_value(json!({
+        "apiVersion": "tenantry.dev/v1alpha1", "kind": "Site", "metadata": { "name": "site" },
+        "spec": { "id": "site-1", "ingress": { "className": "nginx", "tls": true }, "ingressNamespaces": ["ingress"] },
+    }))
+    .unwrap();
+    let settings = Settings::of_site(&site);
+    let tenant: Tenant = serde_json::from_value(json!({
+        "apiVersion": "tenantry.dev/v1alpha1", "kind": "Tenant", "metadata": { "name": "acme" },
+        "spec": { "id": "abcdefghij", "plan": "fibo-2", "displayName": "Acme Trading Co.", "suspended": suspended,
+                  "suspendedReason": if suspended { Some("invoice of May") } else { None } },
+    }))
+    .unwrap();
+    let object: CrmInstance = serde_json::from_value(json!({
+        "apiVersion": "tenantry.dev/v1alpha1", "kind": "CrmInstance",
+        "metadata": { "name": "crm", "namespace": "tenant-abcdefghij" },
+        "spec": { "id": "kkkkkkkkkk", "tenant": "acme", "blueprint": "tryton", "host": "crm.acme.example" },
+    }))
+    .unwrap();
+    let tryton: Blueprint = yaml::from_str(&manifest("blueprints/tryton.yaml")).unwrap();
+    let plan: Plan = yaml::from_str(&manifest("plans/fibo-2.yaml")).unwrap();
+    let release = Effective::pin("tryton", &tryton.spec, None).unwrap();
+    let wanted = instance::validate(&object, &tenant, &release, &settings, 1).unwrap();
+    let database = DatabaseAccess {
+        engine: "postgresql".into(),
+        host: "pg".into(),
+        port: 5432,
+        name: "crm_kkkkkkkkkk_g1".into(),
+        user: "crm_kkkkkkkkkk_g1".into(),
+        password: Secret::new("database-password"),
+    };
+    let keys = Keys { admin_password: Secret::new("admin-password"), secrets: BTreeMap::new() };
+    World { settings, tenant, plan, wanted, database, keys }
+}
+
+fn children(world: &World, seen: &Seen) -> Vec<Child> {
+    let limits = limits::resolve(&world.tenant.spec, &world.plan.spec).unwrap();
+    let plan = desired(&world.wanted, &world.settings, &limits, None, Some(&world.database), &world.keys, seen);
+    plan.unwrap().children
+}
+
+/// What is compared: kind, name and content. Rendered files stand in Secrets and are left as they are.
+fn shown(children: &[Child]) -> Vec<Value> {
+    children.iter().map(|c| c.object.clone()).collect()
+}
+
+#[test]
+fn the_children_of_a_tenant_are_as_written_down() {
+    let world = world(false);
+    let wanted = tenant::validate(&world.tenant, Some(&world.plan)).unwrap();
+    insta::assert_yaml_snapshot!(shown(&tenant::children(&wanted, &world.settings, &[])));
+}
+
+#[test]
+fn the_children_of_a_tryton_that_runs_are_as_written_down() {
+    let world = world(false);
+    let seen = Seen { serving: Some(Serving::App), app_ready: true, verified: true, ..Seen::default() };
+    insta::assert_yaml_snapshot!(shown(&children(&world, &seen)));
+}
+
+#[test]
+fn the_children_of_a_suspended_tryton_are_as_written_down() {
+    let world = world(true);
+    let seen = Seen { serving: Some(Serving::Page), page_ready: true, verified: true, ..Seen::default() };
+    insta::assert_yaml_snapshot!(shown(&children(&world, &seen)));
+}
+
+#[test]
+fn planning_twice_gives_the_same() {
+    let world = world(false);
+    let seen = Seen::default();
+    assert_eq!(children(&world, &seen), children(&world, &seen));
+}
+
+#[test]
+fn no_secret_stands_outside_a_secret() {
+    let world = world(false);
+    for child in children(&world, &Seen { verified: true, ..Seen::default() }) {
+        if child.kind != tenantry_plan::Kind::Secret {
+            let text = child.object.to_string();
+            assert!(!text.contains("database-password") && !text.contains("admin-password"), "{}", child.describe());
+        }
+    }
+}
+
+#[test]
+fn every_blueprint_that_is_shipped_is_sound() {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../manifests/blueprints");
+    for file in std::fs::read_dir(root).unwrap() {
+        let path = file.unwrap().path();
+        let shipped: Blueprint = yaml::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+        assert_eq!(blueprint::problems(&shipped.spec), Vec::<String>::new(), "{}", path.display());
+    }
+}
+
+#[test]
+fn a_template_error_names_place_line_and_variable() {
+    let world = world(false);
+    let mut broken = world.wanted.clone();
+    broken.release.spec.files[0].content = "fine\n{{ database.pasword }}\n".into();
+    let limits = limits::resolve(&world.tenant.spec, &world.plan.spec).unwrap();
+    let error = desired(&broken, &world.settings, &limits, None, Some(&world.database), &world.keys, &Seen::default());
+    let said = error.unwrap_err().to_string();
+    for word in ["files[/etc/tryton/trytond.conf]", "line 2", "database.pasword"] {
+        assert!(said.contains(word), "{said}");
+    }
+}
+
+#[test]
+fn every_shipped_plan_resolves_to_limits() {
+    let world = world(false);
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../manifests/plans");
+    for file in std::fs::read_dir(root).unwrap() {
+        let path = file.unwrap().path();
+        let plan: Plan = yaml::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+        let resolved = limits::resolve(&world.tenant.spec, &plan.spec).unwrap();
+        assert!(resolved.storage_bytes > 0, "{}", path.display());
+    }
+    assert!(!job::is_sql(world.wanted.release.spec.install.as_ref().unwrap()));
+}
