@@ -1,5 +1,5 @@
 # The two commands of the README, and what goes with them. Each script says what it does and what is missing.
-.PHONY: demo demo-down test bench check fmt reference
+.PHONY: demo demo-down test check fmt reference
 
 demo: ## A cluster with a real CRM in it, left running
 	@tests/demo/up
@@ -9,9 +9,6 @@ demo-down: ## Takes the demo away
 
 test: ## Every layer of tests, the real CRM included
 	@tests/run
-
-bench: ## Figures, measured side by side
-	@tests/bench/run
 
 check: ## Format and lints
 	cargo fmt --all --check
