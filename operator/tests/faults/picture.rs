@@ -8,7 +8,6 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt;
 use kube::api::{Api, DynamicObject, ListParams};
 use serde_json::Value;
-use tenantry_api::archive::Archive;
 use tenantry_api::billing_event::BillingEvent;
 use tenantry_core::calls::{Gate, Open};
 use tenantry_core::ledger::Recorded;
@@ -294,9 +293,4 @@ pub async fn versions(life: &Life) -> Outcome<BTreeMap<String, String>> {
         }
     }
     Ok(all)
-}
-
-/// What an archive keeps, for messages.
-pub fn kept(archive: &Archive) -> String {
-    format!("{:?} {:?} {:?}", archive.spec.databases, archive.spec.volumes, archive.spec.secrets)
 }

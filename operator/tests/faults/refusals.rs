@@ -93,11 +93,14 @@ fn an_unknown_plan_blueprint_or_release_is_named_with_what_helps() {
         assert_eq!(life.tenant().await.unwrap().unwrap().status.unwrap().phase, TenantPhase::Active);
         assert_eq!(life.events().await.unwrap().len(), 0, "the first plan is a baseline and no change");
 
-        instance_with(&mut life, "nothing", &json!({"blueprint": "no-such", "host": format!("a.{}", life.host)})).await;
+        let host = |first: &str, life: &Life| format!("{first}.{}", life.host);
+        let more = json!({"blueprint": "no-such", "host": host("a", &life)});
+        instance_with(&mut life, "nothing", &more).await;
         let (_, reason, message) = condition(&life, "nothing", "SpecValid").await;
         assert_eq!(reason, "UnknownBlueprint");
         assert!(message.contains("\"no-such\"") && message.contains("tenantry blueprint list"), "{message}");
-        instance_with(&mut life, "old", &json!({"release": "0.9", "host": format!("b.{}", life.host)})).await;
+        let more = json!({"release": "0.9", "host": host("b", &life)});
+        instance_with(&mut life, "old", &more).await;
         let (_, reason, message) = condition(&life, "old", "SpecValid").await;
         assert_eq!(reason, "UnknownRelease");
         assert!(message.contains("\"0.9\"") && message.contains("1.0"), "{message}");
@@ -125,7 +128,8 @@ fn a_template_error_names_file_line_and_variable() {
         let name = World::get().name("late");
         let spec = fixture("first line\nsecond {{ instance.name.nothing.more }}\n");
         apply(&base, json!({"apiVersion": "tenantry.dev/v1alpha1", "kind": "Blueprint", "metadata": {"name": name}, "spec": spec})).await;
-        instance_with(&mut life, "late", &json!({"blueprint": name, "host": format!("late.{}", life.host)})).await;
+        let more = json!({"blueprint": name, "host": format!("late.{}", life.host)});
+        instance_with(&mut life, "late", &more).await;
         let late = life.instances().get("late").await.unwrap().status.unwrap();
         let said = find(&late.conditions, "Ready").unwrap().message.clone();
         assert!(said.contains("/etc/product.conf") && said.contains("instance.name"), "{said}");

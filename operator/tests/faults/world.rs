@@ -42,18 +42,22 @@ pub struct World {
 
 impl World {
     pub fn get() -> &'static Self {
-        static WORLD: OnceLock<World> = OnceLock::new();
-        WORLD.get_or_init(|| {
+        static WORLD: OnceLock<Option<World>> = OnceLock::new();
+        let world = WORLD.get_or_init(|| {
             let _ = rustls::crypto::ring::default_provider().install_default();
             assert!(
                 std::env::var_os("KUBECONFIG").is_some_and(|p| Path::new(&p).exists()),
                 "KUBECONFIG does not name a file. These tests need a real API server; tests/faults starts one and runs them"
             );
             let world = start_servers();
-            std::thread::scope(|s| s.spawn(|| prepare(&world)).join()).expect("the cluster could not be prepared");
+            if std::thread::scope(|s| s.spawn(|| prepare(&world)).join()).is_err() {
+                // Said by the thread; tried once for all tests.
+                return None;
+            }
             std::thread::spawn(|| runtime().block_on(play_kubelet()));
-            world
-        })
+            Some(world)
+        });
+        world.as_ref().expect("the cluster could not be prepared; the first failure above says why")
     }
 
     /// A name that no test had before.
