@@ -16,13 +16,27 @@ use crate::{
 /// Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 refused by a rule, 5 timed out while the
 /// work goes on, 130 left with Ctrl-C while the work goes on. `doctor`: 0 pass, 3 fail, 4 warn.
 #[derive(Debug, Parser)]
-#[command(name = "tenantry", version, arg_required_else_help = true, disable_help_subcommand = true, max_term_width = 100)]
+#[command(
+    name = "tenantry",
+    version,
+    arg_required_else_help = true,
+    disable_help_subcommand = true,
+    max_term_width = 100
+)]
 pub struct Cli {
     /// Which cluster.
     #[command(flatten)]
     pub place: Where,
     /// How results are written
-    #[arg(short, long, global = true, value_enum, default_value = "text", value_name = "FORMAT", help_heading = "Output")]
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_enum,
+        default_value = "text",
+        value_name = "FORMAT",
+        help_heading = "Output"
+    )]
     pub output: Format,
     /// What to do.
     #[command(subcommand)]
@@ -150,7 +164,11 @@ pub fn pair(text: &str) -> Result<(String, String), String> {
 /// The command line under the name that the program was called by.
 pub fn command() -> clap::Command {
     let command = Cli::command();
-    if program::name() == "tenantry" { command } else { command.bin_name(program::name()).display_name(program::name()) }
+    if program::name() == "tenantry" {
+        command
+    } else {
+        command.bin_name(program::name()).display_name(program::name())
+    }
 }
 
 /// Reads the arguments of the process; says what is wrong and ends the process when they are not understood.

@@ -35,8 +35,15 @@ pub async fn run(command: &Command, session: &Session) -> Result<Exit, Problem> 
     let api: Api<BillingEvent> = Api::namespaced(session.cluster.client.clone(), &args.namespace);
     let mut all = session.cluster.list(&api, "billing events", None).await?;
     all.retain(|e| args.tenants.is_empty() || args.tenants.contains(&e.spec.tenant_name));
-    all.sort_by(|a, b| (&a.spec.time, &a.spec.subject, a.spec.sequence).cmp(&(&b.spec.time, &b.spec.subject, b.spec.sequence)));
-    listing::list(&session.out, &all, session.now(), "nothing waits: everything is acknowledged, or nothing has happened yet")
+    all.sort_by(|a, b| {
+        (&a.spec.time, &a.spec.subject, a.spec.sequence).cmp(&(&b.spec.time, &b.spec.subject, b.spec.sequence))
+    });
+    listing::list(
+        &session.out,
+        &all,
+        session.now(),
+        "nothing waits: everything is acknowledged, or nothing has happened yet",
+    )
 }
 
 impl Listed for BillingEvent {

@@ -32,8 +32,11 @@ pub async fn names(out: &Out, act: &str, names: &[String], given: &Confirm) -> R
 /// The names that were not confirmed yet. A confirmation for something else is refused.
 fn open<'a>(act: &str, names: &'a [String], confirmed: &[String]) -> Result<Vec<&'a String>, Problem> {
     if let Some(other) = confirmed.iter().find(|c| !names.contains(c)) {
-        return Err(Problem::usage(format!("--confirm {other} is not what is to be {act}d: {}", names.join(", ")))
-            .safe("nothing was changed"));
+        return Err(Problem::usage(format!(
+            "--confirm {other} names something else: to {act} is {}",
+            names.join(", ")
+        ))
+        .safe("nothing was changed"));
     }
     Ok(names.iter().filter(|n| !confirmed.contains(n)).collect())
 }

@@ -40,7 +40,12 @@ pub async fn run(command: &Command, session: &Session) -> Result<Exit, Problem> 
     match command {
         Command::List(args) => {
             let all = target::some(session, &api, SERVER, &args.targets, true).await?;
-            listing::list(&session.out, &all, now, "no database servers; tenants need one: the chart's value databaseServers")
+            listing::list(
+                &session.out,
+                &all,
+                now,
+                "no database servers; tenants need one: the chart's value databaseServers",
+            )
         }
         Command::Show(args) => {
             let all = target::some(session, &api, SERVER, &args.targets, false).await?;

@@ -98,7 +98,8 @@ pub fn size(text: &str) -> String {
 
 fn page(plan: &Plan) -> Page {
     let spec = &plan.spec;
-    let mut page = Page::new([Some(plan.name_any()), spec.title.clone()].into_iter().flatten().collect::<Vec<_>>().join(" · "));
+    let mut page =
+        Page::new([Some(plan.name_any()), spec.title.clone()].into_iter().flatten().collect::<Vec<_>>().join(" · "));
     page.maybe("Vendor", spec.vendor.as_deref());
     page.fact("Seats", seats(plan));
     page.fact("Storage", size(&spec.storage));
@@ -107,10 +108,14 @@ fn page(plan: &Plan) -> Page {
         None => page.fact("Bandwidth", "unlimited"),
     };
     page.fact("Records", spec.records.map_or_else(|| "unlimited".to_owned(), |r| r.to_string()));
-    page.noted("Database", tenancy(spec.database_tenancy), match spec.database_tenancy {
-        Tenancy::Shared => "on a server with other tenants' databases",
-        Tenancy::Dedicated => "on a server of its own",
-    });
+    page.noted(
+        "Database",
+        tenancy(spec.database_tenancy),
+        match spec.database_tenancy {
+            Tenancy::Shared => "on a server with other tenants' databases",
+            Tenancy::Dedicated => "on a server of its own",
+        },
+    );
     if let Some(r) = &spec.resources {
         let pair = |a: &Option<String>, b: &Option<String>| {
             format!("{} to {}", a.as_deref().unwrap_or("-"), b.as_deref().unwrap_or("no limit"))

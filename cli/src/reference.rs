@@ -77,10 +77,11 @@ fn row(argument: &Arg) -> String {
     let takes = argument.get_action().takes_values();
     let values: Vec<String> = argument.get_value_names().unwrap_or_default().iter().map(ToString::to_string).collect();
     let value = if takes { values.join(" ") } else { String::new() };
-    let names: Vec<String> = [argument.get_short().map(|s| format!("-{s}")), argument.get_long().map(|l| format!("--{l}"))]
-        .into_iter()
-        .flatten()
-        .collect();
+    let names: Vec<String> =
+        [argument.get_short().map(|s| format!("-{s}")), argument.get_long().map(|l| format!("--{l}"))]
+            .into_iter()
+            .flatten()
+            .collect();
     let name = match (names.is_empty(), value.is_empty()) {
         (true, _) => value,
         (false, true) => names.join(", "),
@@ -91,7 +92,8 @@ fn row(argument: &Arg) -> String {
     if takes && !possible.is_empty() {
         meaning = format!("{meaning}: {}", possible.join(", "));
     }
-    let defaults: Vec<String> = argument.get_default_values().iter().map(|v| v.to_string_lossy().into_owned()).collect();
+    let defaults: Vec<String> =
+        argument.get_default_values().iter().map(|v| v.to_string_lossy().into_owned()).collect();
     if takes && !defaults.is_empty() {
         meaning = format!("{meaning} (default `{}`)", defaults.join(" "));
     }

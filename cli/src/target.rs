@@ -45,7 +45,13 @@ where
 }
 
 /// The objects that were named; all of them when nothing was and `all` is meant.
-pub async fn some<K>(session: &Session, api: &Api<K>, word: Word, targets: &Targets, all: bool) -> Result<Vec<K>, Problem>
+pub async fn some<K>(
+    session: &Session,
+    api: &Api<K>,
+    word: Word,
+    targets: &Targets,
+    all: bool,
+) -> Result<Vec<K>, Problem>
 where
     K: Resource + Clone + DeserializeOwned + std::fmt::Debug,
 {
@@ -158,7 +164,8 @@ pub fn address_of(instance: &CrmInstance) -> String {
 pub async fn instance(session: &Session, address: &Address) -> Result<(Tenant, CrmInstance), Problem> {
     let tenant = tenant(session, &address.tenant).await?;
     let api = session.cluster.instances(&namespace_of(&tenant)?);
-    let found = api.get_opt(&address.instance).await.map_err(|e| api::problem(&format!("read instance {address}"), &e))?;
+    let found =
+        api.get_opt(&address.instance).await.map_err(|e| api::problem(&format!("read instance {address}"), &e))?;
     if let Some(found) = found {
         return Ok((tenant, found));
     }

@@ -52,7 +52,10 @@ pub async fn run(args: &Args, place: &Where, out: &Out) -> Result<Exit, Problem>
         Some(Err(problem)) => {
             let name = Cluster::connect(place).await.map_or_else(|_| "none".to_owned(), |c| c.name);
             page.fact("cluster", name);
-            page.fact("", format!("unknown: {}{}", problem.what, problem.why.map(|w| format!(": {w}")).unwrap_or_default()));
+            page.fact(
+                "",
+                format!("unknown: {}{}", problem.what, problem.why.map(|w| format!(": {w}")).unwrap_or_default()),
+            );
         }
     }
     out.line(&page.render(&out.paint, out.columns));
@@ -73,8 +76,9 @@ async fn ask(place: &Where) -> Result<Found, Problem> {
         let image = deployments.get_opt(OPERATOR).await.ok().flatten().and_then(|d| operator_image(&d));
         (version, image)
     });
-    let (version, image) =
-        asked.await.map_err(|_| Problem::failed("the cluster does not answer").why(format!("{} waited 5 s", cluster.name)))?;
+    let (version, image) = asked
+        .await
+        .map_err(|_| Problem::failed("the cluster does not answer").why(format!("{} waited 5 s", cluster.name)))?;
     let version = version.map_err(|e| crate::error::api::problem("ask for the version", &e))?;
     Ok(Found { name: cluster.name, kubernetes: version.git_version, image })
 }

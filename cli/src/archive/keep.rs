@@ -74,9 +74,9 @@ pub fn usable(archive: &Archive) -> Result<(), Problem> {
 /// The kept archives of a tenant's instances: the newest of each name, in the order of the names.
 pub fn of_tenant<'a>(archives: &'a [Archive], tenant_id: &str) -> Vec<&'a Archive> {
     let mut newest: BTreeMap<&str, &Archive> = BTreeMap::new();
-    let instances = archives.iter().filter(|a| {
-        a.spec.kind == ArchivedKind::CrmInstance && a.spec.tenant_id == tenant_id && is_kept(a)
-    });
+    let instances = archives
+        .iter()
+        .filter(|a| a.spec.kind == ArchivedKind::CrmInstance && a.spec.tenant_id == tenant_id && is_kept(a));
     for archive in instances {
         let held = newest.entry(&archive.spec.name).or_insert(archive);
         if archive.spec.archived_at > held.spec.archived_at {
@@ -112,9 +112,8 @@ pub mod tests {
             tenant("kbbbbbbbbb", "2026-03-01T00:00:00Z", ArchivePhase::Archived),
             tenant("kccccccccc", "2026-05-01T00:00:00Z", ArchivePhase::Purged),
         ];
-        let choose = |text: &str| {
-            chosen(&all, ArchivedKind::Tenant, text, |a| a.spec.name == text).map(ResourceExt::name_any)
-        };
+        let choose =
+            |text: &str| chosen(&all, ArchivedKind::Tenant, text, |a| a.spec.name == text).map(ResourceExt::name_any);
         assert_eq!(choose("acme").unwrap(), "kbbbbbbbbb-1");
         assert_eq!(choose("kaaaaaaaaa-1").unwrap(), "kaaaaaaaaa-1");
         assert_eq!(choose("kccccccccc-1").unwrap_err().exit, Exit::REFUSED);

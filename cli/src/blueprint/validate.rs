@@ -69,7 +69,9 @@ fn problems(blueprint: &Blueprint) -> Vec<String> {
             let wanted = sample::Wanted { release: Some(release.version.clone()), ..sample::Wanted::default() };
             match sample::rendered(blueprint, &wanted) {
                 Ok(_) => {}
-                Err(problems) => found.extend(problems.into_iter().map(|p| format!("release {}: {p}", release.version))),
+                Err(problems) => {
+                    found.extend(problems.into_iter().map(|p| format!("release {}: {p}", release.version)))
+                }
             }
         }
     }

@@ -64,7 +64,10 @@ pub fn page(blueprint: &Blueprint, wide: bool, now: Timestamp) -> Page {
     let mut page = Page::new(format!("{} · {}", blueprint.name_any(), spec.title));
     page.maybe("About", spec.description.as_deref());
     page.maybe("Homepage", spec.homepage.as_deref());
-    page.fact("Verified", if spec.verified { "yes: has been run end to end" } else { "no: written from its documentation, not run yet" });
+    page.fact(
+        "Verified",
+        if spec.verified { "yes: has been run end to end" } else { "no: written from its documentation, not run yet" },
+    );
     page.table("Releases", releases(spec));
     page.fact("Database", database(spec));
     page.fact("Log-in", spec.admin.login.clone());
@@ -83,8 +86,14 @@ pub fn page(blueprint: &Blueprint, wide: bool, now: Timestamp) -> Page {
         }
         page.table("Settings", settings);
     }
-    page.fact("Verification", spec.verify.as_ref().map_or_else(|| "none".to_owned(), |v| crate::output::text::count(v.steps.len(), "step")));
-    page.fact("Seats", if spec.seats.is_some() { "can be counted and held" } else { "cannot be held: the blueprint does not say how" });
+    page.fact(
+        "Verification",
+        spec.verify.as_ref().map_or_else(|| "none".to_owned(), |v| crate::output::text::count(v.steps.len(), "step")),
+    );
+    page.fact(
+        "Seats",
+        if spec.seats.is_some() { "can be counted and held" } else { "cannot be held: the blueprint does not say how" },
+    );
     if wide {
         page.table("Conditions", condition_table(&status.conditions, now));
     }

@@ -39,7 +39,8 @@ impl ObjectChange {
         let (mut before, mut after) = (before.map(presentable), after.map(presentable));
         hide(&mut before, &mut after);
         let text = |path: &str| {
-            let found = |v: &Option<Value>| v.as_ref().and_then(|v| v.pointer(path)).and_then(Value::as_str).map(str::to_owned);
+            let found =
+                |v: &Option<Value>| v.as_ref().and_then(|v| v.pointer(path)).and_then(Value::as_str).map(str::to_owned);
             found(&after).or_else(|| found(&before))
         };
         Self {
@@ -112,7 +113,8 @@ pub fn text(changes: &[ObjectChange], paint: Paint, columns: Option<usize>) -> S
             Act::Delete => out.push(paint.bad(&format!("- {}", change.title()))),
             Act::Change => {
                 out.push(format!("{} {}", paint.warn("~"), change.title()));
-                let (before, after) = (change.before.clone().unwrap_or_default(), change.after.clone().unwrap_or_default());
+                let (before, after) =
+                    (change.before.clone().unwrap_or_default(), change.after.clone().unwrap_or_default());
                 let columns = columns.map(|c| c.saturating_sub(4));
                 out.extend(lines(&differences(&before, &after), paint, columns).iter().map(|l| format!("    {l}")));
             }

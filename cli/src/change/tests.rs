@@ -15,9 +15,7 @@ fn fields_that_differ_are_named_with_both_values() {
 }
 
 fn changes() -> Vec<ObjectChange> {
-    let object = |kind: &str, name: &str, spec: serde_json::Value| {
-        json!({"kind": kind, "metadata": {"name": name, "namespace": "tenant-k", "uid": name}, "spec": spec})
-    };
+    let object = |kind: &str, name: &str, spec: serde_json::Value| json!({"kind": kind, "metadata": {"name": name, "namespace": "tenant-k", "uid": name}, "spec": spec});
     let secret = |value: &str| json!({"kind": "Secret", "metadata": {"name": "s"}, "data": {"password": value}});
     vec![
         ObjectChange::new(None, Some(object("Service", "crm", json!({})))),

@@ -34,7 +34,11 @@ pub async fn changes(session: &Session, stored: &Value) -> Result<Option<Vec<Obj
         Some(settings) => settings,
         None => return Ok(None),
     };
-    let planned = match stored.get("kind").and_then(Value::as_str) {
+    if stored.pointer("/spec/id").is_none() && matches!(kind(stored), Some("Tenant" | "CrmInstance")) {
+        let stand_in = Id::mint([0; ID_LENGTH]);
+        session.out.note(&format!("without spec.id, {stand_in} stands for the id that the operator will mint"));
+    }
+    let planned = match kind(stored) {
         Some("Tenant") => tenant(session, typed(stored)?, &settings).await?,
         Some("DatabaseServer") => {
             let server: DatabaseServer = typed(stored)?;
@@ -55,6 +59,10 @@ pub async fn changes(session: &Session, stored: &Value) -> Result<Option<Vec<Obj
         }
     }
     Ok(Some(all))
+}
+
+fn kind(object: &Value) -> Option<&str> {
+    object.get("kind").and_then(Value::as_str)
 }
 
 /// A value as one of our kinds.
@@ -85,7 +93,8 @@ async fn tenant(session: &Session, mut tenant: Tenant, settings: &Settings) -> R
     tenant.spec.id.get_or_insert_with(|| Id::mint([0; ID_LENGTH]).to_string());
     let plan = session.cluster.plans().get_opt(&tenant.spec.plan).await;
     let plan = plan.map_err(|e| api::problem("read the plan", &e))?;
-    let wanted = tenantry_plan::tenant::validate(&tenant, plan.as_ref()).map_err(|e| cannot_be(&tenant.name_any(), &e))?;
+    let wanted =
+        tenantry_plan::tenant::validate(&tenant, plan.as_ref()).map_err(|e| cannot_be(&tenant.name_any(), &e))?;
     let servers: Api<DatabaseServer> = Api::all(session.cluster.client.clone());
     let servers = session.cluster.list(&servers, "database servers", None).await?;
     let addresses: Vec<DatabaseAddress> = servers.iter().map(address).collect();

@@ -33,8 +33,7 @@ pub async fn planned(session: &Session, mut instance: CrmInstance, settings: &Se
     let limits = tenantry_plan::limits::resolve(&tenant.spec, &plan.spec).map_err(|e| cannot_be(&address, &e))?;
     let release = release(session, &instance).await?;
     let generation = instance.status.as_ref().and_then(|s| s.data_generation).unwrap_or(1);
-    let wanted =
-        validate(&instance, &tenant, &release, settings, generation).map_err(|e| cannot_be(&address, &e))?;
+    let wanted = validate(&instance, &tenant, &release, settings, generation).map_err(|e| cannot_be(&address, &e))?;
     let keys = secret(session, &wanted, &names::keys_secret(&wanted.id, generation)).await?;
     let keys = keys.as_ref().and_then(keys_of).unwrap_or_else(|| sample_keys(&wanted));
     let database = secret(session, &wanted, &names::database_secret(&wanted.id, generation)).await?;
@@ -69,7 +68,8 @@ async fn release(session: &Session, instance: &CrmInstance) -> Result<Effective,
 async fn secret(session: &Session, wanted: &Wanted, name: &str) -> Result<Option<BTreeMap<String, String>>, Problem> {
     let secrets: Api<Secret> = Api::namespaced(session.cluster.client.clone(), &wanted.namespace);
     let found = secrets.get_opt(name).await.map_err(|e| {
-        api::problem("compare the configuration", &e).safe("it holds passwords, so that their Secrets must be read; nothing was changed")
+        api::problem("compare the configuration", &e)
+            .safe("it holds passwords, so that their Secrets must be read; nothing was changed")
     })?;
     let data = found.and_then(|s| s.data);
     Ok(data.map(|d| d.into_iter().filter_map(|(k, v)| String::from_utf8(v.0).ok().map(|v| (k, v))).collect()))
@@ -99,7 +99,8 @@ fn sample_database(wanted: &Wanted) -> Option<DatabaseAccess> {
 async fn seen(session: &Session, wanted: &Wanted) -> Result<Seen, Problem> {
     let client = &session.cluster.client;
     let services: Api<Service> = Api::namespaced(client.clone(), &wanted.namespace);
-    let service = services.get_opt(&names::service(&wanted.id)).await.map_err(|e| api::problem("read the Service", &e))?;
+    let service =
+        services.get_opt(&names::service(&wanted.id)).await.map_err(|e| api::problem("read the Service", &e))?;
     let selector = service.and_then(|s| s.spec).and_then(|s| s.selector);
     let serving = selector.and_then(|s| match s.get(names::LABEL_SERVES).map(String::as_str) {
         Some("app") => Some(Serving::App),

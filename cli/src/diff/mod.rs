@@ -51,11 +51,8 @@ pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
 
 /// The objects of a file.
 pub fn read(path: &std::path::Path) -> Result<Vec<Value>, Problem> {
-    let text = if path.as_os_str() == "-" {
-        std::io::read_to_string(std::io::stdin())
-    } else {
-        std::fs::read_to_string(path)
-    };
+    let text =
+        if path.as_os_str() == "-" { std::io::read_to_string(std::io::stdin()) } else { std::fs::read_to_string(path) };
     let text = text.map_err(|e| Problem::failed(format!("cannot read {}: {e}", path.display())))?;
     let all = tenantry_core::yaml::documents(&text)
         .map_err(|e| Problem::failed(format!("{} is not YAML", path.display())).why(e.to_string()))?;

@@ -54,7 +54,8 @@ fn unseen(title: &str, why: &str) -> Check {
 
 /// Whether the version of Kubernetes is new enough.
 pub fn version(shown: &str, major: &str, minor: &str) -> Check {
-    let number = |text: &str| text.chars().take_while(char::is_ascii_digit).collect::<String>().parse::<u32>().unwrap_or(0);
+    let number =
+        |text: &str| text.chars().take_while(char::is_ascii_digit).collect::<String>().parse::<u32>().unwrap_or(0);
     let fit = number(major) > 1 || number(minor) >= OLDEST;
     let verdict = if fit { Verdict::Pass } else { Verdict::Fail };
     Check::new(verdict, "Kubernetes version").line(format!("{shown}; 1.{OLDEST} or newer is needed"))
@@ -80,7 +81,8 @@ pub fn definitions(found: &[CustomResourceDefinition]) -> Check {
         return check.help("install");
     }
     if !waiting.is_empty() {
-        return Check::new(Verdict::Fail, title).line(format!("not established by the API server: {}", waiting.join(", ")));
+        return Check::new(Verdict::Fail, title)
+            .line(format!("not established by the API server: {}", waiting.join(", ")));
     }
     if !other.is_empty() {
         return Check::new(Verdict::Warn, title)
@@ -120,10 +122,13 @@ pub fn storage(found: &[StorageClass], site: Option<&SiteSpec>) -> Check {
         return if names.contains(wanted) {
             Check::new(Verdict::Pass, title).line(format!("{wanted}, as the Site says"))
         } else {
-            Check::new(Verdict::Fail, title).line(format!("the Site wants {wanted}, which does not exist; there are: {}", names.join(", ")))
+            Check::new(Verdict::Fail, title)
+                .line(format!("the Site wants {wanted}, which does not exist; there are: {}", names.join(", ")))
         };
     }
-    let default = |c: &&StorageClass| c.annotations().get("storageclass.kubernetes.io/is-default-class").is_some_and(|v| v == "true");
+    let default = |c: &&StorageClass| {
+        c.annotations().get("storageclass.kubernetes.io/is-default-class").is_some_and(|v| v == "true")
+    };
     match found.iter().filter(default).map(ResourceExt::name_any).collect::<Vec<_>>().as_slice() {
         [one] => Check::new(Verdict::Pass, title).line(format!("{one} is the default")),
         [] => Check::new(Verdict::Fail, title)
@@ -141,14 +146,20 @@ pub fn ingress(found: &[IngressClass], site: Option<&SiteSpec>) -> Check {
         return if names.contains(wanted) {
             Check::new(Verdict::Pass, title).line(format!("{wanted}, as the Site says"))
         } else {
-            Check::new(Verdict::Fail, title).line(format!("the Site wants {wanted}, which does not exist; there are: {}", names.join(", ")))
+            Check::new(Verdict::Fail, title)
+                .line(format!("the Site wants {wanted}, which does not exist; there are: {}", names.join(", ")))
         };
     }
-    let default = |c: &&IngressClass| c.annotations().get("ingressclass.kubernetes.io/is-default-class").is_some_and(|v| v == "true");
+    let default = |c: &&IngressClass| {
+        c.annotations().get("ingressclass.kubernetes.io/is-default-class").is_some_and(|v| v == "true")
+    };
     match found.iter().find(default) {
         Some(one) => Check::new(Verdict::Pass, title).line(format!("{} is the default", one.name_any())),
         None => Check::new(Verdict::Fail, title)
-            .line(format!("none is the default and the Site names none: no URL would answer; there are: {}", if names.is_empty() { "none".into() } else { names.join(", ") }))
+            .line(format!(
+                "none is the default and the Site names none: no URL would answer; there are: {}",
+                if names.is_empty() { "none".into() } else { names.join(", ") }
+            ))
             .elsewhere("kubectl patch site site --type merge -p '{\"spec\":{\"ingress\":{\"className\":\"NAME\"}}}'"),
     }
 }

@@ -37,7 +37,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub async fn run(args: &Args, place: &Where, out: Out) -> Result<Exit, Problem> {
     let checks = match tokio::time::timeout(PATIENCE, examined(args, place, &out)).await {
         Ok(checks) => checks,
-        Err(_) => vec![Check::new(Verdict::Fail, "The cluster answers").line("it did not finish answering within 60 s")],
+        Err(_) => {
+            vec![Check::new(Verdict::Fail, "The cluster answers").line("it did not finish answering within 60 s")]
+        }
     };
     if out.is_document() {
         out.document(&report::document(&checks))?;

@@ -41,7 +41,9 @@ pub fn operator(deployment: Option<&Deployment>, namespace: &str) -> Check {
     let title = "Operator";
     let Some(deployment) = deployment else {
         return Check::new(Verdict::Fail, title)
-            .line(format!("Deployment {OPERATOR} does not exist in {namespace}: tenants run on, but nobody looks after them"))
+            .line(format!(
+                "Deployment {OPERATOR} does not exist in {namespace}: tenants run on, but nobody looks after them"
+            ))
             .help("install");
     };
     let (done, state) = rollout(deployment);
@@ -75,7 +77,8 @@ pub fn lease(leases: &[Lease], now: Timestamp) -> Check {
     if ago <= length {
         Check::new(Verdict::Pass, title).line(text)
     } else {
-        Check::new(Verdict::Fail, title).line(format!("{text}; it is good for {length} s only: the holder does not work"))
+        Check::new(Verdict::Fail, title)
+            .line(format!("{text}; it is good for {length} s only: the holder does not work"))
     }
 }
 
@@ -87,7 +90,9 @@ pub fn database_servers(servers: &[DatabaseServer]) -> Check {
     match (ready, all) {
         (_, 0) => Check::new(Verdict::Warn, title).line("there is none: no CRM with a database can be installed"),
         (0, _) => Check::new(Verdict::Fail, title).line(format!("none of {all} is ready")).help("database-server list"),
-        (ready, all) if ready < all => Check::new(Verdict::Warn, title).line(format!("{ready} of {all} are ready")).help("database-server list"),
+        (ready, all) if ready < all => {
+            Check::new(Verdict::Warn, title).line(format!("{ready} of {all} are ready")).help("database-server list")
+        }
         (_, all) => Check::new(Verdict::Pass, title).line(format!("{all} ready")),
     }
 }

@@ -34,7 +34,8 @@ fn the_report_names_what_is_wrong_and_the_command_that_helps() {
 
 #[test]
 fn versions_of_managed_clusters_are_understood() {
-    for (minor, verdict) in [("34", Verdict::Pass), ("30+", Verdict::Pass), ("29", Verdict::Fail), ("", Verdict::Fail)] {
+    for (minor, verdict) in [("34", Verdict::Pass), ("30+", Verdict::Pass), ("29", Verdict::Fail), ("", Verdict::Fail)]
+    {
         assert_eq!(cluster::version("v", "1", minor).verdict, verdict, "{minor}");
     }
 }

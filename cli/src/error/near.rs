@@ -9,12 +9,15 @@ const LISTED: usize = 8;
 /// The nearest of the names, when one is near enough to be a slip of the hand.
 pub fn nearest<'a>(wanted: &str, names: &'a [String]) -> Option<&'a str> {
     let most = (wanted.chars().count() / 3).max(1);
-    names
-        .iter()
-        .map(|n| (distance(wanted, n), n))
-        .filter(|(d, _)| *d <= most)
-        .min_by_key(|(d, _)| *d)
-        .map(|(_, n)| n.as_str())
+    let mut near: Vec<(usize, &str)> =
+        names.iter().map(|n| (distance(wanted, n), n.as_str())).filter(|(d, _)| *d <= most).collect();
+    near.sort_unstable();
+    // Among several that are equally near, none was clearly meant.
+    match near.as_slice() {
+        [(a, _), (b, _), ..] if a == b => None,
+        [(_, first), ..] => Some(first),
+        [] => None,
+    }
 }
 
 /// Levenshtein's distance.

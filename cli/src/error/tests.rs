@@ -23,7 +23,8 @@ fn status(code: u16, reason: &str, message: &str) -> Status {
 #[test]
 fn a_slip_of_the_hand_is_recognised_and_another_name_is_not() {
     let plans = names(&["fibo-1", "fibo-2", "spacesoft-personal"]);
-    for (wanted, near) in [("fibo2", Some("fibo-2")), ("fib-1", Some("fibo-1")), ("enterprise", None)] {
+    for (wanted, near) in [("fibo2", Some("fibo-2")), ("fib-1", Some("fibo-1")), ("fibo-9", None), ("enterprise", None)]
+    {
         assert_eq!(nearest(wanted, &plans), near, "{wanted}");
     }
 }

@@ -21,7 +21,9 @@ impl Charts {
             return Ok(Self { folder: folder.to_owned(), unpacked: false });
         }
         if embedded::FILES.is_empty() {
-            return Err(Problem::failed("this build holds no charts").safe("nothing was changed").why("name their folder with --charts DIR"));
+            return Err(Problem::failed("this build holds no charts")
+                .safe("nothing was changed")
+                .why("name their folder with --charts DIR"));
         }
         let folder = std::env::temp_dir().join(format!("tenantry-charts-{}", std::process::id()));
         let charts = Self { folder, unpacked: true };

@@ -32,15 +32,20 @@ impl Helm {
             Ok(_) => Ok(helm),
             Err(Failure::Missing(why)) => Err(Problem::failed("the program helm is needed and cannot be started")
                 .safe("nothing was changed")
-                .why(format!("{why}; it must be in the PATH, version 3 or newer: https://helm.sh/docs/intro/install/"))),
-            Err(Failure::Said(why)) => Err(Problem::failed("the program helm does not work").safe("nothing was changed").why(why)),
+                .why(format!(
+                    "{why}; it must be in the PATH, version 3 or newer: https://helm.sh/docs/intro/install/"
+                ))),
+            Err(Failure::Said(why)) => {
+                Err(Problem::failed("the program helm does not work").safe("nothing was changed").why(why))
+            }
         }
     }
 
     /// Installs or updates a chart; `extra` are its values.
     pub async fn upgrade(&self, name: &str, chart: &Path, extra: &[String], dry_run: bool) -> Result<(), Problem> {
         let chart = chart.display().to_string();
-        let mut arguments = vec!["upgrade", "--install", name, &chart, "--namespace", SYSTEM_NAMESPACE, "--create-namespace"];
+        let mut arguments =
+            vec!["upgrade", "--install", name, &chart, "--namespace", SYSTEM_NAMESPACE, "--create-namespace"];
         arguments.extend(extra.iter().map(String::as_str));
         if dry_run {
             arguments.push("--dry-run=server");

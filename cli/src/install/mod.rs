@@ -79,7 +79,9 @@ pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
     }
     progress.end();
     if session.out.is_document() {
-        session.out.document(&json!({"namespace": SYSTEM_NAMESPACE, "cluster": session.cluster.name, "available": !args.wait.no_wait}))?;
+        session.out.document(
+            &json!({"namespace": SYSTEM_NAMESPACE, "cluster": session.cluster.name, "available": !args.wait.no_wait}),
+        )?;
     } else {
         let next = crate::program::command("doctor");
         let took = duration(begun.elapsed());

@@ -40,28 +40,31 @@ pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
     }
     if !args.dry.dry_run {
         session.out.note(&format!("this takes the operator away from {}", session.cluster.name));
-        confirm::names(&session.out, "uninstall from", std::slice::from_ref(&session.cluster.name), &args.confirm).await?;
+        confirm::names(&session.out, "uninstall from", std::slice::from_ref(&session.cluster.name), &args.confirm)
+            .await?;
     }
     helm.uninstall(CHARTS[1], args.dry.dry_run).await?;
     if args.purge_crds {
         helm.uninstall(CHARTS[0], args.dry.dry_run).await?;
         remove_definitions(session, args.dry.dry_run).await?;
     }
-    let dry = if args.dry.dry_run { " (dry run)" } else { "" };
     if session.out.is_document() {
         let kept: Vec<_> = objects.iter().map(|(kind, n)| json!({"kind": kind, "count": n})).collect();
-        session.out.document(&json!({"dryRun": args.dry.dry_run, "definitionsRemoved": args.purge_crds, "kept": kept}))?;
+        session
+            .out
+            .document(&json!({"dryRun": args.dry.dry_run, "definitionsRemoved": args.purge_crds, "kept": kept}))?;
         return Ok(Exit::DONE);
     }
-    session.out.say(&text(&objects, args.purge_crds, dry));
+    session.out.say(&text(&objects, args.purge_crds, args.dry.dry_run));
     Ok(Exit::DONE)
 }
 
-fn text(objects: &[(String, usize)], purged: bool, dry: &str) -> String {
+fn text(objects: &[(String, usize)], purged: bool, dry_run: bool) -> String {
     let tenants = objects.iter().find(|(kind, _)| kind == "Tenant").map_or(0, |(_, n)| *n);
-    let definitions = if purged { "the definitions are removed" } else { "the definitions stay" };
+    let definitions = if purged { "the definitions go too" } else { "the definitions stay" };
+    let operator = if dry_run { "the operator would be taken away (dry run)" } else { "the operator is taken away" };
     format!(
-        "the operator is taken away{dry}; {definitions}\n  {} run on with all their data; nobody looks after them until it is back\n  bring it back  {}",
+        "{operator}; {definitions}\n  {} run on with all their data; nobody looks after them until it is back\n  bring it back  {}",
         count(tenants, "tenant"),
         crate::program::command("install"),
     )

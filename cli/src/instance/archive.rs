@@ -94,10 +94,13 @@ async fn gone(session: &Session, instance: &CrmInstance, until: Until, progress:
             progress.done(&label, "archived", begun.elapsed());
             Ok(())
         }
-        None => Err(Problem::timed_out(format!("{label} is not archived after {}; the work goes on", duration(begun.elapsed())))
-            .safe("all data is kept")
-            .next("what holds it up", format!("instance show {label}"))
-            .next("is the operator well?", "doctor")),
+        None => Err(Problem::timed_out(format!(
+            "{label} is not archived after {}; the work goes on",
+            duration(begun.elapsed())
+        ))
+        .safe("all data is kept")
+        .next("what holds it up", format!("instance show {label}"))
+        .next("is the operator well?", "doctor")),
     }
 }
 

@@ -24,7 +24,7 @@ pub struct Args {
     #[command(flatten)]
     pub product: make::Product,
     /// What it is for; only production counts as billed seats
-    #[arg(long, default_value = "production", value_parser = environment())]
+    #[arg(long, value_name = "KIND", default_value = "production", value_parser = environment())]
     pub environment: Environment,
     /// Label, for -l; can be repeated
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = pair)]

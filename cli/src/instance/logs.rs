@@ -72,7 +72,9 @@ pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
                 all.push(stream.lines().map_ok(move |l| format!("{prefix}{}", clean_line(&l))).boxed());
             }
             // One pod that has not started yet must not hide the others.
-            Err(e) => session.out.note(&api::problem(&format!("read the log of {name}"), &e).render(session.out.paint_error)),
+            Err(e) => {
+                session.out.note(&api::problem(&format!("read the log of {name}"), &e).render(session.out.paint_error))
+            }
         }
     }
     while let Some(line) = all.next().await {

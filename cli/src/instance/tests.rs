@@ -15,11 +15,15 @@ fn now() -> Timestamp {
 }
 
 fn ready() -> tenantry_api::crm_instance::CrmInstance {
-    instance("crm", json!({"settings": {"language": "vi"}}), json!({
-        "phase": "Ready", "release": "7.0", "url": "https://crm.acme.vn", "installedAt": "2026-11-18T12:00:00Z",
-        "dataGeneration": 2, "database": {"server": "pg-shared-1", "name": "crm_kzzzzzzzzz_g2"},
-        "conditions": [{"type": "Ready", "status": "True", "reason": "Verified", "message": "", "lastTransitionTime": "2026-11-18T12:00:00Z"}],
-    }))
+    instance(
+        "crm",
+        json!({"settings": {"language": "vi"}}),
+        json!({
+            "phase": "Ready", "release": "7.0", "url": "https://crm.acme.vn", "installedAt": "2026-11-18T12:00:00Z",
+            "dataGeneration": 2, "database": {"server": "pg-shared-1", "name": "crm_kzzzzzzzzz_g2"},
+            "conditions": [{"type": "Ready", "status": "True", "reason": "Verified", "message": "", "lastTransitionTime": "2026-11-18T12:00:00Z"}],
+        }),
+    )
 }
 
 #[test]

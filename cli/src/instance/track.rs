@@ -65,11 +65,9 @@ fn ended(address: &str, end: End) -> Problem {
             .next("look", format!("instance show {address}"))
             .next("logs", format!("instance logs {address}"))
             .next("give up", format!("instance archive {address}")),
-        End::Suspended | End::Ready => {
-            Problem::refused(format!("instance {address} is suspended with its tenant"))
-                .safe("its data is kept")
-                .next("resume", format!("tenant resume {}", address.split('/').next().unwrap_or(address)))
-        }
+        End::Suspended | End::Ready => Problem::refused(format!("instance {address} is suspended with its tenant"))
+            .safe("its data is kept")
+            .next("resume", format!("tenant resume {}", address.split('/').next().unwrap_or(address))),
         End::Gone => Problem::not_found(format!("instance {address} was deleted meanwhile"))
             .safe("its data is kept in an archive")
             .next("look", "archive list"),

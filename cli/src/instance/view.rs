@@ -24,13 +24,8 @@ impl Listed for CrmInstance {
 
     fn row(&self, wide: bool, now: Timestamp) -> Vec<String> {
         let status = self.status.clone().unwrap_or_default();
-        let mut row = vec![
-            address_of(self),
-            product(self),
-            state(self),
-            status.url.clone().unwrap_or_default(),
-            age(self, now),
-        ];
+        let mut row =
+            vec![address_of(self), product(self), state(self), status.url.clone().unwrap_or_default(), age(self, now)];
         if wide {
             let database = status.database.clone().unwrap_or_default();
             row.extend([

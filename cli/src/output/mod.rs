@@ -4,9 +4,9 @@ pub mod document;
 pub mod page;
 pub mod paint;
 pub mod table;
-pub mod text;
 #[cfg(test)]
 mod tests;
+pub mod text;
 
 use std::io::{IsTerminal, Write};
 

@@ -45,12 +45,9 @@ fn texts_from_the_cluster_cannot_control_the_terminal() {
 
 #[test]
 fn texts_are_shortened_in_the_middle() {
-    for (given, columns, wanted) in [
-        ("short", 10, "short"),
-        ("abcdefghij", 7, "abc…hij"),
-        ("abcdefghij", 6, "ab…hij"),
-        ("abcdefghij", 2, "…"),
-    ] {
+    for (given, columns, wanted) in
+        [("short", 10, "short"), ("abcdefghij", 7, "abc…hij"), ("abcdefghij", 6, "ab…hij"), ("abcdefghij", 2, "…")]
+    {
         assert_eq!(text::shorten(given, columns), wanted, "{given} {columns}");
     }
 }

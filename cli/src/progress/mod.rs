@@ -28,8 +28,11 @@ impl Progress {
     /// Something is going on. Without a terminal it is said once, not again until it changes.
     pub fn now(&mut self, label: &str, detail: &str) {
         if self.out.live {
-            let bar = self.bar.get_or_insert_with(spinner);
-            bar.set_message(line::running(label, detail));
+            let message = line::running(label, detail);
+            match &self.bar {
+                Some(bar) => bar.set_message(message),
+                None => self.bar = Some(spinner(message)),
+            }
             return;
         }
         let text = line(Mark::Running, label, detail, None, self.out.paint_error);
@@ -70,11 +73,12 @@ impl Drop for Progress {
     }
 }
 
-fn spinner() -> ProgressBar {
+fn spinner(message: String) -> ProgressBar {
     let bar = ProgressBar::new_spinner().with_finish(ProgressFinish::AndClear);
     if let Ok(style) = ProgressStyle::with_template(" {spinner} {wide_msg} {elapsed}") {
         bar.set_style(style);
     }
+    bar.set_message(message);
     bar.enable_steady_tick(Duration::from_millis(120));
     bar
 }

@@ -77,7 +77,10 @@ fn a_failure_names_its_step_and_the_reason() {
 fn a_host_that_another_tenant_has_is_not_waited_for() {
     let said = [Said::no("HostClaimed", "HostTaken", "crm.acme.vn belongs to beta/crm")];
     let (_, end) = play(&[(100, instance(InstancePhase::Pending, &said))]);
-    assert_eq!(end, Some(End::Failed { label: "host".into(), why: "HostTaken: crm.acme.vn belongs to beta/crm".into() }));
+    assert_eq!(
+        end,
+        Some(End::Failed { label: "host".into(), why: "HostTaken: crm.acme.vn belongs to beta/crm".into() })
+    );
 }
 
 #[test]

@@ -158,7 +158,8 @@ mod tests {
 
     #[test]
     fn a_tenant_comes_back_as_it_was_under_its_id() {
-        let mut from = archive(ArchivedKind::Tenant, "kabcdefghi", "acme", "2026-01-01T00:00:00Z", ArchivePhase::Archived);
+        let mut from =
+            archive(ArchivedKind::Tenant, "kabcdefghi", "acme", "2026-01-01T00:00:00Z", ArchivePhase::Archived);
         from.spec.object = r#"{"id":"kabcdefghi","plan":"fibo-2","seats":9,"adopt":"older-1"}"#.into();
         let tenant = from_archive(&from, None).unwrap();
         assert_eq!(tenant.name_any(), "acme");

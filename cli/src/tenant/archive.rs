@@ -97,10 +97,13 @@ async fn gone(session: &Session, tenant: &Tenant, until: Until, progress: &mut P
             progress.done(&label, "archived", begun.elapsed());
             Ok(())
         }
-        None => Err(Problem::timed_out(format!("{label} is not archived after {}; the work goes on", duration(begun.elapsed())))
-            .safe("all data is kept")
-            .next("what holds it up", format!("tenant show {name}"))
-            .next("is the operator well?", "doctor")),
+        None => Err(Problem::timed_out(format!(
+            "{label} is not archived after {}; the work goes on",
+            duration(begun.elapsed())
+        ))
+        .safe("all data is kept")
+        .next("what holds it up", format!("tenant show {name}"))
+        .next("is the operator well?", "doctor")),
     }
 }
 

@@ -64,12 +64,13 @@ pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
         return dry_run(args, &wanted, session).await;
     }
     let mut progress = Progress::new(&session.out);
-    let tenant = stored(&wanted, session).await?;
+    let (tenant, is_new) = stored(&wanted, session).await?;
     follow::namespace(session, &tenant, until, &mut progress).await?;
     progress.done(&format!("tenant {}", args.name), "namespace, quota, network rules", begun.elapsed());
     let spec = make::spec(&args.name, &args.first)?;
     let instance = make::instance(&tenant, &args.instance, spec, &args.labels)?;
-    let instance = make::stored(session, &tenant, instance).await.map_err(|p| half(p, args))?;
+    let instance = make::stored(session, &tenant, instance).await;
+    let instance = instance.map_err(|p| if is_new { half(p, args) } else { p })?;
     if !args.wait.wait {
         progress.end();
         return stored_only(args, session, &tenant, &instance);
@@ -83,28 +84,29 @@ pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
 fn wanted(args: &Args) -> Result<Tenant, Problem> {
     let mut spec = fields::without_nulls(args.terms.patch());
     spec.insert("plan".into(), args.plan.clone().into());
-    let spec: TenantSpec =
-        serde_json::from_value(Value::Object(spec)).map_err(|e| Problem::usage(format!("these terms do not fit: {e}")))?;
+    let spec: TenantSpec = serde_json::from_value(Value::Object(spec))
+        .map_err(|e| Problem::usage(format!("these terms do not fit: {e}")))?;
     let mut tenant = Tenant::new(&args.name, spec);
     tenant.metadata.labels = make::labels(&args.labels);
     Ok(tenant)
 }
 
-/// Creates the tenant, or takes the one over that is the same.
-async fn stored(wanted: &Tenant, session: &Session) -> Result<Tenant, Problem> {
+/// Creates the tenant, or takes the one over that is the same. Says whether it is new.
+async fn stored(wanted: &Tenant, session: &Session) -> Result<(Tenant, bool), Problem> {
     let (name, tenants) = (wanted.name_any(), session.cluster.tenants());
     let doing = format!("create tenant {name}");
     let existing = tenants.get_opt(&name).await.map_err(|e| api::problem(&doing, &e))?;
     if let Some(existing) = existing {
-        return taken_over(existing, wanted);
+        return taken_over(existing, wanted).map(|t| (t, false));
     }
     let mut new = wanted.clone();
     new.spec.id = Some(mint::id()?.to_string());
     match tenants.create(&crate::cluster::post(false), &new).await {
-        Ok(made) => Ok(made),
+        Ok(made) => Ok((made, true)),
         // Somebody, perhaps an earlier try of ours, was faster.
         Err(kube::Error::Api(s)) if s.is_already_exists() => {
-            taken_over(tenants.get(&name).await.map_err(|e| api::problem(&doing, &e))?, wanted)
+            let existing = tenants.get(&name).await.map_err(|e| api::problem(&doing, &e))?;
+            taken_over(existing, wanted).map(|t| (t, false))
         }
         Err(e) => Err(api::problem(&doing, &e)),
     }
@@ -120,8 +122,9 @@ fn taken_over(existing: Tenant, wanted: &Tenant) -> Result<Tenant, Problem> {
     }
     let mut compared = wanted.spec.clone();
     compared.id.clone_from(&existing.spec.id);
-    make::same("tenant", &name, &existing.spec, &compared)
-        .map_err(|p| p.next("change it", format!("tenant set {name} ...")).next("look", format!("tenant show {name}")))?;
+    make::same("tenant", &name, &existing.spec, &compared).map_err(|p| {
+        p.next("change it", format!("tenant set {name} ...")).next("look", format!("tenant show {name}"))
+    })?;
     Ok(existing)
 }
 
@@ -133,7 +136,13 @@ fn half(problem: Problem, args: &Args) -> Problem {
         ..Problem::failed(format!("tenant {} was made, its instance {} was not", args.name, args.instance))
             .safe("the tenant has no CRM and no data yet")
             .why(why)
-            .next("finish", format!("instance create {}/{} --blueprint {} --host {}", args.name, args.instance, args.first.blueprint, args.first.host))
+            .next(
+                "finish",
+                format!(
+                    "instance create {}/{} --blueprint {} --host {}",
+                    args.name, args.instance, args.first.blueprint, args.first.host
+                ),
+            )
             .next("undo", format!("tenant archive {}", args.name))
     }
 }

@@ -19,13 +19,13 @@ pub struct Terms {
     #[arg(long, value_name = "SIZE", value_parser = storage)]
     pub storage: Option<String>,
     /// Rented or bought
-    #[arg(long, value_parser = words::<Contract>(["rent", "buy"]))]
+    #[arg(long, value_name = "KIND", value_parser = words::<Contract>(["rent", "buy"]))]
     pub contract: Option<Contract>,
     /// Last day of the term
     #[arg(long, value_name = "YYYY-MM-DD", value_parser = date)]
     pub until: Option<String>,
     /// Support plan
-    #[arg(long, value_parser = words::<SupportPlan>(["basic", "business", "premium"]))]
+    #[arg(long, value_name = "NAME", value_parser = words::<SupportPlan>(["basic", "business", "premium"]))]
     pub support_plan: Option<SupportPlan>,
     /// Time zone, for example Asia/Ho_Chi_Minh; the site's when not given
     #[arg(long, value_name = "ZONE")]

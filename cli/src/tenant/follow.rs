@@ -16,7 +16,12 @@ use crate::target::id_of;
 use crate::wait::{Until, follow};
 
 /// Waits until the namespace of a tenant is there.
-pub async fn namespace(session: &Session, tenant: &Tenant, until: Until, progress: &mut Progress) -> Result<(), Problem> {
+pub async fn namespace(
+    session: &Session,
+    tenant: &Tenant,
+    until: Until,
+    progress: &mut Progress,
+) -> Result<(), Problem> {
     let name = tenant.name_any();
     let namespace = names::namespace(&id_of(tenant)?);
     progress.now(&format!("tenant {name}"), &format!("waiting for namespace {namespace}"));

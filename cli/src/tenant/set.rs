@@ -49,7 +49,8 @@ pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
     let tenants = target::tenants(session, &args.targets, false).await?;
     let (changed, text) = patched(session, &tenants, &Value::Object(spec), args.dry.dry_run).await?;
     let changed = if args.wait.wait && !args.dry.dry_run {
-        settled(session, &changed, &[TenantPhase::Active, TenantPhase::Suspended], Until::after(args.wait.timeout)).await?
+        settled(session, &changed, &[TenantPhase::Active, TenantPhase::Suspended], Until::after(args.wait.timeout))
+            .await?
     } else {
         changed
     };

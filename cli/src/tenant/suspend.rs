@@ -50,7 +50,11 @@ pub async fn suspend(args: &SuspendArgs, session: &Session) -> Result<Exit, Prob
         spec["suspendedReason"] = reason.clone().into();
     }
     let tenants = target::tenants(session, &args.targets, false).await?;
-    let done = Done { phase: TenantPhase::Suspended, word: "suspended", remark: "its CRMs stop behind a page, all data stays" };
+    let done = Done {
+        phase: TenantPhase::Suspended,
+        word: "suspended",
+        remark: "its CRMs stop behind a page, all data stays",
+    };
     change(session, &tenants, &spec, args.wait, args.dry, &done).await
 }
 

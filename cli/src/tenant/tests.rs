@@ -73,13 +73,20 @@ fn a_tenant_in_order_needs_no_attention() {
 
 #[test]
 fn a_tenant_in_trouble_says_what_and_why_and_never_zero_for_unknown() {
-    let pending = tenant(json!({"plan": "fibo-9"}), json!({"conditions": [
-        condition("PlanKnown", "False", "NotFound", "plan fibo-9 does not exist"),
-        condition("Ready", "False", "Waiting", "waits for the plan"),
-    ]}));
-    let failed = instance("crm", json!({}), json!({
-        "phase": "Failed", "conditions": [condition("DatabaseReady", "False", "NoServer", "no server fits")],
-    }));
+    let pending = tenant(
+        json!({"plan": "fibo-9"}),
+        json!({"conditions": [
+            condition("PlanKnown", "False", "NotFound", "plan fibo-9 does not exist"),
+            condition("Ready", "False", "Waiting", "waits for the plan"),
+        ]}),
+    );
+    let failed = instance(
+        "crm",
+        json!({}),
+        json!({
+            "phase": "Failed", "conditions": [condition("DatabaseReady", "False", "NoServer", "no server fits")],
+        }),
+    );
     let text = view::page(&pending, &[failed], true, now()).render(&Paint::default(), None);
     assert!(!text.contains(" 0 "), "{text}");
     insta::assert_snapshot!(text);
@@ -132,13 +139,18 @@ fn terms_become_fields_of_a_patch_and_null_takes_one_away() {
         (vec!["--seats", "unlimited"], json!({"seats": null, "unlimitedSeats": true})),
         (vec!["--seats", "plan", "--storage", "plan"], json!({"seats": null, "unlimitedSeats": null, "storage": null})),
         (vec!["--storage", "50G", "--contract", "buy"], json!({"storage": "50G", "contract": "buy"})),
-        (vec!["--until", "2027-03-31", "--support-plan", "premium"], json!({"until": "2027-03-31", "supportPlan": "premium"})),
+        (
+            vec!["--until", "2027-03-31", "--support-plan", "premium"],
+            json!({"until": "2027-03-31", "supportPlan": "premium"}),
+        ),
         (vec!["--contact", "a@b.c", "--contact", "d@e.f"], json!({"contacts": ["a@b.c", "d@e.f"]})),
         (vec!["--display-name", ""], json!({"displayName": null})),
     ] {
         assert_eq!(terms(&line).unwrap(), wanted, "{line:?}");
     }
-    for wrong in [["--seats", "0"], ["--seats", "many"], ["--storage", "big"], ["--until", "soon"], ["--contract", "gift"]] {
+    for wrong in
+        [["--seats", "0"], ["--seats", "many"], ["--storage", "big"], ["--until", "soon"], ["--contract", "gift"]]
+    {
         assert!(terms(&wrong).is_err(), "{wrong:?}");
     }
 }

@@ -78,7 +78,14 @@ pub fn page(tenant: &Tenant, instances: &[CrmInstance], wide: bool, now: Timesta
         page.fact("Reason", spec.suspended_reason.clone().unwrap_or_else(|| "not given".into()));
     }
     if instances.is_empty() {
-        page.noted("Instances", "none", format!("create one: {}", crate::program::command(&format!("instance create {}/crm ...", tenant.name_any()))));
+        page.noted(
+            "Instances",
+            "none",
+            format!(
+                "create one: {}",
+                crate::program::command(&format!("instance create {}/crm ...", tenant.name_any()))
+            ),
+        );
     } else {
         page.table("Instances", instance_table(instances));
     }
@@ -97,7 +104,10 @@ pub fn page(tenant: &Tenant, instances: &[CrmInstance], wide: bool, now: Timesta
         page.fact("Support plan", format!("{:?}", spec.support_plan));
         let kept = spec.retention_days.map_or_else(|| "the site's number of days".to_owned(), |d| format!("{d} days"));
         page.noted("Retention", kept, "after archiving");
-        page.fact("Created", tenant.metadata.creation_timestamp.as_ref().map_or_else(String::new, |t| relative(t.0, now)));
+        page.fact(
+            "Created",
+            tenant.metadata.creation_timestamp.as_ref().map_or_else(String::new, |t| relative(t.0, now)),
+        );
         page.table("Conditions", crate::instance::view::condition_table(&status.conditions, now));
     }
     attention(&mut page, troubles(tenant, instances, now));
@@ -108,7 +118,11 @@ fn title(tenant: &Tenant) -> String {
     let spec = &tenant.spec;
     let until = spec.until.as_ref().map(|u| format!(", until {u}")).unwrap_or_default();
     let terms = format!("{}, plan {}{until}", contract(spec.contract), spec.plan);
-    [Some(tenant.name_any()), spec.display_name.clone(), Some(terms)].into_iter().flatten().collect::<Vec<_>>().join(" · ")
+    [Some(tenant.name_any()), spec.display_name.clone(), Some(terms)]
+        .into_iter()
+        .flatten()
+        .collect::<Vec<_>>()
+        .join(" · ")
 }
 
 fn instance_table(instances: &[CrmInstance]) -> Table {
