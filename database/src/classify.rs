@@ -45,7 +45,8 @@ fn code(engine: Engine, error: &dyn sqlx::error::DatabaseError) -> String {
 pub(crate) fn refusal(place: &Place, what: &str, code: &str, message: &str) -> Error {
     let server = place.server.clone();
     let what = what.to_owned();
-    let full = message.contains("No space left on device") || message.contains("error 28 ") || message.contains("Errcode: 28");
+    let full =
+        message.contains("No space left on device") || message.contains("error 28 ") || message.contains("Errcode: 28");
     let shown = redact::message(place.engine, code, message);
     match (place.engine, code) {
         _ if full => Error::DiskFull { server, what },
@@ -66,7 +67,8 @@ pub(crate) fn refusal(place: &Place, what: &str, code: &str, message: &str) -> E
         (Engine::Postgresql, c) if pg_passes(c) => Error::Busy { server, what, message: shown },
         (
             Engine::Mariadb,
-            "1040" | "1053" | "1080" | "1129" | "1152" | "1159" | "1161" | "1203" | "1205" | "1213" | "1226" | "1317" | "1927",
+            "1040" | "1053" | "1080" | "1129" | "1152" | "1159" | "1161" | "1203" | "1205" | "1213" | "1226" | "1317"
+            | "1927",
         ) => Error::Busy { server, what, message: shown },
         (Engine::Postgresql, "58P01" | "0A000") if what.contains("extension") => {
             Error::Forbidden { server, what, message: "the server does not offer this extension".into() }
@@ -80,7 +82,18 @@ fn pg_passes(code: &str) -> bool {
     code.starts_with("08")
         || matches!(
             code,
-            "53200" | "53300" | "53400" | "55006" | "55P03" | "57P01" | "57P02" | "57P03" | "57P05" | "40001" | "40P01" | "40003"
+            "53200"
+                | "53300"
+                | "53400"
+                | "55006"
+                | "55P03"
+                | "57P01"
+                | "57P02"
+                | "57P03"
+                | "57P05"
+                | "40001"
+                | "40P01"
+                | "40003"
         )
 }
 

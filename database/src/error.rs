@@ -41,7 +41,9 @@ pub enum Error {
         why: String,
     },
     /// The server refuses the log-in.
-    #[error("database server {server} refuses the log-in of role {role}: its Secret does not hold the server's password, or the role is locked")]
+    #[error(
+        "database server {server} refuses the log-in of role {role}: its Secret does not hold the server's password, or the role is locked"
+    )]
     Authentication {
         /// Its endpoint.
         server: String,
@@ -49,7 +51,9 @@ pub enum Error {
         role: String,
     },
     /// The server's disk is full.
-    #[error("the disk of database server {server} is full ({what}): free space or enlarge its volume; nothing is retried in haste")]
+    #[error(
+        "the disk of database server {server} is full ({what}): free space or enlarge its volume; nothing is retried in haste"
+    )]
     DiskFull {
         /// Its endpoint.
         server: String,
@@ -161,7 +165,9 @@ impl Error {
     #[must_use]
     pub fn class(&self) -> ErrorClass {
         match self {
-            Self::Fault(_) | Self::Unreachable { .. } | Self::Timeout { .. } | Self::Busy { .. } => ErrorClass::Transient,
+            Self::Fault(_) | Self::Unreachable { .. } | Self::Timeout { .. } | Self::Busy { .. } => {
+                ErrorClass::Transient
+            }
             Self::Tls { .. }
             | Self::Authentication { .. }
             | Self::DiskFull { .. }

@@ -119,7 +119,8 @@ impl<S: Server> Administration for Flow<S> {
 
     async fn create(&self, new: &NewDatabase) -> Result<()> {
         check(new)?;
-        let session = &mut self.session().await?;
+        let mut waiting = Some(self.session().await?);
+        let session = waiting.as_mut().ok_or_else(lost)?;
         match self.registry.row(session, &new.name).await? {
             None => {
                 // Asked before the record is written, so that a wrong template leaves nothing behind.
@@ -143,12 +144,22 @@ impl<S: Server> Administration for Flow<S> {
                 }
             }
         }
-        let template = self.template(session, new).await?;
-        let lock = template.as_ref().map(|t| self.copying(&t.name));
+        let lock = match &new.source {
+            Source::Empty => None,
+            Source::Template { name } => Some(self.copying(name)),
+        };
         let _one_at_a_time = match &lock {
-            Some(lock) => Some(lock.lock().await),
+            Some(lock) => {
+                // Who waits holds no connection: else copies of one template would keep all others out.
+                waiting.take();
+                let guard = lock.lock().await;
+                waiting = Some(self.session().await?);
+                Some(guard)
+            }
             None => None,
         };
+        let session = waiting.as_mut().ok_or_else(lost)?;
+        let template = self.template(session, new).await?;
         self.server.put_role(session, new).await?;
         if self.server.database_exists(session, &new.name).await? {
             // Half made by a try before; its record says that nothing was ever served from it.
@@ -163,7 +174,10 @@ impl<S: Server> Administration for Flow<S> {
     async fn set_state(&self, name: &str, owner: &str, state: State) -> Result<()> {
         let own_way = |s| matches!(s, State::Creating | State::Template | State::Dropping);
         if own_way(state) {
-            return Err(Error::invalid("state", format!("{state} is set by create, seal_template and drop_database only")));
+            return Err(Error::invalid(
+                "state",
+                format!("{state} is set by create, seal_template and drop_database only"),
+            ));
         }
         let session = &mut self.session().await?;
         let record = self.owned(session, name, owner).await?;
@@ -203,8 +217,11 @@ impl<S: Server> Administration for Flow<S> {
             };
         };
         same_owner(&record, owner)?;
-        let lock = self.copying(name);
-        let _not_while_copied = lock.lock().await;
+        let lock = (record.state == State::Template).then(|| self.copying(name));
+        let _not_while_copied = match &lock {
+            Some(lock) => Some(lock.lock().await),
+            None => None,
+        };
         self.registry.set_state(session, name, owner, State::Dropping).await?;
         let shared = self.registry.of_role(session, &record.role).await?.len() > 1;
         if !shared {
@@ -249,6 +266,10 @@ impl<S: Server> Administration for Flow<S> {
         }
         self.server.unlock_role(session, &record.role).await
     }
+}
+
+fn lost() -> Error {
+    Error::Registry { why: "a connection was given away too early".into() }
 }
 
 fn same_owner(record: &DatabaseRecord, wanted: &str) -> Result<()> {

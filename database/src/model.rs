@@ -34,7 +34,10 @@ impl FromStr for Engine {
         match text {
             "postgresql" => Ok(Self::Postgresql),
             "mariadb" => Ok(Self::Mariadb),
-            _ => Err(Error::Invalid { what: "engine".into(), why: format!("{text:?} is neither postgresql nor mariadb") }),
+            _ => Err(Error::Invalid {
+                what: "engine".into(),
+                why: format!("{text:?} is neither postgresql nor mariadb"),
+            }),
         }
     }
 }

@@ -114,10 +114,6 @@ impl Pool {
     }
 
     fn place(&self) -> Place {
-        Place {
-            engine: self.endpoint.engine,
-            server: self.endpoint.to_string(),
-            user: self.admin.user.clone(),
-        }
+        Place { engine: self.endpoint.engine, server: self.endpoint.to_string(), user: self.admin.user.clone() }
     }
 }

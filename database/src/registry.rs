@@ -150,7 +150,8 @@ impl Registry {
     }
 
     pub(crate) async fn delete(self, session: &mut Session, name: &str, owner: &str) -> Result<()> {
-        let sql = format!("DELETE FROM {} WHERE name = {} AND owner = {}", self.table(), self.text(name), self.text(owner));
+        let sql =
+            format!("DELETE FROM {} WHERE name = {} AND owner = {}", self.table(), self.text(name), self.text(owner));
         session.run("registry delete", sql).await.map(drop)
     }
 }
@@ -185,7 +186,11 @@ mod tests {
     #[test]
     fn a_row_with_an_unknown_state_is_an_error_and_no_panic() {
         let row = |state: &str| {
-            ["a", "o", "t", "1", "r", state].into_iter().map(|c| Some(c.to_owned())).chain([None, None, None, None]).collect()
+            ["a", "o", "t", "1", "r", state]
+                .into_iter()
+                .map(|c| Some(c.to_owned()))
+                .chain([None, None, None, None])
+                .collect()
         };
         assert_eq!(record(row("loaded")).unwrap().state, State::Loaded);
         assert!(matches!(record(row("dancing")), Err(Error::Registry { .. })));

@@ -155,7 +155,9 @@ impl Session {
         let answer = tokio::time::timeout(PATIENCE, wait).await;
         self.gate.after(&label)?;
         match answer {
-            Err(_) => Err(Error::Timeout { server: self.place.server.clone(), what: label, seconds: PATIENCE.as_secs() }),
+            Err(_) => {
+                Err(Error::Timeout { server: self.place.server.clone(), what: label, seconds: PATIENCE.as_secs() })
+            }
             Ok(Err(error)) => Err(classify::failure(&self.place, &label, &error)),
             Ok(Ok(())) => {
                 self.wire = Some(wire);

@@ -15,12 +15,7 @@ pub(crate) fn scram_sha_256(password: &str, salt: &[u8; 16]) -> String {
     let salted = pbkdf2(password.as_bytes(), salt);
     let stored: [u8; 32] = Sha256::digest(hmac(&salted, b"Client Key")).into();
     let server = hmac(&salted, b"Server Key");
-    format!(
-        "SCRAM-SHA-256${ROUNDS}:{}${}:{}",
-        STANDARD.encode(salt),
-        STANDARD.encode(stored),
-        STANDARD.encode(server)
-    )
+    format!("SCRAM-SHA-256${ROUNDS}:{}${}:{}", STANDARD.encode(salt), STANDARD.encode(stored), STANDARD.encode(server))
 }
 
 /// The hash of `mysql_native_password`: the only plugin that MariaDB and the client library share.

@@ -22,8 +22,7 @@ pub(super) struct Copy<'a> {
 pub(super) async fn copy(pool: &Pool, template: &DatabaseRecord, new: &NewDatabase) -> Result<()> {
     // A connection of its own: its limit, its modes and its current database are others.
     let session = pool.own(Some(&new.name), COPY, "connect to copy").await?;
-    let mut copy =
-        Copy { session, from: &template.name, to: &new.name, build: &template.role, tenant: &new.role };
+    let mut copy = Copy { session, from: &template.name, to: &new.name, build: &template.role, tenant: &new.role };
     // NO_AUTO_VALUE_ON_ZERO: a row whose key is 0 keeps it. No strict mode: what the template holds is taken as it is.
     let modes = "SET SESSION foreign_key_checks = 0, unique_checks = 0, sql_mode = 'NO_AUTO_VALUE_ON_ZERO'";
     copy.session.run("set modes of the copy", modes).await?;

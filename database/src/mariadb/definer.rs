@@ -62,10 +62,7 @@ mod tests {
             "CREATE ALGORITHM=UNDEFINED DEFINER='crm_b'@'%' SQL SECURITY DEFINER VIEW `v` AS select 1"
         );
         let trigger = "CREATE DEFINER=`ro``ot`@`localhost` TRIGGER t BEFORE INSERT ON x FOR EACH ROW SET @a = 1";
-        assert_eq!(
-            rewrite(trigger, "tpl_a", "crm_b"),
-            "CREATE TRIGGER t BEFORE INSERT ON x FOR EACH ROW SET @a = 1"
-        );
+        assert_eq!(rewrite(trigger, "tpl_a", "crm_b"), "CREATE TRIGGER t BEFORE INSERT ON x FOR EACH ROW SET @a = 1");
     }
 
     #[test]

@@ -106,9 +106,7 @@ pub(super) async fn remove(admin: Admin, session: &mut Session, name: &str, role
         return Ok(());
     }
     let quoted = ident(name);
-    session
-        .run("close database", format!("ALTER DATABASE {quoted} ALLOW_CONNECTIONS false IS_TEMPLATE false"))
-        .await?;
+    session.run("close database", format!("ALTER DATABASE {quoted} ALLOW_CONNECTIONS false IS_TEMPLATE false")).await?;
     if admin.superuser {
         return session.run("drop database", format!("DROP DATABASE IF EXISTS {quoted} WITH (FORCE)")).await.map(drop);
     }

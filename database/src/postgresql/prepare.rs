@@ -83,8 +83,7 @@ async fn close_to_public(session: &mut Session) -> Result<Vec<String>> {
 
 /// Opens the registry for the administrator, not before it is closed to everybody else.
 async fn open_registry(session: &mut Session) -> Result<()> {
-    let sql = format!(
-        "REVOKE ALL ON DATABASE {REGISTRY} FROM PUBLIC; ALTER DATABASE {REGISTRY} ALLOW_CONNECTIONS true"
-    );
+    let sql =
+        format!("REVOKE ALL ON DATABASE {REGISTRY} FROM PUBLIC; ALTER DATABASE {REGISTRY} ALLOW_CONNECTIONS true");
     session.run("open registry to the administrator", sql).await.map(drop)
 }

@@ -82,7 +82,8 @@ async fn sealing_a_template_survives_every_fault(w: World) {
         gone(a, &new).await;
         a.create(&new).await.unwrap();
     };
-    every_fault(&w, ready, async |a| a.seal_template("crs_tpl", &new.owner).await, async || w.dump("crs_", None).await).await;
+    every_fault(&w, ready, async |a| a.seal_template("crs_tpl", &new.owner).await, async || w.dump("crs_", None).await)
+        .await;
 }
 
 async fn dropping_a_database_survives_every_fault(w: World) {

@@ -68,7 +68,10 @@ async fn a_neighbour_cannot_enter_read_list_or_drop_what_is_not_its_own(w: World
         assert!(result.is_err(), "{sql} was allowed");
     }
     if w.is_mariadb() {
-        let seen = w.ask(&thief, "SELECT group_concat(SCHEMA_NAME ORDER BY 1) FROM information_schema.SCHEMATA").await.unwrap();
+        let seen = w
+            .ask(&thief, "SELECT group_concat(SCHEMA_NAME ORDER BY 1) FROM information_schema.SCHEMATA")
+            .await
+            .unwrap();
         assert_eq!(seen.as_deref(), Some("information_schema,isoxvictim"));
         let tables = "SELECT count(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA LIKE 'iso\\_%'";
         assert_eq!(w.ask(&thief, tables).await.unwrap().as_deref(), Some("0"));

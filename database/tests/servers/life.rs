@@ -207,6 +207,7 @@ async fn names_that_could_leave_their_quotes_are_refused(w: World) {
     }
     assert!(admin.find_by_owner("a'b").await.is_err());
     let wrong = Login { user: w.login.user.clone(), password: Secret::new("wrong") };
-    let refused = tenantry_database::connect(w.endpoint.clone(), wrong, std::sync::Arc::new(tenantry_core::calls::Open));
+    let refused =
+        tenantry_database::connect(w.endpoint.clone(), wrong, std::sync::Arc::new(tenantry_core::calls::Open));
     assert!(matches!(refused.unwrap().probe().await, Err(Error::Authentication { .. })));
 }

@@ -20,7 +20,10 @@ async fn a_script_that_fails_leaves_nothing(w: World) {
     let new = w.empty("scr_atomic");
     w.admin().create(&new).await.unwrap();
     w.script(&new, "CREATE TABLE t (a int PRIMARY KEY)").await.unwrap();
-    let error = w.script(&new, "INSERT INTO t VALUES (1); INSERT INTO t VALUES (2); INSERT INTO t VALUES (1)").await.unwrap_err();
+    let error = w
+        .script(&new, "INSERT INTO t VALUES (1); INSERT INTO t VALUES (2); INSERT INTO t VALUES (1)")
+        .await
+        .unwrap_err();
     assert!(matches!(error, Error::Script { statement: 3, .. }), "{error}");
     assert_eq!(error.class(), ErrorClass::Invalid);
     assert_eq!(w.ask(&new, "SELECT count(*) FROM t").await.unwrap().as_deref(), Some("0"));
@@ -57,7 +60,8 @@ async fn a_script_that_takes_too_long_is_ended(w: World) {
     let gate: Arc<dyn Gate> = Arc::new(Open);
     let sleep = if w.is_mariadb() { "SELECT SLEEP(30) FROM seq_1_to_3" } else { "SELECT pg_sleep(30)" };
     let started = Instant::now();
-    let error = run_as(&w.endpoint, &w.login_of(&new), "scr_long", sleep, &gate, Duration::from_secs(1)).await.unwrap_err();
+    let error =
+        run_as(&w.endpoint, &w.login_of(&new), "scr_long", sleep, &gate, Duration::from_secs(1)).await.unwrap_err();
     assert_eq!(error.class(), ErrorClass::Transient, "{error}");
     assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
 }

@@ -34,13 +34,22 @@ async fn a_copy_has_the_content_and_belongs_to_the_tenant(w: World) {
         w.script(&new, "INSERT INTO users (login) VALUES ('cid')").await.unwrap();
         assert_eq!(ask("SELECT used FROM seats").await, "1");
         let root = |sql: &'static str| w.root("tpla_copy", sql);
-        assert_eq!(root("SELECT DEFINER FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = 'tpla_copy'").await, "admin@%");
-        let definers = "SELECT group_concat(DISTINCT DEFINER) FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = 'tpla_copy'";
+        assert_eq!(
+            root("SELECT DEFINER FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = 'tpla_copy'").await,
+            "admin@%"
+        );
+        let definers =
+            "SELECT group_concat(DISTINCT DEFINER) FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = 'tpla_copy'";
         assert_eq!(root(definers).await, "tpla_copy@%");
         assert_eq!(root("SELECT count(*) FROM information_schema.EVENTS WHERE EVENT_SCHEMA = 'tpla_copy'").await, "1");
         w.script(&new, "DROP VIEW aa_upper; DROP FUNCTION twice; DROP TABLE orders").await.unwrap();
     } else {
-        w.script(&new, "ALTER TABLE users ADD x int; DROP FUNCTION twice(int); INSERT INTO users (login) VALUES ('cid')").await.unwrap();
+        w.script(
+            &new,
+            "ALTER TABLE users ADD x int; DROP FUNCTION twice(int); INSERT INTO users (login) VALUES ('cid')",
+        )
+        .await
+        .unwrap();
         w.script(&new, "DROP TABLE orders, users CASCADE").await.unwrap();
         assert!(!w.dump("tpla_copy", Some("tpla_copy")).await.contains("tpla="), "rights of the build role are left");
     }
@@ -51,7 +60,9 @@ async fn a_sealed_template_is_entered_by_nobody(w: World) {
     assert!(matches!(w.ask(&template, "SELECT 1").await, Err(Error::Authentication { .. })));
     assert_eq!(w.admin().record("tplb").await.unwrap().unwrap().state, State::Template);
     if !w.is_mariadb() {
-        let flags = w.root("postgres", "SELECT datallowconn::text || datistemplate FROM pg_database WHERE datname = 'tplb'").await;
+        let flags = w
+            .root("postgres", "SELECT datallowconn::text || datistemplate FROM pg_database WHERE datname = 'tplb'")
+            .await;
         assert_eq!(flags, "falsetrue");
         assert!(w.script_in(&w.empty("postgres"), "tplb", "SELECT 1").await.is_err());
     }

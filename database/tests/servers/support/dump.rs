@@ -23,43 +23,80 @@ impl World {
     fn questions(&self, prefix: &str) -> Vec<(&'static str, String)> {
         if self.is_mariadb() {
             return vec![
-                ("registry", format!(
-                    "SELECT group_concat(concat_ws('|', name, owner, tenant, generation, role, state, coalesce(template, '-'), \
-                     release_hash) ORDER BY name SEPARATOR '\n') FROM `databases` WHERE left(name, {}) = '{prefix}'", prefix.len())),
-                ("accounts", format!(
-                    "SELECT group_concat(concat_ws('|', User, Host, json_value(Priv, '$.account_locked'), \
+                (
+                    "registry",
+                    format!(
+                        "SELECT group_concat(concat_ws('|', name, owner, tenant, generation, role, state, coalesce(template, '-'), \
+                     release_hash) ORDER BY name SEPARATOR '\n') FROM `databases` WHERE left(name, {}) = '{prefix}'",
+                        prefix.len()
+                    ),
+                ),
+                (
+                    "accounts",
+                    format!(
+                        "SELECT group_concat(concat_ws('|', User, Host, json_value(Priv, '$.account_locked'), \
                      json_value(Priv, '$.max_user_connections'), json_value(Priv, '$.access'), \
                      json_value(Priv, '$.authentication_string')) ORDER BY User SEPARATOR '\n') \
-                     FROM mysql.global_priv WHERE left(User, {}) = '{prefix}'", prefix.len())),
-                ("rights", format!(
-                    "SELECT group_concat(concat_ws('|', GRANTEE, TABLE_SCHEMA, PRIVILEGE_TYPE) ORDER BY GRANTEE, TABLE_SCHEMA, \
-                     PRIVILEGE_TYPE SEPARATOR '\n') FROM information_schema.SCHEMA_PRIVILEGES WHERE GRANTEE LIKE '''{prefix}%'")),
-                ("databases", format!(
-                    "SELECT group_concat(concat_ws('|', SCHEMA_NAME, DEFAULT_COLLATION_NAME) ORDER BY SCHEMA_NAME SEPARATOR '\n') \
-                     FROM information_schema.SCHEMATA WHERE left(SCHEMA_NAME, {}) = '{prefix}'", prefix.len())),
+                     FROM mysql.global_priv WHERE left(User, {}) = '{prefix}'",
+                        prefix.len()
+                    ),
+                ),
+                (
+                    "rights",
+                    format!(
+                        "SELECT group_concat(concat_ws('|', GRANTEE, TABLE_SCHEMA, PRIVILEGE_TYPE) ORDER BY GRANTEE, TABLE_SCHEMA, \
+                     PRIVILEGE_TYPE SEPARATOR '\n') FROM information_schema.SCHEMA_PRIVILEGES WHERE GRANTEE LIKE '''{prefix}%'"
+                    ),
+                ),
+                (
+                    "databases",
+                    format!(
+                        "SELECT group_concat(concat_ws('|', SCHEMA_NAME, DEFAULT_COLLATION_NAME) ORDER BY SCHEMA_NAME SEPARATOR '\n') \
+                     FROM information_schema.SCHEMATA WHERE left(SCHEMA_NAME, {}) = '{prefix}'",
+                        prefix.len()
+                    ),
+                ),
             ];
         }
         vec![
-            ("registry", format!(
-                "SELECT string_agg(concat_ws('|', name, owner, tenant, generation, role, state, coalesce(template, '-'), \
-                 release_hash), E'\\n' ORDER BY name) FROM databases WHERE starts_with(name, '{prefix}')")),
-            ("roles", format!(
-                "SELECT string_agg(concat_ws('|', rolname, rolcanlogin, rolsuper, rolcreatedb, rolcreaterole, rolreplication, \
-                 rolconnlimit, rolpassword IS NOT NULL), E'\\n' ORDER BY rolname) FROM pg_authid WHERE starts_with(rolname, '{prefix}')")),
-            ("members", format!(
-                "SELECT string_agg(concat_ws('|', r.rolname, m.member::regrole), E'\\n' ORDER BY 1) FROM pg_auth_members m \
-                 JOIN pg_roles r ON r.oid = m.roleid WHERE starts_with(r.rolname, '{prefix}')")),
-            ("databases", format!(
-                "SELECT string_agg(concat_ws('|', datname, datdba::regrole, datallowconn, datistemplate, encoding, \
+            (
+                "registry",
+                format!(
+                    "SELECT string_agg(concat_ws('|', name, owner, tenant, generation, role, state, coalesce(template, '-'), \
+                 release_hash), E'\\n' ORDER BY name) FROM databases WHERE starts_with(name, '{prefix}')"
+                ),
+            ),
+            (
+                "roles",
+                format!(
+                    "SELECT string_agg(concat_ws('|', rolname, rolcanlogin, rolsuper, rolcreatedb, rolcreaterole, rolreplication, \
+                 rolconnlimit, rolpassword IS NOT NULL), E'\\n' ORDER BY rolname) FROM pg_authid WHERE starts_with(rolname, '{prefix}')"
+                ),
+            ),
+            (
+                "members",
+                format!(
+                    "SELECT string_agg(concat_ws('|', r.rolname, m.member::regrole), E'\\n' ORDER BY 1) FROM pg_auth_members m \
+                 JOIN pg_roles r ON r.oid = m.roleid WHERE starts_with(r.rolname, '{prefix}')"
+                ),
+            ),
+            (
+                "databases",
+                format!(
+                    "SELECT string_agg(concat_ws('|', datname, datdba::regrole, datallowconn, datistemplate, encoding, \
                  (SELECT string_agg(a::text, ',' ORDER BY a::text) FROM unnest(datacl) a), \
                  shobj_description(oid, 'pg_database')), E'\\n' ORDER BY datname) \
-                 FROM pg_database WHERE starts_with(datname, '{prefix}')")),
+                 FROM pg_database WHERE starts_with(datname, '{prefix}')"
+                ),
+            ),
         ]
     }
 }
 
 fn postgresql_inside() -> Vec<(&'static str, String)> {
-    let agg = |what: &str, from: &str| format!("SELECT string_agg(x, E'\\n' ORDER BY x) FROM (SELECT {what} AS x FROM {from}) q");
+    let agg = |what: &str, from: &str| {
+        format!("SELECT string_agg(x, E'\\n' ORDER BY x) FROM (SELECT {what} AS x FROM {from}) q")
+    };
     vec![
         ("schema", agg("concat_ws('|', nspname, nspowner::regrole, \
              (SELECT string_agg(a::text, ',' ORDER BY a::text) FROM unnest(nspacl) a))",
@@ -77,14 +114,22 @@ fn postgresql_inside() -> Vec<(&'static str, String)> {
 
 fn mariadb_inside(database: &str) -> Vec<(&'static str, String)> {
     let agg = |what: &str, from: &str, key: &str| {
-        format!("SELECT group_concat(concat_ws('|', {what}) ORDER BY 1 SEPARATOR '\n') FROM information_schema.{from} WHERE {key} = '{database}'")
+        format!(
+            "SELECT group_concat(concat_ws('|', {what}) ORDER BY 1 SEPARATOR '\n') FROM information_schema.{from} WHERE {key} = '{database}'"
+        )
     };
     vec![
         ("tables", agg("TABLE_NAME, TABLE_TYPE, AUTO_INCREMENT, TABLE_COLLATION", "TABLES", "TABLE_SCHEMA")),
-        ("columns", agg("TABLE_NAME, COLUMN_NAME, COLUMN_TYPE, EXTRA, GENERATION_EXPRESSION", "COLUMNS", "TABLE_SCHEMA")),
+        (
+            "columns",
+            agg("TABLE_NAME, COLUMN_NAME, COLUMN_TYPE, EXTRA, GENERATION_EXPRESSION", "COLUMNS", "TABLE_SCHEMA"),
+        ),
         ("keys", agg("TABLE_NAME, CONSTRAINT_NAME, CONSTRAINT_TYPE", "TABLE_CONSTRAINTS", "TABLE_SCHEMA")),
         ("views", agg("TABLE_NAME, DEFINER, VIEW_DEFINITION", "VIEWS", "TABLE_SCHEMA")),
-        ("routines", agg("ROUTINE_NAME, ROUTINE_TYPE, DEFINER, SQL_MODE, ROUTINE_DEFINITION", "ROUTINES", "ROUTINE_SCHEMA")),
+        (
+            "routines",
+            agg("ROUTINE_NAME, ROUTINE_TYPE, DEFINER, SQL_MODE, ROUTINE_DEFINITION", "ROUTINES", "ROUTINE_SCHEMA"),
+        ),
         ("triggers", agg("TRIGGER_NAME, DEFINER, SQL_MODE, ACTION_STATEMENT", "TRIGGERS", "TRIGGER_SCHEMA")),
         ("events", agg("EVENT_NAME, DEFINER, EVENT_DEFINITION", "EVENTS", "EVENT_SCHEMA")),
     ]

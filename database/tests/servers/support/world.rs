@@ -35,7 +35,9 @@ struct Servers {
 fn servers() -> &'static Servers {
     static SERVERS: OnceLock<Servers> = OnceLock::new();
     SERVERS.get_or_init(|| {
-        for needed in [&format!("{PG_BIN}/initdb"), "/usr/sbin/mariadbd", "/usr/bin/mariadb-install-db", "/usr/bin/setpriv"] {
+        for needed in
+            [&format!("{PG_BIN}/initdb"), "/usr/sbin/mariadbd", "/usr/bin/mariadb-install-db", "/usr/bin/setpriv"]
+        {
             assert!(Path::new(needed).exists(), "{needed} is missing: install postgresql-15 and mariadb-server");
         }
         let held: Vec<_> = (0..3).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
