@@ -85,7 +85,10 @@ pub struct CrmInstanceSpec {
     #[serde(default)]
     pub environment: Environment,
     /// Host under which it answers. No two instances can have one.
-    #[schemars(length(min = 1, max = 200), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)+$"))]
+    #[schemars(
+        length(min = 1, max = 200),
+        regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)+$")
+    )]
     pub host: String,
     /// E-mail address of the administrator.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -35,10 +35,7 @@ pub fn definitions() -> Vec<CustomResourceDefinition> {
     ];
     for crd in &mut all {
         // Kept on uninstall: removing the chart must never remove tenants (DESIGN.md section 10).
-        crd.metadata
-            .annotations
-            .get_or_insert_default()
-            .insert("helm.sh/resource-policy".into(), "keep".into());
+        crd.metadata.annotations.get_or_insert_default().insert("helm.sh/resource-policy".into(), "keep".into());
     }
     all
 }

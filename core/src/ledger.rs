@@ -175,11 +175,7 @@ pub fn next_event(recorded: &Recorded, now: &Facts) -> Option<NextEvent> {
 /// The recorded state after an event. An event that is not the next one changes nothing.
 #[must_use]
 pub fn fold(recorded: &Recorded, sequence: u64, after: &Facts) -> Recorded {
-    if sequence == recorded.sequence + 1 {
-        Recorded { sequence, facts: after.clone() }
-    } else {
-        recorded.clone()
-    }
+    if sequence == recorded.sequence + 1 { Recorded { sequence, facts: after.clone() } } else { recorded.clone() }
 }
 
 #[cfg(test)]

@@ -133,7 +133,9 @@ impl Ctx {
     /// [`Error::Blocked`] while there is none.
     pub async fn site(&self) -> Result<Site> {
         let site = self.look(self.caches.as_ref().map(|c| &c.sites), names::SITE_NAME).await?;
-        site.ok_or_else(|| Error::Blocked("the Site object `site` does not exist; install the chart or create it".into()))
+        site.ok_or_else(|| {
+            Error::Blocked("the Site object `site` does not exist; install the chart or create it".into())
+        })
     }
 
     /// Settings for planning.

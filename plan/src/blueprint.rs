@@ -9,18 +9,16 @@ use tenantry_core::template;
 #[must_use]
 pub fn problems(spec: &BlueprintSpec) -> Vec<String> {
     let mut found = Vec::new();
-    let mut text = |place: String, source: &str, secrets: bool| {
-        match template::check(&place, source) {
-            Err(e) => found.push(e.to_string()),
-            Ok(variables) => {
-                for v in variables {
-                    if let Some(problem) = unknown(spec, &v) {
-                        found.push(format!("{place}: {problem}"));
-                    } else if !secrets && template::is_secret(&v) {
-                        found.push(format!(
-                            "{place}: {v} is a secret and would stand in a command line; use env, stdin or a file"
-                        ));
-                    }
+    let mut text = |place: String, source: &str, secrets: bool| match template::check(&place, source) {
+        Err(e) => found.push(e.to_string()),
+        Ok(variables) => {
+            for v in variables {
+                if let Some(problem) = unknown(spec, &v) {
+                    found.push(format!("{place}: {problem}"));
+                } else if !secrets && template::is_secret(&v) {
+                    found.push(format!(
+                        "{place}: {v} is a secret and would stand in a command line; use env, stdin or a file"
+                    ));
                 }
             }
         }
@@ -122,10 +120,30 @@ fn duplicates(spec: &BlueprintSpec) -> Vec<String> {
 
 /// Variables of the context, apart from the blueprint's own names.
 const KNOWN: &[&str] = &[
-    "instance.id", "instance.name", "instance.host", "instance.url", "instance.environment", "instance.admin_email",
-    "instance.time_zone", "tenant.id", "tenant.name", "tenant.display_name", "site.id", "site.kind",
-    "database.engine", "database.host", "database.port", "database.name", "database.user", "database.password",
-    "admin.login", "admin.password", "release.version", "release.image", "plan.name", "plan.seats",
+    "instance.id",
+    "instance.name",
+    "instance.host",
+    "instance.url",
+    "instance.environment",
+    "instance.admin_email",
+    "instance.time_zone",
+    "tenant.id",
+    "tenant.name",
+    "tenant.display_name",
+    "site.id",
+    "site.kind",
+    "database.engine",
+    "database.host",
+    "database.port",
+    "database.name",
+    "database.user",
+    "database.password",
+    "admin.login",
+    "admin.password",
+    "release.version",
+    "release.image",
+    "plan.name",
+    "plan.seats",
     "plan.storage_bytes",
 ];
 

@@ -158,8 +158,7 @@ pub fn holds(wanted: &Value, live: &Value) -> bool {
         (Value::Array(w), Value::Array(l)) => {
             let named = |v: &Value| v.get("name").and_then(Value::as_str).map(str::to_owned);
             if !w.is_empty() && w.iter().all(|v| named(v).is_some()) {
-                return w.len() == l.len()
-                    && w.iter().all(|v| l.iter().any(|x| named(x) == named(v) && holds(v, x)));
+                return w.len() == l.len() && w.iter().all(|v| l.iter().any(|x| named(x) == named(v) && holds(v, x)));
             }
             w.len() == l.len() && w.iter().zip(l).all(|(a, b)| holds(a, b))
         }
@@ -193,7 +192,8 @@ mod tests {
 
     #[test]
     fn what_the_server_adds_does_not_count_as_a_difference() {
-        let wanted = json!({"spec": {"replicas": 1, "list": [{"name": "a", "x": 1}]}, "metadata": {"labels": {"a": "b"}}});
+        let wanted =
+            json!({"spec": {"replicas": 1, "list": [{"name": "a", "x": 1}]}, "metadata": {"labels": {"a": "b"}}});
         let live = json!({"spec": {"replicas": 1, "other": 2, "list": [{"name": "a", "x": 1, "y": 2}]},
             "metadata": {"labels": {"a": "b", "c": "d"}, "uid": "u"}});
         assert!(holds(&wanted, &live));

@@ -67,9 +67,7 @@ impl Config {
         let common = self.env.iter().filter(|n| !own.contains(n)).map(|n| (n, env_key(None, n)));
         common
             .chain(own.iter().map(|n| (n, env_key(process, n))))
-            .map(|(name, key)| {
-                json!({"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}})
-            })
+            .map(|(name, key)| json!({"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}}))
             .collect()
     }
 

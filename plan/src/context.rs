@@ -68,12 +68,7 @@ pub fn instance(
 
 /// Values for the install of a template database, which belongs to no tenant.
 #[must_use]
-pub fn template(
-    release: &Effective,
-    settings: &Settings,
-    database: &DatabaseAccess,
-    keys: &Keys,
-) -> Value {
+pub fn template(release: &Effective, settings: &Settings, database: &DatabaseAccess, keys: &Keys) -> Value {
     let mut all = common(release, settings, &release.spec.admin.login, keys, Some(database));
     // Settings of a template are the defaults: what an instance wants otherwise, personalise sets.
     let defaults: serde_json::Map<String, Value> = release

@@ -26,7 +26,9 @@ pub fn is_sql(list: &StepList) -> bool {
 /// [`PlanError::Template`] with step and variable.
 pub fn sql(blueprint: &str, place: &str, list: &StepList, context: &Value) -> Result<Vec<(String, String)>, PlanError> {
     let steps = list.steps.iter().filter_map(|s| s.sql.as_ref().map(|sql| (s, sql)));
-    steps.map(|(s, text)| Ok((s.name.clone(), render(blueprint, &format!("{place}[{}]", s.name), text, context)?))).collect()
+    steps
+        .map(|(s, text)| Ok((s.name.clone(), render(blueprint, &format!("{place}[{}]", s.name), text, context)?)))
+        .collect()
 }
 
 /// Renders command steps into what the agent reads.

@@ -5,8 +5,8 @@ use tenantry_api::blueprint::{BlueprintSpec, PodSecurity, Probe};
 use tenantry_api::plan::Resources;
 use tenantry_api::site::PodSecurityLevel;
 
-use crate::config::{Config, render};
 use crate::PlanError;
+use crate::config::{Config, render};
 
 /// `securityContext` of a pod.
 #[must_use]
@@ -80,18 +80,11 @@ pub fn scratch_mounts(security: &PodSecurity) -> Vec<Value> {
 }
 
 /// Volumes for [`mounts`]; `claim` names the claim of a blueprint's volume.
-pub fn volumes(
-    spec: &BlueprintSpec,
-    config: &Config,
-    secret: &str,
-    claim: impl Fn(&str) -> String,
-) -> Vec<Value> {
+pub fn volumes(spec: &BlueprintSpec, config: &Config, secret: &str, claim: impl Fn(&str) -> String) -> Vec<Value> {
     let mut all: Vec<Value> = spec
         .volumes
         .iter()
-        .map(|v| {
-            json!({"name": format!("data-{}", v.name), "persistentVolumeClaim": {"claimName": claim(&v.name)}})
-        })
+        .map(|v| json!({"name": format!("data-{}", v.name), "persistentVolumeClaim": {"claimName": claim(&v.name)}}))
         .collect();
     all.extend(scratch_volumes(&spec.pod_security));
     all.extend(config.volume(secret));

@@ -96,7 +96,8 @@ impl Effective {
         let mut pinned = spec.clone();
         // What is for people, or says for whom the release is, changes nothing that runs: it is not pinned,
         // so that promoting a release to stable or mending a text builds no template anew.
-        pinned.releases = vec![Release { channel: Channel::Stable, security: false, follows: Vec::new(), ..release.clone() }];
+        pinned.releases =
+            vec![Release { channel: Channel::Stable, security: false, follows: Vec::new(), ..release.clone() }];
         pinned.description = None;
         pinned.homepage = None;
         pinned.verified = false;

@@ -8,6 +8,7 @@ use tenantry_api::site::{Site, SiteSpec};
 use tenantry_core::names::SITE_NAME;
 
 use super::report::{Check, Verdict};
+use crate::change::fields::differences;
 use crate::session::Session;
 
 /// Oldest minor version of Kubernetes 1: ValidatingAdmissionPolicies are there since.
@@ -69,7 +70,7 @@ pub fn definitions(found: &[CustomResourceDefinition]) -> Check {
         match found.iter().find(|f| f.name_any() == name) {
             None => missing.push(name),
             Some(live) if !established(live) => waiting.push(name),
-            Some(live) if schema(live) != schema(&ours) => other.push(name),
+            Some(live) if schema(live) != schema(&ours) => other.push(first_difference(&name, live, &ours)),
             Some(_) => {}
         }
     }
@@ -96,6 +97,12 @@ pub fn definitions(found: &[CustomResourceDefinition]) -> Check {
 fn established(crd: &CustomResourceDefinition) -> bool {
     let conditions = crd.status.as_ref().and_then(|s| s.conditions.as_ref());
     conditions.into_iter().flatten().any(|c| c.type_ == "Established" && c.status == "True")
+}
+
+/// The name, and the first field that differs.
+fn first_difference(name: &str, live: &CustomResourceDefinition, ours: &CustomResourceDefinition) -> String {
+    let found = differences(&schema(live).unwrap_or_default(), &schema(ours).unwrap_or_default());
+    found.first().map_or_else(|| name.to_owned(), |f| format!("{name} (at {})", f.path))
 }
 
 fn schema(crd: &CustomResourceDefinition) -> Option<serde_json::Value> {

@@ -42,7 +42,10 @@ pub async fn run(archive: &Archive, ctx: &Ctx, now: Timestamp) -> Result<(), Hal
     }
     let all = archives_of(ctx, &tenant_id).await?;
     if let Some(later) = all.iter().find(|a| supersedes(a, archive)) {
-        return Err(blocked(format!("archive {} holds the same data for a later life; purge that one", later.name_any())));
+        return Err(blocked(format!(
+            "archive {} holds the same data for a later life; purge that one",
+            later.name_any()
+        )));
     }
     match spec.kind {
         ArchivedKind::CrmInstance => instance(archive, ctx, &id).await?,
@@ -77,7 +80,10 @@ async fn instance(archive: &Archive, ctx: &Ctx, id: &Id) -> Result<(), Halt> {
     for database in &spec.databases {
         let object = ctx.database_server(&database.server).await.map_err(&at)?;
         let object = object.ok_or_else(|| {
-            blocked(format!("DatabaseServer {:?}, which holds {}, does not exist; create it again", database.server, database.name))
+            blocked(format!(
+                "DatabaseServer {:?}, which holds {}, does not exist; create it again",
+                database.server, database.name
+            ))
         })?;
         let server = sql::administration(ctx, &object, &settings).await.map_err(&at)?;
         server.admin.drop_database(&database.name, &owner).await.map_err(|e| at(e.into()))?;
@@ -144,7 +150,12 @@ async fn tenant(archive: &Archive, all: &[Archive], ctx: &Ctx, id: &Id) -> Resul
                 return Err(blocked(format!("namespace {namespace} is not this tenant's; it is left alone")));
             }
             ctx.remove(Kind::Namespace, None, &namespace).await.map_err(&at)?;
-            Err(Halt::wait(CONDITION, "RemovingNamespace", format!("namespace {namespace} is going"), Duration::from_secs(2)))
+            Err(Halt::wait(
+                CONDITION,
+                "RemovingNamespace",
+                format!("namespace {namespace} is going"),
+                Duration::from_secs(2),
+            ))
         }
     }
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::ByteString;
-use kube::api::{Api, DynamicObject};
 use kube::Client;
+use kube::api::{Api, DynamicObject};
 use tenantry_plan::Kind;
 
 /// The API of a kind of child.

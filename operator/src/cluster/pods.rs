@@ -28,13 +28,15 @@ fn image(pod: &Pod) -> Option<Trouble> {
     statuses(pod).find_map(|c| {
         let waiting = c.state.as_ref()?.waiting.as_ref()?;
         let reason = waiting.reason.as_deref()?;
-        matches!(reason, "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull").then(|| Trouble {
-            reason: "ImageCannotBePulled".into(),
-            message: format!(
-                "image {} cannot be pulled: {}; it starts by itself once the image can be pulled",
-                c.image,
-                waiting.message.as_deref().unwrap_or(reason)
-            ),
+        matches!(reason, "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull").then(|| {
+            Trouble {
+                reason: "ImageCannotBePulled".into(),
+                message: format!(
+                    "image {} cannot be pulled: {}; it starts by itself once the image can be pulled",
+                    c.image,
+                    waiting.message.as_deref().unwrap_or(reason)
+                ),
+            }
         })
     })
 }
@@ -43,7 +45,10 @@ fn crash(pod: &Pod) -> Option<Trouble> {
     statuses(pod).find_map(|c| {
         let waiting = c.state.as_ref()?.waiting.as_ref()?;
         let reason = waiting.reason.as_deref()?;
-        if !matches!(reason, "CrashLoopBackOff" | "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError") {
+        if !matches!(
+            reason,
+            "CrashLoopBackOff" | "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError"
+        ) {
             return None;
         }
         let last = c.last_state.as_ref().and_then(|s| s.terminated.as_ref());
@@ -58,7 +63,10 @@ fn crash(pod: &Pod) -> Option<Trouble> {
         let ns = pod.metadata.namespace.as_deref().unwrap_or_default();
         Some(Trouble {
             reason: "ProcessCrashes".into(),
-            message: format!("container {} does not run ({reason}; {why}); its log: kubectl -n {ns} logs {name} --previous", c.name),
+            message: format!(
+                "container {} does not run ({reason}; {why}); its log: kubectl -n {ns} logs {name} --previous",
+                c.name
+            ),
         })
     })
 }

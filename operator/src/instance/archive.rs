@@ -84,7 +84,10 @@ pub async fn run(instance: &CrmInstance, ctx: &Ctx, now: Timestamp) -> std::resu
         adopted_from: instance.spec.adopt.clone(),
         tenant_id,
         tenant_name: instance.spec.tenant.clone(),
-        databases: placed.iter().map(|p| KeptDatabase { server: p.server.clone(), name: p.access.name.clone() }).collect(),
+        databases: placed
+            .iter()
+            .map(|p| KeptDatabase { server: p.server.clone(), name: p.access.name.clone() })
+            .collect(),
         volumes,
         secrets,
         data_generation: Some(generation),

@@ -42,7 +42,8 @@ pub async fn ensure(
     let at = Halt::at(CONDITION);
     let object = ctx.database_server(&placed.server).await.map_err(&at)?;
     let object = object.ok_or_else(|| {
-        let text = format!("DatabaseServer {:?} with this instance's data does not exist; create it again", placed.server);
+        let text =
+            format!("DatabaseServer {:?} with this instance's data does not exist; create it again", placed.server);
         Halt::fail(CONDITION, "NoSuchServer", text, ErrorClass::Blocked)
     })?;
     let server = sql::administration(ctx, &object, settings).await.map_err(&at)?;
@@ -51,7 +52,10 @@ pub async fn ensure(
     let record = server.admin.record(name).await.map_err(|e| at(e.into()))?;
     let state = record.as_ref().map(|r| r.state);
     if matches!(state, None | Some(State::Creating)) && lost(pass) {
-        let text = format!("database {name} is not on server {:?}, and no new one is made in its place: restore the server from its own backup", placed.server);
+        let text = format!(
+            "database {name} is not on server {:?}, and no new one is made in its place: restore the server from its own backup",
+            placed.server
+        );
         return Err(Halt::fail(CONDITION, "DatabaseLost", text, ErrorClass::Blocked));
     }
     if state == Some(State::Personalised) {
@@ -122,7 +126,12 @@ async fn personalise(
 ///
 /// # Errors
 /// [`Error`] of the server.
-pub async fn lock(ctx: &Ctx, instance_id: &tenantry_core::id::Id, placed: &Placed, settings: &Settings) -> crate::error::Result<()> {
+pub async fn lock(
+    ctx: &Ctx,
+    instance_id: &tenantry_core::id::Id,
+    placed: &Placed,
+    settings: &Settings,
+) -> crate::error::Result<()> {
     let object = ctx.database_server(&placed.server).await?;
     let object = object.ok_or_else(|| Error::Blocked(format!("DatabaseServer {:?} does not exist", placed.server)))?;
     let server = sql::administration(ctx, &object, settings).await?;

@@ -9,6 +9,7 @@ use tenantry_plan::instance::Wanted;
 use tenantry_plan::{Child, Kind};
 
 use crate::context::Ctx;
+use crate::error::Error;
 use crate::halt::Halt;
 
 fn build(ctx: &Ctx, wanted: &Wanted) -> Child {
@@ -19,22 +20,32 @@ fn build(ctx: &Ctx, wanted: &Wanted) -> Child {
     Child::new(Kind::ConfigMap, Some(&ctx.system_namespace), &name, &labels, rest)
 }
 
-/// Claims the host, or finds it claimed by this instance already.
+/// Claims the host, or finds it claimed by this instance already; `claimed_before` says to look first.
 ///
 /// # Errors
 /// [`Halt`] at `HostClaimed` when another instance has it.
-pub async fn claim(ctx: &Ctx, wanted: &Wanted) -> Result<(), Halt> {
+pub async fn claim(ctx: &Ctx, wanted: &Wanted, claimed_before: bool) -> Result<(), Halt> {
     let child = build(ctx, wanted);
     if ctx.memory.knows(&child) {
         return Ok(());
     }
-    let stored = ctx.create_once(&child).await.map_err(Halt::at("HostClaimed"))?;
+    let at = Halt::at("HostClaimed");
+    let api = crate::cluster::dynamic_api(&ctx.client, child.kind, child.namespace.as_deref());
+    let found = match claimed_before {
+        true => api.get_opt(&child.name).await.map_err(|e| at(Error::kube("get the host claim")(e)))?,
+        false => None,
+    };
+    let stored = match found {
+        Some(found) => found,
+        None => ctx.create_once(&child).await.map_err(&at)?,
+    };
     let owner = stored.labels().get(names::LABEL_INSTANCE_ID).cloned().unwrap_or_default();
     if owner == wanted.id.as_str() {
         ctx.memory.applied(&child, &stored.metadata);
         return Ok(());
     }
-    let data = |key: &str| stored.data.pointer(&format!("/data/{key}")).and_then(|v| v.as_str()).unwrap_or("?").to_owned();
+    let data =
+        |key: &str| stored.data.pointer(&format!("/data/{key}")).and_then(|v| v.as_str()).unwrap_or("?").to_owned();
     let text = format!(
         "spec.host: {} is taken by {}/{}; choose another host, or archive that instance first. Nothing was changed there",
         wanted.host,
@@ -53,7 +64,7 @@ pub async fn release_all(ctx: &Ctx, instance_id: &str, keep: Option<&str>) -> cr
     let api = crate::cluster::dynamic_api(&ctx.client, Kind::ConfigMap, Some(&ctx.system_namespace));
     let selector = format!("{}={instance_id},{}=host-claim", names::LABEL_INSTANCE_ID, names::LABEL_PURPOSE);
     let found = api.list_metadata(&ListParams::default().labels(&selector)).await;
-    for claim in found.map_err(crate::error::Error::kube("list host claims"))?.items {
+    for claim in found.map_err(Error::kube("list host claims"))?.items {
         if keep.as_deref() != Some(claim.name_any().as_str()) {
             ctx.remove(Kind::ConfigMap, Some(&ctx.system_namespace), &claim.name_any()).await?;
         }

@@ -29,7 +29,8 @@ pub async fn ensure(ctx: &Ctx, wanted: &Wanted) -> Result<Keys, Halt> {
     }
     let data = data_of(found.and_then(|s| s.data).as_ref());
     keys_of(&data).ok_or_else(|| {
-        let text = format!("Secret {}/{name} has no key admin-password; restore it, it is not made anew", wanted.namespace);
+        let text =
+            format!("Secret {}/{name} has no key admin-password; restore it, it is not made anew", wanted.namespace);
         Halt::fail("SpecValid", "KeysMissing", text, ErrorClass::Blocked)
     })
 }

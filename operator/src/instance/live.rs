@@ -16,7 +16,6 @@ use tenantry_plan::context::{DatabaseAccess, Keys};
 use tenantry_plan::event::Subject;
 use tenantry_plan::instance::{Wanted, validate};
 
-
 use super::{database, host, keys, place, prepare, processes, release, verify};
 use crate::cluster::{Stream, record};
 use crate::context::Ctx;
@@ -45,14 +44,7 @@ impl Pass {
     /// A new one.
     #[must_use]
     pub fn new(instance: CrmInstance) -> Self {
-        Self {
-            instance,
-            wanted: None,
-            url: None,
-            database: None,
-            tenant_version: String::new(),
-            reached: Vec::new(),
-        }
+        Self { instance, wanted: None, url: None, database: None, tenant_version: String::new(), reached: Vec::new() }
     }
 
     /// Whether its tenant is suspended.
@@ -81,7 +73,8 @@ pub async fn fingerprint(ctx: &Ctx, instance: &CrmInstance) -> Result<Option<Str
     }
     let tenant = ctx.tenant(&instance.spec.tenant).await?;
     let site = ctx.site().await?;
-    Ok(tenant.map(|t| print(instance, &t.metadata.generation.unwrap_or_default().to_string(), site.metadata.generation)))
+    Ok(tenant
+        .map(|t| print(instance, &t.metadata.generation.unwrap_or_default().to_string(), site.metadata.generation)))
 }
 
 /// The fingerprint after a pass.
@@ -119,7 +112,7 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
     pass.reached.push(("SpecValid", format!("{} {}", release.blueprint, version(&wanted))));
     let (limits, resources) = limits(ctx, &tenant).await?;
 
-    host::claim(ctx, &wanted).await?;
+    host::claim(ctx, &wanted, pass.held("HostClaimed", generation)).await?;
     pass.reached.push(("HostClaimed", wanted.host.clone()));
 
     let keys: Keys = keys::ensure(ctx, &wanted).await?;
@@ -197,10 +190,7 @@ async fn owner(pass: &Pass, ctx: &Ctx) -> Result<Tenant, Halt> {
     Ok(tenant)
 }
 
-async fn limits(
-    ctx: &Ctx,
-    tenant: &Tenant,
-) -> Result<(Limits, Option<tenantry_api::plan::Resources>), Halt> {
+async fn limits(ctx: &Ctx, tenant: &Tenant) -> Result<(Limits, Option<tenantry_api::plan::Resources>), Halt> {
     let at = Halt::at("SpecValid");
     let plan = ctx.plan(&tenant.spec.plan).await.map_err(&at)?;
     let plan = plan.ok_or_else(|| {
@@ -212,13 +202,7 @@ async fn limits(
 }
 
 /// Records the installation before it is reported. It happens once in a life, whatever restarts between.
-async fn installed(
-    ctx: &Ctx,
-    pass: &mut Pass,
-    wanted: &Wanted,
-    limits: &Limits,
-    now: Timestamp,
-) -> Result<(), Halt> {
+async fn installed(ctx: &Ctx, pass: &mut Pass, wanted: &Wanted, limits: &Limits, now: Timestamp) -> Result<(), Halt> {
     let at = Halt::at("Ready");
     let was = recorded_of(pass.instance.annotations()).unwrap_or_default();
     let recorded = was.facts.installed.is_some() && was.facts.life == Life::Active;
@@ -270,4 +254,3 @@ pub fn subject(wanted: &Wanted) -> Subject {
         tenant_name: wanted.tenant.clone(),
     }
 }
-

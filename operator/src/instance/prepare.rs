@@ -38,8 +38,7 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, release: &Effective) -> Result<(), 
     }
     if recorded_of(instance.annotations()).is_none() {
         let spec = &instance.spec;
-        let archive =
-            adopt::named(ctx, spec.adopt.as_deref(), spec.id.as_deref(), ArchivedKind::CrmInstance).await?;
+        let archive = adopt::named(ctx, spec.adopt.as_deref(), spec.id.as_deref(), ArchivedKind::CrmInstance).await?;
         let baseline = match &archive {
             Some(archive) => {
                 if let Some(generation) = archive.spec.data_generation {

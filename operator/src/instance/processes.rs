@@ -189,7 +189,8 @@ async fn ready(ctx: &Ctx, planned: &Planned<'_>, plan: &Desired) -> Result<Now, 
     let mut not_ready = Vec::new();
     let mut running = 0;
     for child in plan.children.iter().filter(|c| c.kind == Kind::Deployment) {
-        let process = child.object.pointer("/metadata/labels").and_then(|l| l.get(LABEL_PROCESS)).and_then(|v| v.as_str());
+        let process =
+            child.object.pointer("/metadata/labels").and_then(|l| l.get(LABEL_PROCESS)).and_then(|v| v.as_str());
         let replicas = child.object.pointer("/spec/replicas").and_then(serde_json::Value::as_i64).unwrap_or(1);
         let process = process.unwrap_or_default();
         if !found.get(process).is_some_and(|d| is_ready(d, i32::try_from(replicas).unwrap_or(i32::MAX))) {
@@ -200,12 +201,7 @@ async fn ready(ctx: &Ctx, planned: &Planned<'_>, plan: &Desired) -> Result<Now, 
     }
     let all = not_ready.is_empty();
     let message = if all { format!("{running} processes run") } else { format!("starting: {}", not_ready.join(", ")) };
-    Ok(Now {
-        app: serving_ready(wanted, &found),
-        page: found.get(PAGE).is_some_and(|d| is_ready(d, 1)),
-        all,
-        message,
-    })
+    Ok(Now { app: serving_ready(wanted, &found), page: found.get(PAGE).is_some_and(|d| is_ready(d, 1)), all, message })
 }
 
 /// A wait, or what keeps the pods from running.
@@ -217,7 +213,10 @@ async fn waiting(ctx: &Ctx, wanted: &Wanted, message: String) -> Halt {
         Err(e) => return Halt::at(CONDITION)(Error::kube("list pods")(e)),
     };
     match trouble(&pods) {
-        Some(t) => Halt { again: Some(Duration::from_secs(15)), ..Halt::fail(CONDITION, &t.reason, t.message, ErrorClass::Blocked) },
+        Some(t) => Halt {
+            again: Some(Duration::from_secs(15)),
+            ..Halt::fail(CONDITION, &t.reason, t.message, ErrorClass::Blocked)
+        },
         None => Halt::wait(CONDITION, "Starting", message, Duration::from_secs(15)),
     }
 }
@@ -226,15 +225,19 @@ async fn waiting(ctx: &Ctx, wanted: &Wanted, message: String) -> Halt {
 /// each configuration and host; a new instance has no old ones.
 async fn prune(ctx: &Ctx, wanted: &Wanted, plan: &Desired, pass: &Pass) -> crate::error::Result<()> {
     let in_use = format!("{} {:?}", wanted.host, plan.config);
-    if pass.instance.status.as_ref().is_none_or(|s| s.installed_at.is_none()) || ctx.memory.is_pruned(&wanted.id, &in_use) {
+    if pass.instance.status.as_ref().is_none_or(|s| s.installed_at.is_none())
+        || ctx.memory.is_pruned(&wanted.id, &in_use)
+    {
         return Ok(());
     }
     super::host::release_all(ctx, wanted.id.as_str(), Some(&wanted.host)).await?;
-    let keep: Vec<&str> =
-        plan.children.iter().filter(|c| c.kind == Kind::Secret).map(|c| c.name.as_str()).collect();
+    let keep: Vec<&str> = plan.children.iter().filter(|c| c.kind == Kind::Secret).map(|c| c.name.as_str()).collect();
     let api = crate::cluster::dynamic_api(&ctx.client, Kind::Secret, Some(&wanted.namespace));
     let selector = format!("{LABEL_INSTANCE_ID}={},{}=config", wanted.id, names::LABEL_PURPOSE);
-    let list = api.list_metadata(&ListParams::default().labels(&selector)).await.map_err(Error::kube("list configurations"))?;
+    let list = api
+        .list_metadata(&ListParams::default().labels(&selector))
+        .await
+        .map_err(Error::kube("list configurations"))?;
     for old in list.items.iter().map(ResourceExt::name_any).filter(|n| !keep.contains(&n.as_str())) {
         ctx.remove(Kind::Secret, Some(&wanted.namespace), &old).await?;
     }

@@ -1,8 +1,8 @@
 //! The release that an instance pins, kept content-addressed in the system namespace. Does I/O (Kubernetes).
 
+use k8s_openapi::api::core::v1::ConfigMap;
 use kube::ResourceExt;
 use kube::api::Api;
-use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::json;
 use tenantry_api::blueprint::Effective;
 use tenantry_api::crm_instance::CrmInstance;
@@ -40,7 +40,8 @@ pub async fn pinned(ctx: &Ctx, instance: &CrmInstance) -> Result<Effective, Halt
         return kept(ctx, hash).await;
     }
     let current = current.ok_or_else(|| {
-        let text = format!("spec.blueprint: blueprint {:?} does not exist; see `tenantry blueprint list`", spec.blueprint);
+        let text =
+            format!("spec.blueprint: blueprint {:?} does not exist; see `tenantry blueprint list`", spec.blueprint);
         Halt::fail("SpecValid", "UnknownBlueprint", text, ErrorClass::Blocked)
     })?;
     let current = current.map_err(|e| {

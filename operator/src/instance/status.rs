@@ -42,7 +42,8 @@ pub async fn write_well(pass: &Pass, ctx: &Ctx, phase: InstancePhase, now: Times
     }
     write(&pass.instance, ctx, status).await?;
     if was.is_some_and(|was| was != phase && was != InstancePhase::Pending) {
-        notice(ctx, &kube::Resource::object_ref(&pass.instance, &()), false, &format!("{phase:?}"), "as it should be").await;
+        notice(ctx, &kube::Resource::object_ref(&pass.instance, &()), false, &format!("{phase:?}"), "as it should be")
+            .await;
     }
     Ok(())
 }

@@ -120,7 +120,8 @@ impl Build<'_> {
             secrets.insert(secret.name.clone(), ctx.password(usize::from(secret.length)).map_err(&at)?);
         }
         // Thrown away with the job: every copy gets its own by `personalise`.
-        let keys = Keys { admin_password: ctx.password(usize::from(spec.admin.password_length)).map_err(&at)?, secrets };
+        let keys =
+            Keys { admin_password: ctx.password(usize::from(spec.admin.password_length)).map_err(&at)?, secrets };
         let values = context::template(self.release, self.settings, &access, &keys);
         let blueprint = &self.release.blueprint;
         let config = Config::render(blueprint, spec, &values, false).map_err(|e| at(e.into()))?;
@@ -298,7 +299,11 @@ pub async fn personalise_job(
                 let said = last_words(&pods_of(ctx, &wanted.namespace, &job.name_any()).await?).unwrap_or(why);
                 let pause = FIRST_PAUSE.saturating_mul(1 << attempts.min(6)).min(LONGEST_PAUSE);
                 if seconds_ago < pause {
-                    let text = format!("personalise failed: {said}. It is tried again {pause} s after a failure; log: kubectl -n {} logs job/{}", wanted.namespace, job.name_any());
+                    let text = format!(
+                        "personalise failed: {said}. It is tried again {pause} s after a failure; log: kubectl -n {} logs job/{}",
+                        wanted.namespace,
+                        job.name_any()
+                    );
                     return Err(Halt {
                         again: Some(Duration::from_secs(pause - seconds_ago)),
                         ..Halt::fail(CONDITION, "PersonaliseFailed", text, ErrorClass::Blocked)

@@ -59,11 +59,17 @@ pub async fn run(
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
             Err(Attempt::Unreachable(why)) => {
-                let text = format!("it does not answer: {why}. The processes run; their log: tenantry instance logs {}/{}", wanted.tenant, wanted.name);
+                let text = format!(
+                    "it does not answer: {why}. The processes run; their log: tenantry instance logs {}/{}",
+                    wanted.tenant, wanted.name
+                );
                 return Err(Halt::fail(CONDITION, "NotReachable", text, ErrorClass::Transient));
             }
             Err(Attempt::Failed(why)) => {
-                let text = format!("{why}. The data is untouched; the log: tenantry instance logs {}/{}", wanted.tenant, wanted.name);
+                let text = format!(
+                    "{why}. The data is untouched; the log: tenantry instance logs {}/{}",
+                    wanted.tenant, wanted.name
+                );
                 return Err(Halt::fail(CONDITION, "VerificationFailed", text, ErrorClass::Transient));
             }
         }
@@ -91,7 +97,13 @@ async fn attempt(
         let response = match answer {
             Ok(Ok(response)) => response,
             Ok(Err(why)) => return Err(Attempt::Unreachable(why)),
-            Err(_) => return Err(Attempt::Failed(format!("{:?} got no answer within {} s", request.step, REQUEST.as_secs()))),
+            Err(_) => {
+                return Err(Attempt::Failed(format!(
+                    "{:?} got no answer within {} s",
+                    request.step,
+                    REQUEST.as_secs()
+                )));
+            }
         };
         program.answer(&response).map_err(|f| Attempt::Failed(f.to_string()))?;
     }
@@ -113,9 +125,10 @@ async fn send(
     }
     let body = Full::new(Bytes::from(request.body.clone().unwrap_or_default()));
     let built = builder.body(body).map_err(|e| e.to_string())?;
-    let answer = client.request(built).await.map_err(|e| {
-        std::error::Error::source(&e).map_or_else(|| e.to_string(), |source| format!("{e}: {source}"))
-    })?;
+    let answer = client
+        .request(built)
+        .await
+        .map_err(|e| std::error::Error::source(&e).map_or_else(|| e.to_string(), |source| format!("{e}: {source}")))?;
     let status = answer.status().as_u16();
     let headers = answer
         .headers()

@@ -171,7 +171,6 @@ async fn drive<K, F, Fut>(
     work: F,
 ) where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
-
     F: Fn(Arc<K>, Arc<Ctx>, Timestamp) -> Fut + Clone + Send + Sync + 'static,
     Fut: Future<Output = Result<Option<Duration>>> + Send + 'static,
 {

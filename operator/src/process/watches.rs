@@ -6,10 +6,10 @@ use futures::{Stream, StreamExt};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
 use kube::api::{Api, DynamicObject};
+use kube::core::PartialObjectMeta;
+use kube::runtime::WatchStreamExt;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::watcher::{self, Event};
-use kube::runtime::WatchStreamExt;
-use kube::core::PartialObjectMeta;
 use tenantry_api::archive::Archive;
 use tenantry_api::crm_instance::{CrmInstance, InstancePhase};
 use tenantry_api::database_server::DatabaseServer;
@@ -202,7 +202,10 @@ pub fn dependencies(ctx: &Arc<Ctx>, wake: &Wake, health: &Arc<Health>) {
     let api: Api<DatabaseServer> = Api::all(client.clone());
     let ready: Arc<std::sync::Mutex<std::collections::HashMap<String, bool>>> = Arc::default();
     dependency("databaseservers", kube::runtime::watcher(api, config()), health, move |s: &DatabaseServer, gone| {
-        let now = !gone && s.status.as_ref().is_some_and(|st| st.phase == tenantry_api::database_server::DatabaseServerPhase::Ready);
+        let now = !gone
+            && s.status
+                .as_ref()
+                .is_some_and(|st| st.phase == tenantry_api::database_server::DatabaseServerPhase::Ready);
         let mut all = ready.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if all.insert(s.name_any(), now) != Some(now) {
             w.instances_where(&c, |i| !settled(i));
@@ -212,22 +215,32 @@ pub fn dependencies(ctx: &Arc<Ctx>, wake: &Wake, health: &Arc<Health>) {
     });
     let (c, w, seen) = (ctx.clone(), wake.clone(), changed.clone());
     let api: Api<tenantry_api::blueprint::Blueprint> = Api::all(client.clone());
-    dependency("blueprints", kube::runtime::watcher(api, config()), health, move |b: &tenantry_api::blueprint::Blueprint, gone| {
-        if !gone && seen(b.uid(), b.metadata.generation) {
-            let name = b.name_any();
-            w.instances_where(&c, |i| i.spec.blueprint == name && !settled(i));
-        }
-    });
+    dependency(
+        "blueprints",
+        kube::runtime::watcher(api, config()),
+        health,
+        move |b: &tenantry_api::blueprint::Blueprint, gone| {
+            if !gone && seen(b.uid(), b.metadata.generation) {
+                let name = b.name_any();
+                w.instances_where(&c, |i| i.spec.blueprint == name && !settled(i));
+            }
+        },
+    );
     let w = wake.clone();
     let api: Api<PartialObjectMeta<CrmInstance>> = Api::all(client.clone());
-    dependency("instances", kube::runtime::watcher(api, config()), health, move |i: &PartialObjectMeta<CrmInstance>, gone| {
-        if gone && let Some(tenant) = i.metadata.labels.as_ref().and_then(|l| l.get(names::LABEL_TENANT)) {
-            let _ = w.tenants.send(ObjectRef::new(tenant));
-        }
-        if gone && let Some(id) = i.metadata.namespace.as_deref().and_then(|ns| ns.strip_prefix("tenant-")) {
-            w.tenants_where(|t| t.spec.id.as_deref() == Some(id));
-        }
-    });
+    dependency(
+        "instances",
+        kube::runtime::watcher(api, config()),
+        health,
+        move |i: &PartialObjectMeta<CrmInstance>, gone| {
+            if gone && let Some(tenant) = i.metadata.labels.as_ref().and_then(|l| l.get(names::LABEL_TENANT)) {
+                let _ = w.tenants.send(ObjectRef::new(tenant));
+            }
+            if gone && let Some(id) = i.metadata.namespace.as_deref().and_then(|ns| ns.strip_prefix("tenant-")) {
+                w.tenants_where(|t| t.spec.id.as_deref() == Some(id));
+            }
+        },
+    );
     let w = wake.clone();
     let api: Api<Archive> = Api::all(client.clone());
     dependency("archives", kube::runtime::watcher(api, config()), health, move |a: &Archive, _| {

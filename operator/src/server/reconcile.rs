@@ -89,11 +89,15 @@ async fn live(
     if object.spec.managed.is_some() {
         let secret = server::build_secret(object, &settings, &ctx.password(32).map_err(&at)?);
         let name = server::secret_name(object);
-        let secrets = crate::cluster::dynamic_api(&ctx.client, tenantry_plan::Kind::Secret, Some(&ctx.system_namespace));
+        let secrets =
+            crate::cluster::dynamic_api(&ctx.client, tenantry_plan::Kind::Secret, Some(&ctx.system_namespace));
         let found = secrets.get_opt(&name).await.map_err(|e| at(Error::kube("get the administrator's Secret")(e)))?;
         if found.is_none() {
             if status.version.is_some() {
-                let text = format!("Secret {}/{name} with the administrator's password is gone; the server still has the old password. Restore the Secret; it is not made anew", ctx.system_namespace);
+                let text = format!(
+                    "Secret {}/{name} with the administrator's password is gone; the server still has the old password. Restore the Secret; it is not made anew",
+                    ctx.system_namespace
+                );
                 return Err(Halt::fail("Reachable", "AdminSecretMissing", text, ErrorClass::Blocked));
             }
             ctx.create_once(&secret).await.map_err(&at)?;

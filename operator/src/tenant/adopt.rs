@@ -36,10 +36,8 @@ pub async fn check(ctx: &Ctx, tenant: &Tenant, id: &Id) -> Result<(), Halt> {
         return Ok(());
     }
     let namespaces = dynamic_api(&ctx.client, Kind::Namespace, None);
-    let namespace = namespaces
-        .get_opt(&names::namespace(id))
-        .await
-        .map_err(|e| ready(Error::kube("get the namespace")(e)))?;
+    let namespace =
+        namespaces.get_opt(&names::namespace(id)).await.map_err(|e| ready(Error::kube("get the namespace")(e)))?;
     let owner = namespace.map(|ns| ns.labels().get(names::LABEL_TENANT).cloned().unwrap_or_default());
     let latest = free(latest(ctx, id).await?, id, tenant.spec.adopt.as_deref(), "tenant")?;
     match owner {
@@ -132,9 +130,8 @@ pub async fn named(
     let Some(wanted) = adopt else { return Ok(None) };
     let api: Api<Archive> = Api::all(ctx.client.clone());
     let found = api.get_opt(wanted).await.map_err(|e| Halt::at("Ready")(Error::kube("get the archive")(e)))?;
-    let archive = found.ok_or_else(|| {
-        refuse(format!("spec.adopt: archive {wanted:?} does not exist; see `tenantry archive list`"))
-    })?;
+    let archive = found
+        .ok_or_else(|| refuse(format!("spec.adopt: archive {wanted:?} does not exist; see `tenantry archive list`")))?;
     if archive.spec.kind != kind || Some(archive.spec.id.as_str()) != id {
         return Err(refuse(format!("spec.adopt: archive {wanted:?} holds id {}, not this one", archive.spec.id)));
     }

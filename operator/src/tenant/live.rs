@@ -51,7 +51,8 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
         let baseline = match adopt::ledger(ctx, &pass.tenant).await? {
             Some(recorded) => recorded,
             None => {
-                let limits = plan.as_ref().and_then(|p| tenantry_plan::limits::resolve(&pass.tenant.spec, &p.spec).ok());
+                let limits =
+                    plan.as_ref().and_then(|p| tenantry_plan::limits::resolve(&pass.tenant.spec, &p.spec).ok());
                 Recorded { sequence: 0, facts: Facts { limits, ..Facts::default() } }
             }
         };
@@ -76,12 +77,8 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
 
     // Recorded before it is reported.
     let was = recorded_of(pass.tenant.annotations()).unwrap_or_default();
-    let facts = Facts {
-        installed: None,
-        suspended: wanted.suspended,
-        limits: Some(wanted.limits.clone()),
-        life: Life::Active,
-    };
+    let facts =
+        Facts { installed: None, suspended: wanted.suspended, limits: Some(wanted.limits.clone()), life: Life::Active };
     let subject = Subject {
         id: wanted.id.clone(),
         kind: "tenant",

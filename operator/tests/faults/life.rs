@@ -64,6 +64,8 @@ pub struct Life {
     pub name: String,
     pub host: String,
     pub blueprint: String,
+    /// Database servers that are asked for the picture.
+    pub servers: Vec<&'static str>,
     /// Ids as first seen; they never change.
     pub tenant_id: Option<String>,
     pub instance_id: Option<String>,
@@ -81,7 +83,8 @@ impl Life {
         let host = format!("{name}.example.org");
         let operator = Operator::new(base);
         let blueprint = "fixture".into();
-        Self { base: base.clone(), operator, name, host, blueprint, tenant_id: None, instance_id: None }
+        let servers = crate::world::SERVERS.to_vec();
+        Self { base: base.clone(), operator, name, host, blueprint, servers, tenant_id: None, instance_id: None }
     }
 
     pub fn tenants(&self) -> Api<Tenant> {
@@ -333,7 +336,9 @@ impl Life {
                 return Ok(());
             }
             if start.elapsed() > PATIENCE {
-                return Err(format!("the controllers of Kubernetes do not come to rest in {ns} (going: {going}, pods: {pods})"));
+                return Err(format!(
+                    "the controllers of Kubernetes do not come to rest in {ns} (going: {going}, pods: {pods})"
+                ));
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -379,4 +384,3 @@ fn merge(into: &mut Value, more: &Value) {
         a.extend(b.iter().map(|(k, v)| (k.clone(), v.clone())));
     }
 }
-

@@ -65,14 +65,23 @@ impl Life {
         let mut all = Picture::new();
         if let Some(t) = self.tenant().await? {
             let s = t.status.clone().unwrap_or_default();
-            all.insert("tenant".into(), format!("{:?} {:?} {} {:?}", s.phase, s.limits, conditions(&s.conditions), t.finalizers()));
+            all.insert(
+                "tenant".into(),
+                format!("{:?} {:?} {} {:?}", s.phase, s.limits, conditions(&s.conditions), t.finalizers()),
+            );
         }
         if let Some(i) = self.instance().await? {
             let s = i.status.clone().unwrap_or_default();
             let notes: Vec<_> = i.annotations().keys().collect();
             let text = format!(
                 "{:?} {:?} {:?} {:?} {} {notes:?} {:?} installed {}",
-                s.phase, s.data_generation, s.database, s.url, conditions(&s.conditions), i.finalizers(), s.installed_at.is_some()
+                s.phase,
+                s.data_generation,
+                s.database,
+                s.url,
+                conditions(&s.conditions),
+                i.finalizers(),
+                s.installed_at.is_some()
             );
             all.insert("instance".into(), text);
         }
@@ -82,13 +91,22 @@ impl Life {
             let ledger: Recorded = serde_json::from_str(&a.spec.ledger).map_err(|e| e.to_string())?;
             let text = format!(
                 "{:?} {} life {} {:?} {:?} {:?} events {} {:?}",
-                s.phase, conditions(&s.conditions), a.spec.life, a.spec.databases, a.spec.volumes, a.spec.secrets,
-                ledger.sequence, ledger.facts
+                s.phase,
+                conditions(&s.conditions),
+                a.spec.life,
+                a.spec.databases,
+                a.spec.volumes,
+                a.spec.secrets,
+                ledger.sequence,
+                ledger.facts
             );
             all.insert(format!("archive {}", a.name_any()), text);
         }
         for e in self.events().await? {
-            all.insert(format!("event {}", e.name_any()), format!("{} {} {:?}", e.spec.event_type, e.spec.subject, e.spec.after));
+            all.insert(
+                format!("event {}", e.name_any()),
+                format!("{} {} {:?}", e.spec.event_type, e.spec.subject, e.spec.after),
+            );
         }
         let claims = dynamic_api(&self.base, Kind::ConfigMap, Some(SYSTEM));
         let claim = claims.get_opt(&names::host_claim(&self.host)).await.map_err(|e| e.to_string())?;
@@ -140,7 +158,7 @@ impl Life {
              WHERE owner = 'instance/{id}' OR tenant = '{tenant}'), 'database', (SELECT count(*) FROM pg_database WHERE datname = '{name}'), \
              'role', (SELECT rolcanlogin FROM pg_roles WHERE rolname = '{name}'))"
         );
-        for server in crate::world::SERVERS {
+        for server in self.servers.iter().copied() {
             all.insert(format!("server {server}"), World::get().root(server, &sql).await?);
         }
         all.insert("rows".into(), self.rows().await.unwrap_or_else(|e| e));
@@ -175,7 +193,11 @@ impl Life {
     }
 
     async fn rows(&self) -> Outcome<String> {
-        self.sql("pg-a", "SELECT (SELECT string_agg(note, ',') FROM facts) || ' ' || (SELECT string_agg(name, ',') FROM customer)").await
+        self.sql(
+            "pg-a",
+            "SELECT (SELECT string_agg(note, ',') FROM facts) || ' ' || (SELECT string_agg(name, ',') FROM customer)",
+        )
+        .await
     }
 
     /// What a customer does between: a table with a row that must never be lost.

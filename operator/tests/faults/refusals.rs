@@ -161,7 +161,10 @@ fn the_id_of_an_archive_is_refused_unless_the_archive_is_adopted_by_name() {
         instance_with(&mut life, INSTANCE, &json!({"id": instance_id})).await;
         let (_, reason, message) = condition(&life, INSTANCE, "Ready").await;
         assert_eq!(reason, "IdTaken");
-        assert!(message.contains(&format!("{instance_id}-1")) && message.contains("tenantry instance adopt"), "{message}");
+        assert!(
+            message.contains(&format!("{instance_id}-1")) && message.contains("tenantry instance adopt"),
+            "{message}"
+        );
         assert_eq!(life.sql("pg-a", "SELECT 1").await, Err("log-in refused".into()), "the archive's role was unlocked");
         life.instances().delete(INSTANCE, &DeleteParams::default()).await.unwrap();
         for _ in 0..3 {
@@ -253,7 +256,10 @@ fn a_purge_is_refused_while_something_lives_on_the_data_or_the_name_is_wrong() {
         let archive = life.archives().get(&format!("{instance_id}-1")).await.unwrap();
         let said = archive.status.unwrap_or_default();
         assert_ne!(said.phase, ArchivePhase::Purged);
-        assert!(find(&said.conditions, "Purged").is_some_and(|c| c.status == "False" && c.message.contains(INSTANCE)), "{said:?}");
+        assert!(
+            find(&said.conditions, "Purged").is_some_and(|c| c.status == "False" && c.message.contains(INSTANCE)),
+            "{said:?}"
+        );
         assert_eq!(life.picture().await.unwrap()["rows"], before["rows"]);
 
         // The tenant's own archive waits for its instances' archives.
@@ -261,7 +267,10 @@ fn a_purge_is_refused_while_something_lives_on_the_data_or_the_name_is_wrong() {
         life.ask_purge(&format!("{tenant_id}-2"), &name).await.unwrap();
         life.round().await.unwrap();
         let waiting = life.archives().get(&format!("{tenant_id}-2")).await.unwrap().status.unwrap();
-        assert!(find(&waiting.conditions, "Purged").is_some_and(|c| c.message.contains("not purged yet")), "{waiting:?}");
+        assert!(
+            find(&waiting.conditions, "Purged").is_some_and(|c| c.message.contains("not purged yet")),
+            "{waiting:?}"
+        );
         let namespaces = dynamic_api(&base, Kind::Namespace, None).list(&ListParams::default()).await.unwrap();
         assert!(namespaces.items.iter().any(|n| n.name_any() == life.namespace()));
         life.drive(Step::Purge, None).await.unwrap_or_else(|e| panic!("{e}"));

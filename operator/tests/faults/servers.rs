@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use kube::api::{Api, DeleteParams};
 use kube::Client;
+use kube::api::{Api, DeleteParams};
 use serde_json::json;
 use tenantry_api::blueprint::Blueprint;
 use tenantry_api::condition::{find, holds};
@@ -16,7 +16,11 @@ use crate::scenarios::run;
 use crate::world::{Operator, World, apply, fixture};
 
 /// Reconciles until nothing is written any more; a crash makes a new process. Gives calls and the fault.
-async fn settle<F: AsyncFn(&Operator) -> bool>(base: &Client, fault: Option<(usize, Mode)>, one: F) -> (usize, Option<String>) {
+async fn settle<F: AsyncFn(&Operator) -> bool>(
+    base: &Client,
+    fault: Option<(usize, Mode)>,
+    one: F,
+) -> (usize, Option<String>) {
     let mut operator = Operator::new(base);
     operator.gate.arm(fault);
     let mut told = None;
@@ -56,7 +60,12 @@ fn a_fault_at_any_call_of_a_database_server_leaves_it_ready_and_its_removal_comp
                     let going = object.metadata.deletion_timestamp.is_some();
                     let _ = tenantry_operator::server::reconcile(Arc::new(object), &o.ctx, Timestamp::now()).await;
                     let now = servers.get_opt(&name).await.unwrap();
-                    now.is_none_or(|s| !going && s.status.is_some_and(|s| s.phase == DatabaseServerPhase::Ready && holds(&s.conditions, "Reachable")))
+                    now.is_none_or(|s| {
+                        !going
+                            && s.status.is_some_and(|s| {
+                                s.phase == DatabaseServerPhase::Ready && holds(&s.conditions, "Reachable")
+                            })
+                    })
                 };
                 let (made, fired) = settle(&base, fault, work).await;
                 servers.delete(&name, &DeleteParams::default()).await.unwrap();
@@ -81,7 +90,13 @@ fn a_fault_at_any_call_of_a_database_server_leaves_it_ready_and_its_removal_comp
 fn a_database_server_with_databases_stays_when_it_is_deleted() {
     run(true, |base| async move {
         let world = World::get();
-        world.root("pg-b", "INSERT INTO databases VALUES ('x', 'instance/x', 'x', 1, 'x', 'loaded', NULL, 'x', now(), now())").await.unwrap();
+        world
+            .root(
+                "pg-b",
+                "INSERT INTO databases VALUES ('x', 'instance/x', 'x', 1, 'x', 'loaded', NULL, 'x', now(), now())",
+            )
+            .await
+            .unwrap();
         let name = world.name("pg-full");
         let servers: Api<DatabaseServer> = Api::all(base.clone());
         apply(&base, json!({"apiVersion": "tenantry.dev/v1alpha1", "kind": "DatabaseServer", "metadata": {"name": name},
@@ -115,7 +130,12 @@ fn a_fault_at_any_call_of_a_blueprint_leaves_it_judged() {
                 settle(&base, Some((k, mode)), async |o: &Operator| {
                     let object = blueprints.get(&name).await.unwrap();
                     let _ = tenantry_operator::blueprint::reconcile(Arc::new(object), &o.ctx, Timestamp::now()).await;
-                    blueprints.get(&name).await.unwrap().status.is_some_and(|s| find(&s.conditions, "Valid").is_some_and(|c| c.status == "False"))
+                    blueprints
+                        .get(&name)
+                        .await
+                        .unwrap()
+                        .status
+                        .is_some_and(|s| find(&s.conditions, "Valid").is_some_and(|c| c.status == "False"))
                 })
                 .await;
             }

@@ -101,7 +101,8 @@ async fn sweep() {
     let reference = undisturbed(&base).await.unwrap_or_else(|e| panic!("{e}"));
     let again = undisturbed(&base).await.unwrap_or_else(|e| panic!("{e}"));
     for step in Step::ALL {
-        same(&reference.pictures[&step], &again.pictures[&step]).unwrap_or_else(|e| panic!("{step:?} differs by itself: {e}"));
+        same(&reference.pictures[&step], &again.pictures[&step])
+            .unwrap_or_else(|e| panic!("{step:?} differs by itself: {e}"));
     }
     let mut neighbour = Life::new(&base, "neighbour");
     neighbour.drive(Step::Create, None).await.unwrap_or_else(|e| panic!("{e}"));
@@ -118,10 +119,20 @@ async fn sweep() {
     let first = 1 + usize::try_from(jiff::Timestamp::now().as_second()).unwrap_or(0) % step;
     let jobs: Vec<(usize, Mode)> =
         (first..=longest).step_by(step).flat_map(|k| modes.iter().map(move |m| (k, *m))).collect();
-    let exact = if step == 1 && modes.len() == Mode::ALL.len() { "every call, every kind of fault" } else { "SAMPLED: not every call or kind" };
-    println!("{total} calls in {} steps, {} kinds of fault: {} lives ({exact})", Step::ALL.len(), modes.len(), jobs.len());
+    let exact = if step == 1 && modes.len() == Mode::ALL.len() {
+        "every call, every kind of fault"
+    } else {
+        "SAMPLED: not every call or kind"
+    };
+    println!(
+        "{total} calls in {} steps, {} kinds of fault: {} lives ({exact})",
+        Step::ALL.len(),
+        modes.len(),
+        jobs.len()
+    );
 
-    let (reference, room, done) = (Arc::new(reference), Arc::new(Semaphore::new(AT_ONCE)), Arc::new(AtomicUsize::new(0)));
+    let (reference, room, done) =
+        (Arc::new(reference), Arc::new(Semaphore::new(AT_ONCE)), Arc::new(AtomicUsize::new(0)));
     let all = jobs.len();
     let mut running = JoinSet::new();
     for (k, mode) in jobs {

@@ -75,7 +75,8 @@ impl World {
         let gate: Arc<dyn Gate> = Arc::new(Open);
         let login = Login { user: "postgres".into(), password: Secret::new(PASSWORD) };
         let answer =
-            tenantry_database::query_text(&self.endpoint(server), &login, tenantry_database::REGISTRY, sql, &gate).await;
+            tenantry_database::query_text(&self.endpoint(server), &login, tenantry_database::REGISTRY, sql, &gate)
+                .await;
         answer.map(Option::unwrap_or_default).map_err(|e| e.to_string())
     }
 
@@ -185,25 +186,33 @@ pub async fn apply(client: &Client, object: Value) -> DynamicObject {
         Api::namespaced_with(client.clone(), &namespace, &kind)
     };
     let params = PatchParams::apply("a-person").force();
-    api.patch(&name, &params, &Patch::Apply(&object)).await.unwrap_or_else(|e| panic!("apply {} {name}: {e}", kind.kind))
+    api.patch(&name, &params, &Patch::Apply(&object))
+        .await
+        .unwrap_or_else(|e| panic!("apply {} {name}: {e}", kind.kind))
 }
 
 fn base_objects(world: &World) -> Vec<Value> {
-    let ours = |kind: &str, name: &str, spec: Value| {
-        json!({"apiVersion": "tenantry.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec})
-    };
+    let ours = |kind: &str, name: &str, spec: Value| json!({"apiVersion": "tenantry.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec});
     let mut all = vec![
         json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SYSTEM}}),
         ours("Site", "site", json!({"id": "faults", "storageClass": "standard", "ingress": {"className": "tenantry"}})),
         ours("Plan", "small", json!({"seats": 5, "storage": "1G"})),
         ours("Plan", "large", json!({"seats": 10, "storage": "2G"})),
-        ours("Blueprint", "fixture", fixture("seats={{ plan.seats }}\npassword={{ database.password }}\nkey={{ secrets.key }}\n")),
+        ours(
+            "Blueprint",
+            "fixture",
+            fixture("seats={{ plan.seats }}\npassword={{ database.password }}\nkey={{ secrets.key }}\n"),
+        ),
     ];
     for (i, name) in SERVERS.iter().enumerate() {
         all.push(json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": SYSTEM},
             "stringData": {"username": "postgres", "password": PASSWORD}}));
-        all.push(ours("DatabaseServer", name, json!({"engine": "postgresql", "external":
-            {"host": "127.0.0.1", "port": world.ports[i], "secretName": name, "cidrs": ["127.0.0.1/32"]}})));
+        all.push(ours(
+            "DatabaseServer",
+            name,
+            json!({"engine": "postgresql", "external":
+            {"host": "127.0.0.1", "port": world.ports[i], "secretName": name, "cidrs": ["127.0.0.1/32"]}}),
+        ));
     }
     all
 }
@@ -228,11 +237,16 @@ pub fn fixture(file: &str) -> Value {
 async fn play_kubelet() {
     let client = client().await;
     let pods: Api<Pod> = Api::all(client.clone());
-    let config = kube::runtime::watcher::Config::default()
-        .labels(&format!("{}={}", tenantry_core::names::LABEL_MANAGED_BY, tenantry_core::names::MANAGED_BY));
-    let mut stream = std::pin::pin!(kube::runtime::WatchStreamExt::default_backoff(kube::runtime::watcher(pods, config)));
+    let config = kube::runtime::watcher::Config::default().labels(&format!(
+        "{}={}",
+        tenantry_core::names::LABEL_MANAGED_BY,
+        tenantry_core::names::MANAGED_BY
+    ));
+    let mut stream =
+        std::pin::pin!(kube::runtime::WatchStreamExt::default_backoff(kube::runtime::watcher(pods, config)));
     while let Some(event) = stream.next().await {
-        let Ok(kube::runtime::watcher::Event::Apply(pod) | kube::runtime::watcher::Event::InitApply(pod)) = event else {
+        let Ok(kube::runtime::watcher::Event::Apply(pod) | kube::runtime::watcher::Event::InitApply(pod)) = event
+        else {
             continue;
         };
         let running = pod.status.as_ref().and_then(|s| s.phase.as_deref()) == Some("Running");

@@ -1,7 +1,7 @@
 //! Processes of an instance as Deployments. No I/O.
 
 use serde_json::{Value, json};
-use tenantry_api::blueprint::{Process, Probe, Strategy};
+use tenantry_api::blueprint::{Probe, Process, Strategy};
 use tenantry_api::plan::Resources;
 use tenantry_core::names::{self, LABEL_INSTANCE_ID, LABEL_PROCESS, LABEL_SERVES};
 

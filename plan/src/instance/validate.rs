@@ -100,10 +100,7 @@ pub fn validate(
     }
     let tenant_name = tenant.metadata.name.clone().unwrap_or_default();
     let display = tenant.spec.display_name.clone().unwrap_or_else(|| tenant_name.clone());
-    let suspended = tenant
-        .spec
-        .suspended
-        .then(|| tenant.spec.suspended_reason.clone().unwrap_or_default());
+    let suspended = tenant.spec.suspended.then(|| tenant.spec.suspended_reason.clone().unwrap_or_default());
     Ok(Wanted {
         id,
         name: instance.metadata.name.clone().unwrap_or_default(),

@@ -91,9 +91,11 @@ fn build_stateful_set(server: &DatabaseServer, managed: &Managed, settings: &Set
             "/run/postgresql",
             json!(["pg_isready", "-q", "-h", "127.0.0.1", "-U", "postgres"]),
         ),
-        Engine::Mariadb => {
-            ("MARIADB_ROOT_PASSWORD_FILE", "/run/mysqld", json!(["mariadb-admin", "ping", "--silent", "--connect-timeout=3"]))
-        }
+        Engine::Mariadb => (
+            "MARIADB_ROOT_PASSWORD_FILE",
+            "/run/mysqld",
+            json!(["mariadb-admin", "ping", "--silent", "--connect-timeout=3"]),
+        ),
     };
     let labels = labels(name);
     let mut claim = json!({

@@ -35,9 +35,11 @@ pub(super) fn build_network_policy(wanted: &TenantWanted, settings: &Settings, d
         json!({ "namespaceSelector": { "matchLabels": { "kubernetes.io/metadata.name": settings.system_namespace } } }),
         json!({ "podSelector": {} }),
     ];
-    from.extend(site.ingress_namespaces.iter().map(
-        |ns| json!({ "namespaceSelector": { "matchLabels": { "kubernetes.io/metadata.name": ns } } }),
-    ));
+    from.extend(
+        site.ingress_namespaces
+            .iter()
+            .map(|ns| json!({ "namespaceSelector": { "matchLabels": { "kubernetes.io/metadata.name": ns } } })),
+    );
     from.extend(site.ingress_cidrs.iter().map(|cidr| json!({ "ipBlock": { "cidr": cidr } })));
 
     let mut egress = vec![
