@@ -133,7 +133,9 @@ fn templates(spec: &BlueprintSpec) -> Vec<Template<'_>> {
         ("migrate.steps", spec.migrate.as_ref().and_then(|m| m.steps.as_ref())),
     ];
     for (place, list) in lists {
-        list.map(|l| steps(place, l, &mut add));
+        if let Some(list) = list {
+            steps(place, list, &mut add);
+        }
     }
     for p in &spec.processes {
         for (i, word) in p.command.iter().enumerate() {

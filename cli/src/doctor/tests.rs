@@ -119,7 +119,7 @@ fn only_what_is_wrong_for_long_is_stuck_and_ready_is_not_repeated() {
     };
     let after = Duration::from_secs(600);
     assert_eq!(judged("Instances", std::slice::from_ref(&object), after, at(1_500)).verdict, Verdict::Pass);
-    let stuck = judged("Instances", &[object.clone()], after, at(9_000));
+    let stuck = judged("Instances", std::slice::from_ref(&object), after, at(9_000));
     assert_eq!(stuck.lines, ["acme/crm: DatabaseReady since 2 h: NoServer: no server fits"]);
     assert_eq!(stuck.help, ["tenantry instance show acme/crm"]);
     let unseen = Watched { conditions: Vec::new(), unseen_since: Some(at(0)), ..object };
