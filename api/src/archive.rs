@@ -36,6 +36,7 @@ pub enum ArchivedKind {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(validation = Rule::new("self.kind == oldSelf.kind && self.id == oldSelf.id && self.name == oldSelf.name && self.tenantId == oldSelf.tenantId && self.tenantName == oldSelf.tenantName && self.__namespace__ == oldSelf.__namespace__ && self.archivedAt == oldSelf.archivedAt").message("an Archive is a record and cannot be changed; only retainUntil and purge can"))]
 #[x_kube(validation = Rule::new("self.databases == oldSelf.databases && self.volumes == oldSelf.volumes && self.secrets == oldSelf.secrets && self.object == oldSelf.object && self.ledger == oldSelf.ledger").message("an Archive is a record and cannot be changed; only retainUntil and purge can"))]
+#[x_kube(validation = Rule::new("self.life == oldSelf.life && has(self.dataGeneration) == has(oldSelf.dataGeneration) && (!has(self.dataGeneration) || self.dataGeneration == oldSelf.dataGeneration) && has(self.releaseHash) == has(oldSelf.releaseHash) && (!has(self.releaseHash) || self.releaseHash == oldSelf.releaseHash)").message("an Archive is a record and cannot be changed; only retainUntil and purge can"))]
 #[x_kube(validation = Rule::new("!has(oldSelf.purge) || (has(self.purge) && self.purge == oldSelf.purge)").message("a purge that was asked for cannot be taken back"))]
 pub struct ArchiveSpec {
     /// Tenant or CrmInstance.
@@ -47,7 +48,7 @@ pub struct ArchiveSpec {
     #[schemars(length(min = 1, max = 63))]
     pub name: String,
     /// Which life of it ended, counted from 1.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 1_000_000))]
     pub life: u32,
     /// Id of the tenant.
     #[schemars(length(min = 10, max = 10))]
@@ -64,21 +65,23 @@ pub struct ArchiveSpec {
     pub databases: Vec<KeptDatabase>,
     /// Volume claims kept.
     #[serde(default)]
-    #[schemars(length(max = 50), inner(length(max = 253)))]
+    #[schemars(length(max = 200), inner(length(max = 253)))]
     pub volumes: Vec<String>,
     /// Secrets kept: without them the application could not read its own data.
     #[serde(default)]
-    #[schemars(length(max = 50), inner(length(max = 253)))]
+    #[schemars(length(max = 200), inner(length(max = 253)))]
     pub secrets: Vec<String>,
     /// Generation of the data that was in use.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 1_000_000))]
     pub data_generation: Option<u32>,
     /// Hash of the pinned release.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub release_hash: Option<String>,
     /// The object's spec as JSON, for `adopt`.
-    #[schemars(length(max = 65536))]
+    // The longest spec that the definitions admit, every character escaped, is shorter: tests/rules.rs.
+    #[schemars(length(max = 350_000))]
     pub object: String,
     /// The recorded end of its billing stream as JSON.
     #[schemars(length(max = 4096))]

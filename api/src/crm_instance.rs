@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
+use tenantry_core::bounds;
 
 /// What an instance is for. Only production counts as billed seats; the others never write to customers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -96,6 +97,7 @@ pub struct CrmInstanceSpec {
     pub admin_email: Option<String>,
     /// Settings that the blueprint offers.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(transform = bounds::map(50, bounds::NAME, Some(1_000)))]
     pub settings: BTreeMap<String, String>,
     /// Name of a DatabaseServer; the least loaded that fits when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]

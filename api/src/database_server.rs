@@ -57,6 +57,8 @@ impl Engine {
     printcolumn = r#"{"name":"Message","type":"string","jsonPath":".status.conditions[?(@.type=='Ready')].message","priority":1}"#,
     validation = Rule::new("size(self.metadata.name) <= 40").message("metadata.name is too long: at most 40 characters fit into the names made from it"),
     validation = Rule::new("self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')").message("metadata.name must be lower-case letters, digits and hyphens, beginning with a letter"),
+    validation = Rule::new("!has(oldSelf.status) || !has(oldSelf.status.version) || !has(self.spec.external) || !has(oldSelf.spec.external) || (self.spec.external.host == oldSelf.spec.external.host && has(self.spec.external.port) == has(oldSelf.spec.external.port) && (!has(self.spec.external.port) || self.spec.external.port == oldSelf.spec.external.port))").message("external.host and external.port cannot change once the server has answered: the Secrets of the instances on it hold the old address. Keep the host name and let DNS lead it to the new place, or add another DatabaseServer"),
+    validation = Rule::new("!has(self.spec.dedicatedTo) || has(oldSelf.spec.dedicatedTo) || !has(oldSelf.status) || !has(oldSelf.status.databases) || oldSelf.status.databases == 0").message("spec.dedicatedTo cannot be set while databases are on the server: other tenants would lose the way to theirs; add another DatabaseServer"),
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(validation = Rule::new("self.engine == oldSelf.engine").message("spec.engine cannot change: the databases on it would be lost; add another DatabaseServer"))]
@@ -184,7 +186,7 @@ pub struct DatabaseServerStatus {
     /// Port for the tenants' pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
-    /// `Ready`, `Reachable`.
+    /// `Ready`, `Reachable`, `VolumeReady`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
 }

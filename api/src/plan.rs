@@ -62,7 +62,7 @@ pub struct PlanSpec {
     pub bandwidth_per_month: Option<String>,
     /// Records; not limited when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 1_000_000_000_000_u64))]
     pub records: Option<u64>,
     /// Shared or own database server.
     #[serde(default)]

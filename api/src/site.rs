@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
+use tenantry_core::bounds;
 
 /// What kind of place a site is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -126,6 +127,7 @@ pub struct IngressSettings {
     pub class_name: Option<String>,
     /// Annotations of every Ingress, for example of a certificate issuer.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(transform = bounds::map(50, 317, Some(10_000)))]
     pub annotations: BTreeMap<String, String>,
     /// Whether TLS ends at the ingress, so that URLs begin with https.
     #[serde(default)]

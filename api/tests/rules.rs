@@ -4,11 +4,14 @@ use kube_cel::Validator;
 use serde_json::{Value, json};
 use tenantry_api::definitions;
 
+fn schema(kind: &str) -> Value {
+    let crd = definitions().into_iter().find(|c| c.spec.names.kind == kind).unwrap();
+    serde_json::to_value(&crd.spec.versions[0].schema.as_ref().unwrap().open_api_v3_schema).unwrap()
+}
+
 /// Messages of the rules that an object (after an older one) breaks.
 fn broken(kind: &str, object: &Value, old: Option<&Value>) -> Vec<String> {
-    let crd = definitions().into_iter().find(|c| c.spec.names.kind == kind).unwrap();
-    let schema = serde_json::to_value(&crd.spec.versions[0].schema.as_ref().unwrap().open_api_v3_schema).unwrap();
-    match Validator::new().validate(&schema, object, old) {
+    match Validator::new().validate(&schema(kind), object, old) {
         Ok(()) => Vec::new(),
         Err(errors) => errors.iter().map(ToString::to_string).collect(),
     }
@@ -110,6 +113,37 @@ fn a_database_server_is_managed_or_external_and_keeps_its_engine() {
 }
 
 #[test]
+fn a_database_server_that_has_answered_keeps_its_address_and_one_in_use_is_not_set_aside() {
+    let server = |change: Value, status: Value| {
+        let spec =
+            json!({ "engine": "postgresql", "external": { "host": "db.example", "port": 5432, "secretName": "s" } });
+        let mut made = object("DatabaseServer", "pg-1", with(&spec, change));
+        made["status"] = status;
+        made
+    };
+    let external = |host: &str, port: Value| {
+        let given = json!({ "host": host, "secretName": "s", "cidrs": ["10.0.0.1/32"] });
+        json!({ "external": with(&given, json!({ "port": port })) })
+    };
+    let never = server(json!({}), json!({ "phase": "Pending" }));
+    let used = server(json!({}), json!({ "phase": "Ready", "version": "16.4", "databases": 2 }));
+    let same = external("db.example", json!(5432));
+    // A mistake can be mended, and addresses for network rules change at any time.
+    accepted("DatabaseServer", &server(external("db2.example", json!(5433)), json!({})), Some(&never));
+    accepted("DatabaseServer", &server(same, json!({ "version": "16.4" })), Some(&used));
+    for other in
+        [external("db2.example", json!(5432)), external("db.example", json!(5433)), external("db.example", json!(null))]
+    {
+        refused("DatabaseServer", &server(other, json!({ "version": "16.4" })), Some(&used), "let DNS lead it");
+    }
+    let aside = || server(json!({ "dedicatedTo": "abcdefghij" }), json!({ "version": "16.4" }));
+    let empty = server(json!({}), json!({ "version": "16.4", "databases": 0 }));
+    accepted("DatabaseServer", &aside(), Some(&empty));
+    accepted("DatabaseServer", &aside(), Some(&aside()));
+    refused("DatabaseServer", &aside(), Some(&used), "would lose the way to theirs");
+}
+
+#[test]
 fn a_release_stays_as_it_is_but_can_be_promoted() {
     let release = json!({ "version": "7.0", "image": "i:7", "channel": "early" });
     let spec = json!({ "title": "T", "releases": [release], "processes": [{ "name": "web" }] });
@@ -128,13 +162,22 @@ fn a_release_stays_as_it_is_but_can_be_promoted() {
 fn an_archive_is_a_record_and_is_purged_only_by_its_name() {
     let spec = json!({ "kind": "Tenant", "id": "abcdefghij", "name": "acme", "life": 1, "tenantId": "abcdefghij",
         "tenantName": "acme", "namespace": "tenant-abcdefghij", "databases": [], "volumes": [], "secrets": [],
-        "object": "{}", "ledger": "{}", "archivedAt": "t", "retainUntil": "t" });
+        "dataGeneration": 1, "releaseHash": "a", "object": "{}", "ledger": "{}", "archivedAt": "t", "retainUntil": "t" });
     let archive = |change: Value| object("Archive", "abcdefghij-1", with(&spec, change));
     let old = archive(json!({}));
     accepted("Archive", &archive(json!({ "retainUntil": "later" })), Some(&old));
     accepted("Archive", &archive(json!({ "purge": { "confirm": "acme" } })), Some(&old));
     refused("Archive", &archive(json!({ "purge": { "confirm": "beta" } })), Some(&old), "must be the archived name");
-    refused("Archive", &archive(json!({ "databases": [{ "server": "s", "name": "n" }] })), Some(&old), "is a record");
+    for change in [
+        json!({ "databases": [{ "server": "s", "name": "n" }] }),
+        json!({ "life": 2 }),
+        json!({ "dataGeneration": 2 }),
+        json!({ "dataGeneration": null }),
+        json!({ "releaseHash": "b" }),
+        json!({ "releaseHash": null }),
+    ] {
+        refused("Archive", &archive(change), Some(&old), "is a record");
+    }
     let purging = archive(json!({ "purge": { "confirm": "acme" } }));
     refused("Archive", &old, Some(&purging), "cannot be taken back");
 }
@@ -150,4 +193,90 @@ fn an_event_cannot_be_changed_and_there_is_one_site() {
     accepted("Site", &site("site", "site-1"), None);
     refused("Site", &site("other", "site-1"), None, "its name is `site`");
     refused("Site", &site("site", "site-2"), Some(&site("site", "site-1")), "cannot change");
+}
+
+/// Every place of a schema that admits what has no end, or an integer that its type in Rust cannot hold.
+fn boundless(path: &str, schema: &Value, found: &mut Vec<String>) {
+    let has = |key: &str| !schema[key].is_null();
+    let fits = |key: &str, least: f64, most: f64| schema[key].as_f64().is_some_and(|n| n >= least && n <= most);
+    let bounded = match schema["type"].as_str() {
+        Some("integer") => match schema["format"].as_str() {
+            Some("uint8") => fits("minimum", 0.0, 255.0) && fits("maximum", 0.0, 255.0),
+            Some("uint16") => fits("minimum", 0.0, 65_535.0) && fits("maximum", 0.0, 65_535.0),
+            Some("uint32") => fits("minimum", 0.0, 4e9) && fits("maximum", 0.0, 4e9),
+            Some("uint64") => fits("minimum", 0.0, 9e15) && fits("maximum", 0.0, 9e15),
+            _ => fits("maximum", -9e15, 9e15),
+        },
+        Some("string") => has("maxLength") || has("enum"),
+        Some("array") => has("maxItems"),
+        Some("object") => {
+            !schema["additionalProperties"].is_object() || (has("maxProperties") && has("x-kubernetes-validations"))
+        }
+        Some("boolean") => true,
+        _ => false,
+    };
+    if !bounded {
+        found.push(path.to_owned());
+    }
+    for (name, below) in schema["properties"].as_object().into_iter().flatten() {
+        boundless(&format!("{path}.{name}"), below, found);
+    }
+    for (key, below) in [("[]", &schema["items"]), ("{}", &schema["additionalProperties"])] {
+        if below.is_object() {
+            boundless(&format!("{path}{key}"), below, found);
+        }
+    }
+}
+
+#[test]
+fn everything_that_people_write_has_an_end_and_fits_its_type() {
+    let mut found = Vec::new();
+    // BillingEvents are written by the operator alone.
+    for kind in ["Site", "Plan", "Blueprint", "DatabaseServer", "Tenant", "CrmInstance", "Archive"] {
+        boundless(kind, &schema(kind)["properties"]["spec"], &mut found);
+    }
+    assert_eq!(found, Vec::<String>::new());
+}
+
+#[test]
+fn names_in_maps_are_bounded_too() {
+    let instance = |name: &str| {
+        let spec = json!({ "tenant": "acme", "blueprint": "tryton", "host": "a.example", "settings": { name: "x" } });
+        object("CrmInstance", "crm", spec)
+    };
+    accepted("CrmInstance", &instance(&"a".repeat(63)), None);
+    refused("CrmInstance", &instance(&"a".repeat(64)), None, "at most 63 characters");
+}
+
+/// The largest value that a schema admits, of characters that JSON writes as six.
+fn largest(schema: &Value) -> Value {
+    let most = |key: &str| usize::try_from(schema[key].as_u64().unwrap()).unwrap();
+    match schema["type"].as_str() {
+        Some("string") => match schema["enum"].as_array() {
+            Some(words) => words.iter().max_by_key(|w| w.to_string().len()).unwrap().clone(),
+            None => "\u{1}".repeat(most("maxLength")).into(),
+        },
+        Some("integer") => schema["maximum"].clone(),
+        Some("boolean") => false.into(),
+        Some("array") => vec![largest(&schema["items"]); most("maxItems")].into(),
+        Some("object") if schema["additionalProperties"].is_object() => {
+            let name = |n: usize| format!("{n:03}{}", "\u{1}".repeat(60));
+            (0..most("maxProperties")).map(|n| (name(n), largest(&schema["additionalProperties"]))).collect()
+        }
+        Some("object") => {
+            let all = schema["properties"].as_object().into_iter().flatten();
+            all.map(|(name, below)| (name.clone(), largest(below))).collect()
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_largest_tenant_and_instance_fit_into_their_archive() {
+    let archive = &schema("Archive")["properties"]["spec"]["properties"]["object"]["maxLength"];
+    let room = usize::try_from(archive.as_u64().unwrap()).unwrap();
+    for kind in ["Tenant", "CrmInstance"] {
+        let text = largest(&schema(kind)["properties"]["spec"]).to_string();
+        assert!(text.chars().count() <= room, "{kind}: {} characters, {room} fit", text.chars().count());
+    }
 }

@@ -5,6 +5,22 @@ import yaml
 
 problems = []
 
+# What the operator could do harm with and never needs: group, resource, verbs.
+NEVER = [
+    ("tenantry.dev", "archives", {"update", "patch", "delete", "deletecollection"}),
+    ("tenantry.dev", "billingevents", {"update", "patch", "delete", "deletecollection"}),
+    ("tenantry.dev", "tenants", {"update", "delete"}),
+    ("apiextensions.k8s.io", "customresourcedefinitions", {"get", "list", "watch", "patch", "update", "delete"}),
+    ("networking.k8s.io", "networkpolicies", {"delete"}),
+    ("rbac.authorization.k8s.io", "rolebindings", {"delete"}),
+    ("", "resourcequotas", {"delete"}),
+    ("", "limitranges", {"delete"}),
+    ("", "serviceaccounts", {"get", "create", "patch", "delete"}),
+    ("", "persistentvolumes", {"list", "watch", "delete"}),
+    ("", "pods/log", {"get"}),
+    ("", "pods/exec", {"get", "create"}),
+]
+
 
 def check_role(where, role):
     name = role["metadata"]["name"]
@@ -14,6 +30,12 @@ def check_role(where, role):
             problems.append(f"{where}: {name} has a star")
         if {"escalate", "impersonate"} & set(rule["verbs"]):
             problems.append(f"{where}: {name} may {rule['verbs']}")
+        if any(resource.endswith("/finalizers") for resource in rule["resources"]):
+            problems.append(f"{where}: {name} may write finalizers of {rule['resources']}")
+        for group, resource, verbs in NEVER if name.startswith("tenantry-operator") and not name.endswith("-user") else []:
+            much = verbs & set(rule["verbs"])
+            if group in rule.get("apiGroups", []) and resource in rule["resources"] and much:
+                problems.append(f"{where}: {name} may {sorted(much)} {resource}")
         if "bind" in rule["verbs"] and not rule.get("resourceNames"):
             problems.append(f"{where}: {name} may bind any role")
         if "secrets" in rule["resources"] and role["kind"] == "ClusterRole" and name not in (

@@ -33,7 +33,7 @@ pub struct PendingArgs {
 pub async fn run(command: &Command, session: &Session) -> Result<Exit, Problem> {
     let Command::Pending(args) = command;
     let api: Api<BillingEvent> = Api::namespaced(session.cluster.client.clone(), &args.namespace);
-    let mut all = session.cluster.list(&api, "billing events", None).await?;
+    let mut all = session.cluster.list_whole(&api, "billing events").await?;
     all.retain(|e| args.tenants.is_empty() || args.tenants.contains(&e.spec.tenant_name));
     all.sort_by(|a, b| {
         (&a.spec.time, &a.spec.subject, a.spec.sequence).cmp(&(&b.spec.time, &b.spec.subject, b.spec.sequence))

@@ -1,12 +1,17 @@
 //! The cluster: finding it, and the kinds in it. Does I/O.
 
+use std::fmt::Debug;
+use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{ListParams, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Api, Client, Config};
+use kube::core::error_boundary::{DeserializeGuard, InvalidObject};
+use kube::core::{ObjectList, Request};
+use kube::{Api, Client, Config, Resource};
+use serde::de::DeserializeOwned;
 use tenantry_api::archive::Archive;
 use tenantry_api::blueprint::Blueprint;
 use tenantry_api::crm_instance::CrmInstance;
@@ -112,24 +117,76 @@ impl Cluster {
         Api::all(self.client.clone())
     }
 
-    /// All objects of a kind that a selector matches.
+    /// All objects of a kind that a selector matches. One that cannot be read is told and left out: it must
+    /// not hide the others.
     pub async fn list<K>(&self, api: &Api<K>, what: &str, selector: Option<&str>) -> Result<Vec<K>, Problem>
     where
-        K: Clone + serde::de::DeserializeOwned + std::fmt::Debug,
+        K: Resource + Clone + DeserializeOwned + Debug,
     {
-        let mut all = Vec::new();
+        let (found, unreadable) = self.read_list(api, what, selector).await?;
+        for object in unreadable {
+            let text = format!("warning: {} is left out: {}\n", name_of(&object), object.error);
+            // What cannot be told is no reason to stop.
+            let _ = std::io::stderr().write_all(text.as_bytes());
+        }
+        Ok(found)
+    }
+
+    /// As [`Cluster::list`], for what must miss nothing, such as a bill or a purge: one object that cannot be
+    /// read is a failure.
+    pub async fn list_whole<K>(&self, api: &Api<K>, what: &str) -> Result<Vec<K>, Problem>
+    where
+        K: Resource + Clone + DeserializeOwned + Debug,
+    {
+        let (found, unreadable) = self.read_list(api, what, None).await?;
+        match unreadable.first() {
+            None => Ok(found),
+            Some(object) => Err(Problem::failed(format!("{} of the {what} cannot be read", name_of(object)))
+                .why(object.error.clone())
+                .safe("nothing was changed")),
+        }
+    }
+
+    /// As [`Cluster::list`], with the objects that cannot be read beside the others instead of a warning.
+    pub async fn read_list<K>(
+        &self,
+        api: &Api<K>,
+        what: &str,
+        selector: Option<&str>,
+    ) -> Result<(Vec<K>, Vec<InvalidObject>), Problem>
+    where
+        K: Resource + Clone + DeserializeOwned + Debug,
+    {
+        let told = |e: &kube::Error| problem(&format!("list {what}"), e);
+        let (mut found, mut unreadable) = (Vec::new(), Vec::new());
         let mut params = ListParams::default().limit(500);
         if let Some(selector) = selector {
             params = params.labels(selector);
         }
         loop {
-            let page = api.list(&params).await.map_err(|e| problem(&format!("list {what}"), &e))?;
-            all.extend(page.items);
+            let request = Request::new(api.resource_url()).list(&params);
+            let request = request.map_err(|e| told(&kube::Error::BuildRequest(e)))?;
+            let page: ObjectList<DeserializeGuard<K>> = self.client.request(request).await.map_err(|e| told(&e))?;
+            for object in page.items {
+                match object.0 {
+                    Ok(object) => found.push(object),
+                    Err(object) => unreadable.push(object),
+                }
+            }
             match page.metadata.continue_.filter(|c| !c.is_empty()) {
                 Some(next) => params = params.continue_token(&next),
-                None => return Ok(all),
+                None => return Ok((found, unreadable)),
             }
         }
+    }
+}
+
+/// Name of an object that cannot be read.
+pub fn name_of(object: &InvalidObject) -> String {
+    let name = object.metadata.name.as_deref().unwrap_or_default();
+    match object.metadata.namespace.as_deref() {
+        Some(namespace) => format!("{namespace}/{name}"),
+        None => name.to_owned(),
     }
 }
 

@@ -143,12 +143,12 @@ async fn known(kind: &str) -> Option<Vec<String>> {
             names_of(&cluster, api).await?
         }
         "instance" => {
-            let all = cluster.list(&cluster.all_instances(), kind, None).await.ok()?;
+            let all = cluster.read_list(&cluster.all_instances(), kind, None).await.ok()?.0;
             all.iter().map(crate::target::address_of).collect()
         }
         "archived-tenant" | "archived-instance" => {
             let wanted = if kind == "archived-tenant" { ArchivedKind::Tenant } else { ArchivedKind::CrmInstance };
-            let all = cluster.list(&cluster.archives(), kind, None).await.ok()?;
+            let all = cluster.read_list(&cluster.archives(), kind, None).await.ok()?.0;
             let kept = all.iter().filter(|a| a.spec.kind == wanted && crate::archive::is_kept(a));
             kept.map(crate::archive::keep::label).collect()
         }
@@ -161,7 +161,7 @@ async fn names_of<K>(cluster: &Cluster, api: kube::Api<K>) -> Option<Vec<String>
 where
     K: kube::Resource + Clone + std::fmt::Debug + serde::de::DeserializeOwned,
 {
-    let all = cluster.list(&api, "names", None).await.ok()?;
+    let all = cluster.read_list(&api, "names", None).await.ok()?.0;
     Some(all.iter().map(ResourceExt::name_any).collect())
 }
 

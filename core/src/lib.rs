@@ -3,8 +3,10 @@
 //! No Kubernetes client, no tokio, no sqlx and no clock: time, ids and random bytes come in as
 //! arguments, so that every decision can be tested and repeated.
 
+pub mod bounds;
 pub mod calls;
 pub mod class;
+pub mod cron;
 pub mod hash;
 pub mod id;
 pub mod ledger;

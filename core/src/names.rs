@@ -27,8 +27,6 @@ pub const LABEL_MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 pub const MANAGED_BY: &str = "tenantry";
 /// Annotation on Tenant and CrmInstance: the state of affairs that is recorded as billed (see [`crate::ledger`]).
 pub const ANNOTATION_LEDGER: &str = "tenantry.dev/ledger";
-/// Annotation: the server on which a database was placed, fixed before the database is made.
-pub const ANNOTATION_PLACED_ON: &str = "tenantry.dev/placed-on";
 /// Finalizer of Tenant and CrmInstance: nothing is gone before it is archived.
 pub const FINALIZER: &str = "tenantry.dev/archive";
 /// Namespace of the operator, its events, host claims, template jobs and managed database servers.
@@ -109,6 +107,12 @@ pub fn template_job(blueprint: &str, release_hash: &str, server: &str, attempt: 
 #[must_use]
 pub fn personalise_job(instance: &Id, generation: u32, attempt: u32) -> String {
     format!("{instance}-personalise-g{generation}-{attempt}")
+}
+
+/// Name of the ConfigMap that claims an id.
+#[must_use]
+pub fn id_claim(id: &Id) -> String {
+    format!("id.{id}")
 }
 
 /// Name of the object that claims a host: one host, one object, made atomically.

@@ -10,30 +10,38 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Step {
     /// Name, shown in progress and errors.
+    #[schemars(length(max = 100))]
     pub name: String,
     /// Program and arguments, each a template. They may not use secrets: a command line can be seen by
     /// others. Secrets reach a command through `env`, `stdin` or a file of the blueprint.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50), inner(length(max = 10_000)))]
     pub command: Vec<String>,
     /// One SQL statement or several, a template. Runs as the instance's own role, never as an
     /// administrator. Values belong into the filter `sql_quote`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 100_000))]
     pub sql: Option<String>,
     /// Environment added for this command; values are templates and may use secrets.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(transform = crate::bounds::map(100, 100, Some(10_000)))]
     pub env: BTreeMap<String, String>,
     /// Text given to the command's standard input, a template that may use secrets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 100_000))]
     pub stdin: Option<String>,
     /// Folder in which the command runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 300))]
     pub working_dir: Option<String>,
     /// Seconds after which the step is killed and counts as failed.
     #[serde(default = "default_step_timeout")]
+    #[schemars(range(min = 1, max = 86_400))]
     pub timeout_seconds: u32,
     /// A regular expression: output that matches means failure, whatever the exit code
     /// (vTiger prints exceptions and exits 0).
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 300))]
     pub fail_on_output: Option<String>,
 }
 

@@ -15,7 +15,7 @@ use tenantry_api::site::Site;
 use tenantry_api::tenant::Tenant;
 use tenantry_core::calls::Gate;
 use tenantry_core::names;
-use tenantry_plan::{Child, Settings, server};
+use tenantry_plan::{Settings, server};
 
 use crate::cluster::Memory;
 use crate::error::{Error, Result};
@@ -185,6 +185,9 @@ impl Ctx {
     /// [`Error::Kube`].
     pub async fn database_servers(&self) -> Result<Vec<DatabaseServer>> {
         if let Some(caches) = &self.caches {
+            // An empty list would take the way to its database from every tenant.
+            let full = caches.servers.wait_until_ready().await;
+            full.map_err(|e| Error::Blocked(format!("the list of database servers is not there: {e}")))?;
             return Ok(caches.servers.state().iter().map(|s| (**s).clone()).collect());
         }
         let api: Api<DatabaseServer> = Api::all(self.client.clone());
@@ -216,11 +219,5 @@ impl Ctx {
         let service = api.get_opt(name).await.map_err(Error::kube(format!("get Service {namespace}/{name}")))?;
         let ip = service.and_then(|s| s.spec).and_then(|s| s.cluster_ip).filter(|ip| !ip.is_empty() && ip != "None");
         ip.ok_or_else(|| Error::Blocked(format!("Service {namespace}/{name} has no address yet")))
-    }
-
-    /// Whether a child is new in all likelihood, so that it can be applied without a read.
-    #[must_use]
-    pub fn fresh(&self, _child: &Child) -> bool {
-        false
     }
 }

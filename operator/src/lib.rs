@@ -13,5 +13,6 @@ pub mod halt;
 pub mod instance;
 pub mod process;
 pub mod server;
+pub mod site;
 pub mod sql;
 pub mod tenant;

@@ -15,7 +15,7 @@ pub fn problems(spec: &BlueprintSpec) -> Vec<String> {
             for v in variables {
                 if let Some(problem) = unknown(spec, &v) {
                     found.push(format!("{place}: {problem}"));
-                } else if !secrets && template::is_secret(&v) {
+                } else if !secrets && (template::is_secret(&v) || secret_setting(spec, &v)) {
                     found.push(format!(
                         "{place}: {v} is a secret and would stand in a command line; use env, stdin or a file"
                     ));
@@ -73,11 +73,25 @@ pub fn problems(spec: &BlueprintSpec) -> Vec<String> {
     for (place, list) in lists.iter().filter_map(|(p, l)| l.map(|l| (*p, l))) {
         found.extend(step_problems(place, list));
     }
+    for s in &spec.schedules {
+        let own = tenantry_core::cron::of_instance(&s.cron, "any");
+        found.extend(own.err().map(|e| format!("schedules[{}].cron: {e}", s.name)));
+    }
     found.extend(duplicates(spec));
     if let Some(verify) = &spec.verify {
         found.extend(tenantry_core::verify::check(verify).iter().map(|p| format!("verify: {p}")));
     }
     found
+}
+
+/// Whether a variable is a setting that is declared as secret, or holds one.
+fn secret_setting(spec: &BlueprintSpec, variable: &str) -> bool {
+    let mut secret = spec.settings.iter().filter(|(_, s)| s.secret);
+    match variable.strip_prefix("settings") {
+        Some("") => secret.next().is_some(),
+        Some(rest) => secret.any(|(name, _)| rest.strip_prefix('.') == Some(name.as_str())),
+        None => false,
+    }
 }
 
 fn step_problems(place: &str, list: &StepList) -> Vec<String> {

@@ -5,6 +5,9 @@ use serde::Serialize;
 use serde_json::Value;
 use tenantry_core::hash::short_hash;
 
+/// Field manager of everything that the operator applies: what it no longer applies, it removes.
+pub const FIELD_MANAGER: &str = "tenantry-operator";
+
 /// Every kind of child. The table below is exhaustive: a new kind does not compile until the operator
 /// knows where to apply it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -134,6 +137,20 @@ impl Child {
         short_hash(self.object.to_string().as_bytes())
     }
 
+    /// The child as the API server gives it back: it keeps the `stringData` of a Secret as `data`.
+    #[must_use]
+    pub fn stored(&self) -> Value {
+        let mut object = self.object.clone();
+        if self.kind == Kind::Secret
+            && let Some(map) = object.as_object_mut()
+            && let Some(Value::Object(texts)) = map.remove("stringData")
+        {
+            let data = texts.into_iter().map(|(key, text)| (key, encoded(text.as_str().unwrap_or_default())));
+            map.insert("data".into(), Value::Object(data.collect()));
+        }
+        object
+    }
+
     /// `Kind namespace/name`, for messages.
     #[must_use]
     pub fn describe(&self) -> String {
@@ -143,6 +160,11 @@ impl Child {
             None => format!("{kind} {}", self.name),
         }
     }
+}
+
+fn encoded(text: &str) -> Value {
+    // Bytes can always be written.
+    serde_json::to_value(k8s_openapi::ByteString(text.as_bytes().to_vec())).unwrap_or_default()
 }
 
 /// Whether everything that `wanted` says holds in `live`. What `live` has besides is not ours.
@@ -171,6 +193,8 @@ pub fn holds(wanted: &Value, live: &Value) -> bool {
 fn empty(v: &Value) -> bool {
     match v {
         Value::Null => true,
+        // Such as the value of an environment variable: the API server leaves it out.
+        Value::String(s) => s.is_empty(),
         Value::Object(m) => m.is_empty(),
         Value::Array(a) => a.is_empty(),
         _ => false,
@@ -191,6 +215,19 @@ mod tests {
     use serde_json::json;
 
     #[test]
+    fn a_secret_is_compared_as_it_is_stored() {
+        let labels = crate::labels::Labels::managed();
+        let made = Child::new(Kind::Secret, Some("a"), "b", &labels, json!({"stringData": {"key": "text"}}));
+        assert_eq!(made.stored()["data"], json!({"key": "dGV4dA=="}));
+        assert!(made.stored().get("stringData").is_none());
+        let mut live = made.stored();
+        live["metadata"]["uid"] = "u".into();
+        assert!(holds(&made.stored(), &live) && !holds(&made.object, &live));
+        let other = Child::new(Kind::ConfigMap, Some("a"), "b", &labels, json!({"data": {"key": "text"}}));
+        assert_eq!(other.stored(), other.object);
+    }
+
+    #[test]
     fn what_the_server_adds_does_not_count_as_a_difference() {
         let wanted =
             json!({"spec": {"replicas": 1, "list": [{"name": "a", "x": 1}]}, "metadata": {"labels": {"a": "b"}}});
@@ -199,5 +236,8 @@ mod tests {
         assert!(holds(&wanted, &live));
         assert!(!holds(&json!({"spec": {"replicas": 2}}), &live));
         assert!(holds(&json!({"s": "1000M"}), &json!({"s": "1G"})));
+        assert!(holds(&json!({"env": [{"name": "A", "value": ""}]}), &json!({"env": [{"name": "A"}]})));
+        assert!(!holds(&json!({"env": [{"name": "A", "value": "x"}]}), &json!({"env": [{"name": "A"}]})));
+        assert!(!holds(&json!({"token": false}), &json!({})), "absent is not false");
     }
 }

@@ -110,20 +110,20 @@ pub fn render(blueprint: &str, name: &str, source: &str, context: &Value) -> Res
 /// The context without secrets, for command lines and probes.
 #[must_use]
 pub fn without_secrets(context: &Value) -> Value {
-    fn strip(path: &str, value: &Value) -> Option<Value> {
+    fn strip(context: &Value, path: &str, value: &Value) -> Option<Value> {
         match value {
             Value::Object(map) => Some(Value::Object(
                 map.iter()
                     .filter_map(|(k, v)| {
                         let inner = if path.is_empty() { k.clone() } else { format!("{path}.{k}") };
-                        strip(&inner, v).map(|v| (k.clone(), v))
+                        strip(context, &inner, v).map(|v| (k.clone(), v))
                     })
                     .collect::<Map<_, _>>(),
             )),
             // A whole map counts as secret when anything in it is; here each leaf is asked for itself.
-            _ if template::is_secret(path) => None,
+            _ if template::is_secret_in(context, path) => None,
             other => Some(other.clone()),
         }
     }
-    strip("", context).unwrap_or_default()
+    strip(context, "", context).unwrap_or_default()
 }

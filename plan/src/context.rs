@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use tenantry_api::blueprint::{Effective, Release};
 use tenantry_core::ledger::Limits;
+use tenantry_core::template::SECRET_SETTINGS;
 
 use crate::Settings;
 use crate::instance::Wanted;
@@ -97,6 +98,11 @@ fn common(
     });
     if let Some(Release { version, image, vars, .. }) = release.release() {
         all["release"] = json!({ "version": version, "image": settings.image(image), "vars": vars });
+    }
+    let declared = &release.spec.settings;
+    let secret: Vec<&str> = declared.iter().filter(|(_, s)| s.secret).map(|(name, _)| name.as_str()).collect();
+    if !secret.is_empty() {
+        all[SECRET_SETTINGS] = json!(secret);
     }
     if let Some(db) = database {
         all["database"] = json!({

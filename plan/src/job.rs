@@ -53,26 +53,11 @@ pub fn file(blueprint: &str, place: &str, list: &StepList, context: &Value) -> R
             fail_on_output: s.fail_on_output.clone(),
         })
     };
-    let mut redact = Vec::new();
-    collect_secrets("", context, &mut redact);
     Ok(JobFile {
         timeout_seconds: list.timeout_seconds,
         steps: list.steps.iter().map(step).collect::<Result<_, _>>()?,
-        redact,
+        redact: tenantry_core::template::secret_texts(context),
     })
-}
-
-fn collect_secrets(path: &str, value: &Value, found: &mut Vec<String>) {
-    match value {
-        Value::Object(map) => {
-            for (k, v) in map {
-                let inner = if path.is_empty() { k.clone() } else { format!("{path}.{k}") };
-                collect_secrets(&inner, v, found);
-            }
-        }
-        Value::String(text) if tenantry_core::template::is_secret(path) && !text.is_empty() => found.push(text.clone()),
-        _ => {}
-    }
 }
 
 /// Where and as what a job runs.

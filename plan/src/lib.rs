@@ -18,7 +18,9 @@ pub mod pod;
 pub mod server;
 pub mod settings;
 pub mod tenant;
+pub mod volume;
 
 pub use child::{Child, Kind};
 pub use error::PlanError;
 pub use settings::Settings;
+pub use volume::Claim;

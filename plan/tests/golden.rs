@@ -12,7 +12,7 @@ use tenantry_core::secret::Secret;
 use tenantry_core::yaml;
 use tenantry_plan::context::{DatabaseAccess, Keys};
 use tenantry_plan::instance::{Seen, Serving, desired};
-use tenantry_plan::{Child, Settings, blueprint, instance, job, limits, tenant};
+use tenantry_plan::{Child, Claim, Kind, Settings, blueprint, instance, job, limits, tenant};
 
 fn manifest(path: &str) -> String {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../manifests/");
@@ -93,6 +93,42 @@ fn the_children_of_a_suspended_tryton_are_as_written_down() {
     let world = world(true);
     let seen = Seen { serving: Some(Serving::Page), page_ready: true, verified: true, ..Seen::default() };
     insta::assert_yaml_snapshot!(shown(&children(&world, &seen)));
+}
+
+#[test]
+fn a_volume_that_exists_keeps_its_class_whatever_the_site_says_later() {
+    let mut world = world(false);
+    let volume = json!({ "name": "files", "mountPath": "/data", "percentOfStorage": 50 });
+    world.wanted.release.spec.volumes = vec![serde_json::from_value(volume).unwrap()];
+    let claims = |world: &World, seen: &Seen| -> Vec<Child> {
+        children(world, seen).into_iter().filter(|c| c.kind == Kind::PersistentVolumeClaim).collect()
+    };
+    world.settings.site.storage_class = Some("slow".into());
+    let made = claims(&world, &Seen::default());
+    let name = made[0].name.clone();
+    let seen = |class: Option<&str>, volume: Option<&str>| Seen {
+        volumes: BTreeMap::from([(
+            name.clone(),
+            Claim { bytes: 10, class: class.map(Into::into), volume: volume.map(Into::into), grows: false },
+        )]),
+        ..Seen::default()
+    };
+    for later in [None, Some("fast".to_owned())] {
+        world.settings.site.storage_class = later;
+        for volume in [None, Some("pv-1")] {
+            let now = claims(&world, &seen(Some("slow"), volume));
+            assert_eq!(now[0].object["spec"]["storageClassName"], "slow");
+        }
+        assert!(claims(&world, &seen(None, Some("pv-1")))[0].object["spec"].get("storageClassName").is_none());
+    }
+    // One that waits for a class gets it once the Site names one.
+    assert_eq!(claims(&world, &seen(None, None))[0].object["spec"]["storageClassName"], "fast");
+    // One that cannot grow keeps its size, and that is said.
+    let limits = limits::resolve(&world.tenant.spec, &world.plan.spec).unwrap();
+    let small = seen(Some("slow"), Some("pv-1"));
+    let plan = desired(&world.wanted, &world.settings, &limits, None, Some(&world.database), &world.keys, &small);
+    assert!(plan.unwrap().too_small[0].contains("does not let volumes grow"));
+    assert_eq!(claims(&world, &small)[0].object["spec"]["resources"]["requests"]["storage"], "10");
 }
 
 #[test]

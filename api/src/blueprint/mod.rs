@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
+use tenantry_core::bounds;
 use tenantry_core::verify::Verify;
 
 pub use parts::{
@@ -62,6 +63,7 @@ pub struct BlueprintSpec {
     pub admin: AdminAccount,
     /// Settings that an instance may give, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(transform = bounds::map(50, bounds::NAME, None))]
     pub settings: BTreeMap<String, Setting>,
     /// Keys of the application, generated for each instance and kept with its data.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -77,6 +79,7 @@ pub struct BlueprintSpec {
     pub files: Vec<ConfigFile>,
     /// Environment of every process, job and schedule; values are templates.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(transform = bounds::map(100, 100, Some(10_000)))]
     pub env: BTreeMap<String, String>,
     /// Versions that can be installed.
     #[schemars(length(min = 1, max = 30), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["version"]))]

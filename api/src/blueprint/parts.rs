@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
+use tenantry_core::bounds;
 use tenantry_core::steps::Step;
 
 use crate::database_server::Engine;
@@ -35,6 +36,7 @@ pub struct EngineNeed {
     pub engine: Engine,
     /// Lowest major version.
     #[serde(default)]
+    #[schemars(range(max = 1_000))]
     pub min_version: u32,
 }
 
@@ -77,6 +79,9 @@ pub struct Setting {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 300))]
     pub pattern: Option<String>,
+    /// Whether its value is a secret, such as a password: it stays out of logs and may not stand in a command line.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub secret: bool,
 }
 
 /// A key of the application, generated once for each instance; templates use it as `secrets.NAME`.
@@ -197,6 +202,7 @@ pub struct Process {
     pub command: Vec<String>,
     /// Environment added to the blueprint's; values are templates.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(transform = bounds::map(100, 100, Some(10_000)))]
     pub env: BTreeMap<String, String>,
     /// Port it listens on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -298,7 +304,8 @@ pub struct Schedule {
     /// Name.
     #[schemars(length(min = 1, max = 20), regex(pattern = "^[a-z]([-a-z0-9]*[a-z0-9])?$"))]
     pub name: String,
-    /// Five fields of cron, in the tenant's time zone.
+    /// Five fields of cron, in the tenant's time zone. `H` in the minute or the hour stands for a time of each
+    /// instance's own, and `H/15` for one of every 15, so that not all start at once.
     #[schemars(length(min = 9, max = 100))]
     pub cron: String,
     /// Program and arguments, templates without secrets.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
+use tenantry_core::bounds;
 use tenantry_core::hash::content_hash;
 
 use super::BlueprintSpec;
@@ -42,6 +43,7 @@ pub struct Release {
     pub follows: Vec<String>,
     /// Values that differ between releases, for templates as `release.vars.NAME`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(transform = bounds::map(50, bounds::NAME, Some(1_000)))]
     pub vars: BTreeMap<String, String>,
 }
 

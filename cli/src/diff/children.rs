@@ -3,7 +3,7 @@
 //! The state after the way is shown: processes started, verification passed, page up where it belongs.
 
 use k8s_openapi::api::apps::v1::Deployment;
-use kube::api::{DynamicObject, Patch};
+use kube::api::{DynamicObject, Patch, PatchParams};
 use kube::{Api, ResourceExt};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -11,7 +11,8 @@ use tenantry_api::database_server::DatabaseServer;
 use tenantry_api::site::Site;
 use tenantry_api::tenant::Tenant;
 use tenantry_core::id::{ID_LENGTH, Id};
-use tenantry_core::names::{MANAGED_BY, SITE_NAME, SYSTEM_NAMESPACE};
+use tenantry_core::names::{SITE_NAME, SYSTEM_NAMESPACE};
+use tenantry_plan::child::{FIELD_MANAGER, holds};
 use tenantry_plan::tenant::DatabaseAddress;
 use tenantry_plan::{Child, Kind, PlanError, Settings};
 
@@ -40,10 +41,7 @@ pub async fn changes(session: &Session, stored: &Value) -> Result<Option<Vec<Obj
     }
     let planned = match kind(stored) {
         Some("Tenant") => tenant(session, typed(stored)?, &settings).await?,
-        Some("DatabaseServer") => {
-            let server: DatabaseServer = typed(stored)?;
-            Planned { children: tenantry_plan::server::children(&server, &settings), prunes: Vec::new() }
-        }
+        Some("DatabaseServer") => super::server::planned(session, &typed(stored)?, &settings).await?,
         Some("CrmInstance") => super::instance::planned(session, typed(stored)?, &settings).await?,
         _ => return Ok(Some(Vec::new())),
     };
@@ -97,17 +95,8 @@ async fn tenant(session: &Session, mut tenant: Tenant, settings: &Settings) -> R
         tenantry_plan::tenant::validate(&tenant, plan.as_ref()).map_err(|e| cannot_be(&tenant.name_any(), &e))?;
     let servers: Api<DatabaseServer> = Api::all(session.cluster.client.clone());
     let servers = session.cluster.list(&servers, "database servers", None).await?;
-    let addresses: Vec<DatabaseAddress> = servers.iter().map(address).collect();
+    let addresses = DatabaseAddress::reachable(&servers, &wanted.id);
     Ok(Planned { children: tenantry_plan::tenant::children(&wanted, settings, &addresses), prunes: Vec::new() })
-}
-
-fn address(server: &DatabaseServer) -> DatabaseAddress {
-    let external = server.spec.external.as_ref();
-    let port = external.and_then(|e| e.port).unwrap_or_else(|| server.spec.engine.port());
-    match external {
-        Some(external) => DatabaseAddress::External { cidrs: external.cidrs.clone(), port },
-        None => DatabaseAddress::Managed { server: server.name_any(), port },
-    }
 }
 
 /// The planner's refusal in our words.
@@ -115,12 +104,18 @@ pub fn cannot_be(name: &str, error: &PlanError) -> Problem {
     Problem::refused(format!("{name} cannot be as it is written")).safe("nothing was changed").why(error.to_string())
 }
 
-fn objects(session: &Session, kind: Kind, namespace: Option<&str>) -> Api<DynamicObject> {
+/// Objects of a kind.
+pub fn objects(session: &Session, kind: Kind, namespace: Option<&str>) -> Api<DynamicObject> {
     let (client, resource) = (session.cluster.client.clone(), kind.api());
     match namespace {
         Some(namespace) => Api::namespaced_with(client, namespace, &resource),
         None => Api::all_with(client, &resource),
     }
+}
+
+/// A dry run in the operator's name: only then the API server also takes away what the operator no longer applies.
+fn as_the_operator() -> PatchParams {
+    PatchParams { dry_run: true, ..PatchParams::apply(FIELD_MANAGER).force() }
 }
 
 /// One child as it is, and as it would be after the operator applied it.
@@ -130,11 +125,22 @@ async fn change(session: &Session, child: &Child) -> Result<ObjectChange, Proble
     let Some(live) = live else { return Ok(ObjectChange::new(None, Some(child.object.clone()))) };
     let live = super::value(&live)?;
     // The test that the operator itself uses before it writes.
-    if tenantry_plan::child::holds(&child.object, &live) {
+    if holds(&child.stored(), &live) {
         return Ok(ObjectChange::new(Some(live.clone()), Some(live)));
     }
-    let params = kube::api::PatchParams { dry_run: true, ..kube::api::PatchParams::apply(MANAGED_BY).force() };
-    let after = objects.patch(&child.name, &params, &Patch::Apply(&child.object)).await;
+    let after = objects.patch(&child.name, &as_the_operator(), &Patch::Apply(&child.object)).await;
     let after = after.map_err(|e| api::problem(&format!("compare {what}"), &e))?;
     Ok(ObjectChange::new(Some(live), Some(super::value(&after)?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_child_is_compared_in_the_name_under_which_the_operator_applies_it() {
+        let params = as_the_operator();
+        assert_eq!(params.field_manager.as_deref(), Some("tenantry-operator"));
+        assert!(params.dry_run && params.force);
+    }
 }

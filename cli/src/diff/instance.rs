@@ -7,14 +7,15 @@ use kube::{Api, ResourceExt};
 use tenantry_api::blueprint::Effective;
 use tenantry_api::crm_instance::CrmInstance;
 use tenantry_core::id::{ID_LENGTH, Id};
+use tenantry_core::ledger::Limits;
 use tenantry_core::names::{self, SYSTEM_NAMESPACE};
-use tenantry_core::quantity;
 use tenantry_core::secret::Secret as Hidden;
-use tenantry_plan::Settings;
 use tenantry_plan::context::{DatabaseAccess, Keys};
-use tenantry_plan::instance::{Seen, Serving, Wanted, access_of, desired, keys_of, validate};
+use tenantry_plan::instance::{Seen, Serving, Wanted, access_of, desired, keys_of, validate, volume_bytes};
+use tenantry_plan::{Claim, Settings};
 
 use super::children::{Planned, cannot_be};
+use super::volumes::look;
 use crate::error::{Problem, api};
 use crate::session::Session;
 use crate::target;
@@ -39,7 +40,7 @@ pub async fn planned(session: &Session, mut instance: CrmInstance, settings: &Se
     let database = secret(session, &wanted, &names::database_secret(&wanted.id, generation)).await?;
     let database = database.as_ref().and_then(access_of).map(|(_, access)| access);
     let database = database.or_else(|| sample_database(&wanted));
-    let seen = seen(session, &wanted).await?;
+    let seen = seen(session, &wanted, &limits).await?;
     let resources = plan.spec.resources.as_ref();
     let desired = desired(&wanted, settings, &limits, resources, database.as_ref(), &keys, &seen)
         .map_err(|e| cannot_be(&address, &e))?;
@@ -96,7 +97,7 @@ fn sample_database(wanted: &Wanted) -> Option<DatabaseAccess> {
 }
 
 /// What is there already, with everything that is still on its way taken as arrived.
-async fn seen(session: &Session, wanted: &Wanted) -> Result<Seen, Problem> {
+async fn seen(session: &Session, wanted: &Wanted, limits: &Limits) -> Result<Seen, Problem> {
     let client = &session.cluster.client;
     let services: Api<Service> = Api::namespaced(client.clone(), &wanted.namespace);
     let service =
@@ -109,11 +110,14 @@ async fn seen(session: &Session, wanted: &Wanted) -> Result<Seen, Problem> {
     });
     let claims: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), &wanted.namespace);
     let label = format!("{}={}", names::LABEL_INSTANCE_ID, wanted.id);
-    let mut volumes = BTreeMap::new();
+    let mut volumes: BTreeMap<String, Claim> = BTreeMap::new();
     for claim in session.cluster.list(&claims, "volume claims", Some(&label)).await? {
-        let requests = claim.spec.as_ref().and_then(|s| s.resources.as_ref()).and_then(|r| r.requests.as_ref());
-        let size = requests.and_then(|r| r.get("storage")).and_then(|q| quantity::bytes(&q.0).ok());
-        volumes.insert(claim.name_any(), size.unwrap_or(0));
+        volumes.insert(claim.name_any(), Claim::of(&claim));
     }
-    Ok(Seen { serving, app_ready: true, page_ready: true, verified: true, volumes, ..Seen::default() })
+    for volume in &wanted.release.spec.volumes {
+        if let Some(claim) = volumes.get_mut(&names::volume(&wanted.id, &volume.name, wanted.generation)) {
+            look(session, claim, volume_bytes(limits, volume)).await;
+        }
+    }
+    Ok(Seen { serving, app_ready: true, page_ready: true, verified: true, volumes })
 }

@@ -5,6 +5,8 @@
 
 mod children;
 mod instance;
+mod server;
+mod volumes;
 
 use std::path::PathBuf;
 

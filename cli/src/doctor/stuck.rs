@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::core::error_boundary::InvalidObject;
 use kube::{Api, ResourceExt};
 use tenantry_api::crm_instance::InstancePhase;
 use tenantry_api::database_server::DatabaseServer;
@@ -27,6 +28,8 @@ pub struct Watched {
     pub deleting: Option<Timestamp>,
     /// When it was made, if the operator has not looked at it yet.
     pub unseen_since: Option<Timestamp>,
+    /// Why it cannot be read at all, if it cannot.
+    pub unreadable: Option<String>,
     /// The command that helps.
     pub help: String,
 }
@@ -69,7 +72,7 @@ pub fn judged(title: &str, objects: &[Watched], after: Duration, now: Timestamp)
     for (line, help) in lines.into_iter().take(LISTED) {
         check = check.line(line);
         let known = crate::program::command(help);
-        if !check.help.contains(&known) {
+        if !help.is_empty() && !check.help.contains(&known) {
             check = check.help(help);
         }
     }
@@ -80,6 +83,9 @@ pub fn judged(title: &str, objects: &[Watched], after: Duration, now: Timestamp)
 fn wrong(object: &Watched, after: Duration, now: Timestamp) -> Vec<String> {
     let long = |since: Timestamp| now.duration_since(since).unsigned_abs() >= after && since < now;
     let mut lines = Vec::new();
+    if let Some(error) = &object.unreadable {
+        lines.push(format!("{}: cannot be read, so the operator leaves it alone: {error}", object.title));
+    }
     if let Some(since) = object.deleting.filter(|s| long(*s)) {
         lines.push(format!("{}: being archived since {}", object.title, age(since, now)));
     }
@@ -103,74 +109,71 @@ fn watched<K: kube::Resource>(object: &K, title: String, help: String, condition
     let mut conditions = conditions.unwrap_or_default();
     // Of a living object it is no news that it is not archived.
     conditions.retain(|c| deleting.is_some() || c.type_ != "Archived");
-    Watched { title, conditions, deleting, unseen_since, help }
+    Watched { title, conditions, deleting, unseen_since, unreadable: None, help }
 }
 
 async fn tenants(session: &Session) -> Result<Vec<Watched>, Problem> {
-    let all = session.cluster.list(&session.cluster.tenants(), "tenants", None).await?;
-    Ok(all
-        .iter()
-        .map(|t| {
-            let name = t.name_any();
-            let conditions = t.status.as_ref().map(|s| match s.phase {
-                TenantPhase::Suspended => Vec::new(),
-                _ => s.conditions.clone(),
-            });
-            watched(t, format!("tenant {name}"), format!("tenant show {name}"), conditions)
-        })
-        .collect())
+    let (all, unreadable) = session.cluster.read_list(&session.cluster.tenants(), "tenants", None).await?;
+    let found = all.iter().map(|t| {
+        let name = t.name_any();
+        let conditions = t.status.as_ref().map(|s| match s.phase {
+            TenantPhase::Suspended => Vec::new(),
+            _ => s.conditions.clone(),
+        });
+        watched(t, format!("tenant {name}"), format!("tenant show {name}"), conditions)
+    });
+    Ok(found.chain(unreadable.iter().map(left_alone)).collect())
 }
 
 async fn instances(session: &Session) -> Result<Vec<Watched>, Problem> {
-    let all = session.cluster.list(&session.cluster.all_instances(), "instances", None).await?;
-    Ok(all
-        .iter()
-        .map(|i| {
-            let address = address_of(i);
-            let conditions = i.status.as_ref().map(|s| match s.phase {
-                InstancePhase::Suspended => Vec::new(),
-                _ => s.conditions.clone(),
-            });
-            watched(i, address.clone(), format!("instance show {address}"), conditions)
-        })
-        .collect())
+    let (all, unreadable) = session.cluster.read_list(&session.cluster.all_instances(), "instances", None).await?;
+    let found = all.iter().map(|i| {
+        let address = address_of(i);
+        let conditions = i.status.as_ref().map(|s| match s.phase {
+            InstancePhase::Suspended => Vec::new(),
+            _ => s.conditions.clone(),
+        });
+        watched(i, address.clone(), format!("instance show {address}"), conditions)
+    });
+    Ok(found.chain(unreadable.iter().map(left_alone)).collect())
 }
 
 async fn servers(session: &Session) -> Result<Vec<Watched>, Problem> {
     let api = Api::<DatabaseServer>::all(session.cluster.client.clone());
-    let all = session.cluster.list(&api, "database servers", None).await?;
-    Ok(all
-        .iter()
-        .map(|s| {
-            let name = s.name_any();
-            let conditions = s.status.as_ref().map(|s| s.conditions.clone());
-            watched(s, format!("database server {name}"), format!("database-server show {name}"), conditions)
-        })
-        .collect())
+    let (all, unreadable) = session.cluster.read_list(&api, "database servers", None).await?;
+    let found = all.iter().map(|s| {
+        let name = s.name_any();
+        let conditions = s.status.as_ref().map(|s| s.conditions.clone());
+        watched(s, format!("database server {name}"), format!("database-server show {name}"), conditions)
+    });
+    Ok(found.chain(unreadable.iter().map(left_alone)).collect())
 }
 
 async fn archives(session: &Session) -> Result<Vec<Watched>, Problem> {
-    let all = session.cluster.list(&session.cluster.archives(), "archives", None).await?;
-    Ok(all
-        .iter()
-        .map(|a| {
-            let name = a.name_any();
-            // An archive that nobody wants to purge is well as long as it lies there.
-            let conditions = a.spec.purge.as_ref().and(a.status.as_ref()).map(|s| s.conditions.clone());
-            let title = format!("archive {name} ({})", crate::archive::keep::label(a));
-            watched(a, title, format!("archive show {name}"), Some(conditions.unwrap_or_default()))
-        })
-        .collect())
+    let (all, unreadable) = session.cluster.read_list(&session.cluster.archives(), "archives", None).await?;
+    let found = all.iter().map(|a| {
+        let name = a.name_any();
+        // An archive that nobody wants to purge is well as long as it lies there.
+        let conditions = a.spec.purge.as_ref().and(a.status.as_ref()).map(|s| s.conditions.clone());
+        let title = format!("archive {name} ({})", crate::archive::keep::label(a));
+        watched(a, title, format!("archive show {name}"), Some(conditions.unwrap_or_default()))
+    });
+    Ok(found.chain(unreadable.iter().map(left_alone)).collect())
 }
 
 async fn blueprints(session: &Session) -> Result<Vec<Watched>, Problem> {
-    let all = session.cluster.list(&session.cluster.blueprints(), "blueprints", None).await?;
-    Ok(all
-        .iter()
-        .map(|b| {
-            let name = b.name_any();
-            let conditions = b.status.as_ref().map(|s| s.conditions.clone());
-            watched(b, format!("blueprint {name}"), format!("blueprint show {name}"), conditions)
-        })
-        .collect())
+    let (all, unreadable) = session.cluster.read_list(&session.cluster.blueprints(), "blueprints", None).await?;
+    let found = all.iter().map(|b| {
+        let name = b.name_any();
+        let conditions = b.status.as_ref().map(|s| s.conditions.clone());
+        watched(b, format!("blueprint {name}"), format!("blueprint show {name}"), conditions)
+    });
+    Ok(found.chain(unreadable.iter().map(left_alone)).collect())
+}
+
+/// An object that cannot be read.
+fn left_alone(object: &InvalidObject) -> Watched {
+    let title = crate::cluster::name_of(object);
+    let unreadable = Some(object.error.clone());
+    Watched { title, conditions: Vec::new(), deleting: None, unseen_since: None, unreadable, help: String::new() }
 }

@@ -29,7 +29,7 @@ pub struct Args {
 
 /// Runs it.
 pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
-    let archives = session.cluster.list(&session.cluster.archives(), "archives", None).await?;
+    let archives = session.cluster.list_whole(&session.cluster.archives(), "archives").await?;
     let mut doomed: Vec<&Archive> = Vec::new();
     for name in &args.names {
         not_living(session, name).await?;
@@ -47,7 +47,7 @@ pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
 /// Only archives are purged; whoever names a living instance means something else.
 async fn not_living(session: &Session, name: &str) -> Result<(), Problem> {
     let Ok(address) = name.parse::<Address>() else { return Ok(()) };
-    let living = session.cluster.list(&session.cluster.all_instances(), "instances", None).await?;
+    let living = session.cluster.list_whole(&session.cluster.all_instances(), "instances").await?;
     if living.iter().any(|i| crate::target::address_of(i) == name) {
         return Err(Problem::refused(format!("instance {address} lives"))
             .safe("nothing was changed; only archives can be purged")

@@ -28,7 +28,7 @@ pub struct Args {
 
 /// Runs it.
 pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
-    let archives = session.cluster.list(&session.cluster.archives(), "archives", None).await?;
+    let archives = session.cluster.list_whole(&session.cluster.archives(), "archives").await?;
     let mut doomed: Vec<&Archive> = Vec::new();
     for name in &args.names {
         not_living(session, name).await?;

@@ -28,7 +28,7 @@ use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior};
 use serde_json::Value;
 
 pub use self::error::{Reason, TemplateError};
-pub use self::secrets::{Redactor, is_secret};
+pub use self::secrets::{Redactor, SECRET_SETTINGS, is_secret, is_secret_in, secret_texts};
 
 /// Largest template, in bytes.
 pub const SOURCE_MAX: usize = 256 * 1024;

@@ -7,6 +7,34 @@ const HOLDERS: [&str; 4] = ["admin", "database", "secrets", "smtp"];
 /// Last words of a name that make it a secret.
 const WORDS: [&str; 7] = ["password", "passwd", "secret", "token", "apikey", "privatekey", "accesskey"];
 
+/// Name in a context of the list of settings that its blueprint declares as secret.
+pub const SECRET_SETTINGS: &str = "secret_settings";
+
+/// Whether a variable is a secret in a context: by its name, or as a setting that the context lists as secret.
+#[must_use]
+pub fn is_secret_in(context: &Value, path: &str) -> bool {
+    let declared = || context.get(SECRET_SETTINGS).and_then(Value::as_array).into_iter().flatten();
+    let listed = |name: &str| declared().any(|setting| setting.as_str() == Some(name));
+    is_secret(path) || path.strip_prefix("settings.").is_some_and(listed)
+}
+
+/// Every secret text of a context, and the passwords inside of secret URLs.
+#[must_use]
+pub fn secret_texts(context: &Value) -> Vec<String> {
+    let mut all = Vec::new();
+    collect(context, "", context, false, &mut all);
+    let inside: Vec<String> = all.iter().filter_map(|text| password_of(text).map(str::to_owned)).collect();
+    all.extend(inside);
+    all.retain(|text| !text.is_empty());
+    all
+}
+
+/// The password of a URL such as `smtp://user:password@host`, which programs write by itself too.
+fn password_of(url: &str) -> Option<&str> {
+    let (user, _) = url.split_once("://")?.1.rsplit_once('@')?;
+    Some(user.split_once(':')?.1)
+}
+
 /// Whether a variable of a template is a secret, such as `admin.password`, `database.url` or `secrets.csrf`.
 /// `captures` of a verification are not.
 #[must_use]
@@ -39,9 +67,7 @@ impl Redactor {
     /// Knows every secret text of a template's context.
     #[must_use]
     pub fn new(context: &Value) -> Self {
-        let mut all = Vec::new();
-        collect("", context, false, &mut all);
-        Self::of(all)
+        Self::of(secret_texts(context))
     }
 
     /// Knows these texts, also as JSON strings and URL components write them; very short ones are left out.
@@ -110,18 +136,18 @@ fn forms(text: &str) -> Vec<String> {
     vec![text.to_owned(), json, super::quote::url(text)]
 }
 
-fn collect(path: &str, value: &Value, secret: bool, all: &mut Vec<String>) {
+fn collect(context: &Value, path: &str, value: &Value, secret: bool, all: &mut Vec<String>) {
     match value {
         Value::Object(map) => {
             for (key, value) in map {
                 let below = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
                 // A holder as a whole is secret, its members are judged one by one.
-                let secret =
-                    secret || (is_secret(&below) && (below == "secrets" || !HOLDERS.contains(&below.as_str())));
-                collect(&below, value, secret, all);
+                let whole = below == "secrets" || !HOLDERS.contains(&below.as_str());
+                let secret = secret || (is_secret_in(context, &below) && whole);
+                collect(context, &below, value, secret, all);
             }
         }
-        Value::Array(list) => list.iter().for_each(|v| collect(path, v, secret, all)),
+        Value::Array(list) => list.iter().for_each(|v| collect(context, path, v, secret, all)),
         Value::String(text) if secret => all.push(text.clone()),
         _ => {}
     }
@@ -158,6 +184,19 @@ mod tests {
         assert_eq!(redactor.redact_cut("xx pa\"ss w\u{fffd}"), "xx ***");
         assert_eq!(redactor.redact_cut("xx"), "xx");
         assert_eq!(redactor.redact_cut("pa\"ss wörd"), "***");
+    }
+
+    #[test]
+    fn a_setting_that_the_context_lists_is_a_secret_with_the_password_inside_of_it() {
+        let context = json!({
+            "settings": {"smtp_uri": "smtp+tls://mail:hunter22@mx.example:587", "smtp_from": "crm@acme.example"},
+            SECRET_SETTINGS: ["smtp_uri"],
+        });
+        assert!(is_secret_in(&context, "settings.smtp_uri") && !is_secret("settings.smtp_uri"));
+        assert!(!is_secret_in(&context, "settings.smtp_from") && !is_secret_in(&json!({}), "settings.smtp_uri"));
+        assert_eq!(secret_texts(&context), ["smtp+tls://mail:hunter22@mx.example:587", "hunter22"]);
+        let said = "535 refused hunter22 at smtp+tls://mail:hunter22@mx.example:587 for crm@acme.example";
+        assert_eq!(Redactor::new(&context).redact(said), "535 refused *** at *** for crm@acme.example");
     }
 
     #[test]

@@ -29,8 +29,10 @@ pub const STEPS_MAX: usize = 50;
 pub struct Verify {
     /// Seconds for all steps together; an instance that does not pass in that time is not Ready.
     #[serde(default = "default_timeout")]
+    #[schemars(range(min = 1, max = 3_600))]
     pub timeout_seconds: u32,
     /// Requests in order. Each may use what earlier ones captured, as `captures.NAME`.
+    #[schemars(length(min = 1, max = 50))]
     pub steps: Vec<VerifyStep>,
 }
 
@@ -56,29 +58,38 @@ pub struct VerifyFile {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct VerifyStep {
     /// Name, shown in progress and errors.
+    #[schemars(length(max = 100))]
     pub name: String,
     /// Name of the process whose port is asked; the one that serves when not set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 20))]
     pub process: Option<String>,
     /// HTTP method.
     #[serde(default = "default_method")]
+    #[schemars(length(max = 20))]
     pub method: String,
     /// Path and query, a template.
+    #[schemars(length(max = 2_000))]
     pub path: String,
     /// Headers; values are templates.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(transform = crate::bounds::map(30, 100, Some(4_000)))]
     pub headers: BTreeMap<String, String>,
     /// Body, a template. Values belong into the filter `tojson` or `urlencode`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 100_000))]
     pub body: Option<String>,
     /// Status codes that pass; 200 when empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20), inner(range(min = 100, max = 599)))]
     pub status: Vec<u16>,
     /// Assertions on the answer; all must hold.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50))]
     pub expect: Vec<Expectation>,
     /// Values taken from the answer for later steps.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(transform = crate::bounds::map(30, crate::bounds::NAME, None))]
     pub capture: BTreeMap<String, Source>,
 }
 
@@ -92,15 +103,19 @@ fn default_method() -> String {
 pub struct Source {
     /// JSON pointer (RFC 6901) into a JSON body.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 500))]
     pub json: Option<String>,
     /// A header's value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 100))]
     pub header: Option<String>,
     /// A cookie set by the answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 100))]
     pub cookie: Option<String>,
     /// A regular expression on the body; its first group, or the whole match.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1_000))]
     pub regex: Option<String>,
 }
 
@@ -111,29 +126,37 @@ pub struct Source {
 pub struct Expectation {
     /// JSON pointer into a JSON body.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 500))]
     pub json: Option<String>,
     /// A header's value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 100))]
     pub header: Option<String>,
     /// A cookie set by this answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 100))]
     pub cookie: Option<String>,
     /// A regular expression on the body; its first group, or the whole match.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1_000))]
     pub regex: Option<String>,
     /// Whether the value must exist (true) or must not (false).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exists: Option<bool>,
     /// The value as text, a template.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 10_000))]
     pub equals: Option<String>,
     /// A text that the value must contain, a template.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 10_000))]
     pub contains: Option<String>,
     /// A text that the value must not contain, a template.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 10_000))]
     pub not_contains: Option<String>,
     /// A regular expression that the value must match.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1_000))]
     pub matches: Option<String>,
 }

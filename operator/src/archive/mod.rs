@@ -5,4 +5,4 @@ mod reconcile;
 mod volumes;
 
 pub use reconcile::reconcile;
-pub use volumes::set_reclaim_policy;
+pub use volumes::{set_policy, set_reclaim_policy};

@@ -21,6 +21,7 @@ use crate::error::Error;
 use crate::halt::Halt;
 use crate::sql;
 use crate::tenant::adopt::{archives_of, ledger_of};
+use crate::tenant::claim;
 
 const CONDITION: &str = "Purged";
 
@@ -28,12 +29,11 @@ fn blocked(message: String) -> Halt {
     Halt::fail(CONDITION, "Blocked", message, ErrorClass::Blocked)
 }
 
-/// Destroys the data of an archive and records it.
+/// Whether the data may be destroyed: a person confirmed it by name, and nothing lives on it. Touches nothing.
 ///
 /// # Errors
-/// [`Halt`] at `Purged` while something holds it up.
-pub async fn run(archive: &Archive, ctx: &Ctx, now: Timestamp) -> Result<(), Halt> {
-    let at = Halt::at(CONDITION);
+/// [`Halt`] at `Purged` that says what is in the way.
+pub async fn may(archive: &Archive, ctx: &Ctx) -> Result<(), Halt> {
     let spec = &archive.spec;
     let id = Id::parse(&spec.id).map_err(|e| blocked(e.to_string()))?;
     let tenant_id = Id::parse(&spec.tenant_id).map_err(|e| blocked(e.to_string()))?;
@@ -47,9 +47,28 @@ pub async fn run(archive: &Archive, ctx: &Ctx, now: Timestamp) -> Result<(), Hal
             later.name_any()
         )));
     }
+    if let Some(holder) = claim::living(ctx, &id).await? {
+        return Err(blocked(format!("{holder} lives on this data; archive it first")));
+    }
+    match spec.kind {
+        ArchivedKind::CrmInstance => nobody_lives_on(archive, ctx, &id).await,
+        ArchivedKind::Tenant => nobody_lives_in(archive, &all, ctx, &id).await,
+    }
+}
+
+/// Destroys the data of an archive and records it; asked only after [`may`] and after `Purging` was written, so
+/// that nobody takes the data over meanwhile.
+///
+/// # Errors
+/// [`Halt`] at `Purged` while something holds it up.
+pub async fn run(archive: &Archive, ctx: &Ctx, now: Timestamp) -> Result<(), Halt> {
+    let at = Halt::at(CONDITION);
+    let spec = &archive.spec;
+    let id = Id::parse(&spec.id).map_err(|e| blocked(e.to_string()))?;
+    let tenant_id = Id::parse(&spec.tenant_id).map_err(|e| blocked(e.to_string()))?;
     match spec.kind {
         ArchivedKind::CrmInstance => instance(archive, ctx, &id).await?,
-        ArchivedKind::Tenant => tenant(archive, &all, ctx, &id).await?,
+        ArchivedKind::Tenant => tenant(ctx, &id).await?,
     }
     let subject = Subject {
         id,
@@ -66,15 +85,21 @@ pub async fn run(archive: &Archive, ctx: &Ctx, now: Timestamp) -> Result<(), Hal
     Ok(())
 }
 
+/// A living instance with the id has taken the data over: it is no longer the archive's to destroy. The claim
+/// tells it; this asks the objects themselves.
+async fn nobody_lives_on(archive: &Archive, ctx: &Ctx, id: &Id) -> Result<(), Halt> {
+    let living: Api<CrmInstance> = Api::namespaced(ctx.client.clone(), &archive.spec.namespace);
+    let list = living.list(&ListParams::default()).await;
+    let list = list.map_err(|e| Halt::at(CONDITION)(Error::kube("list instances")(e)))?;
+    match list.items.iter().find(|i| i.spec.id.as_deref() == Some(id.as_str())) {
+        Some(alive) => Err(blocked(format!("instance {:?} lives on this data; archive it first", alive.name_any()))),
+        None => Ok(()),
+    }
+}
+
 async fn instance(archive: &Archive, ctx: &Ctx, id: &Id) -> Result<(), Halt> {
     let at = Halt::at(CONDITION);
     let spec = &archive.spec;
-    // A living instance with this id has taken the data over: it is no longer the archive's to destroy.
-    let living: Api<CrmInstance> = Api::namespaced(ctx.client.clone(), &spec.namespace);
-    let list = living.list(&ListParams::default()).await.map_err(|e| at(Error::kube("list instances")(e)))?;
-    if let Some(alive) = list.items.iter().find(|i| i.spec.id.as_deref() == Some(id.as_str())) {
-        return Err(blocked(format!("instance {:?} lives on this data; archive it first", alive.name_any())));
-    }
     let settings = ctx.settings().await.map_err(&at)?;
     let owner = names::owner_of_instance(id);
     for database in &spec.databases {
@@ -93,8 +118,15 @@ async fn instance(archive: &Archive, ctx: &Ctx, id: &Id) -> Result<(), Halt> {
     for claim in &spec.volumes {
         ctx.remove(Kind::PersistentVolumeClaim, ns, claim).await.map_err(&at)?;
     }
-    for secret in &spec.secrets {
-        ctx.remove(Kind::Secret, ns, secret).await.map_err(&at)?;
+    // Rendered configuration is not listed in the archive; it holds passwords and goes with them.
+    let selector = format!("{}={id},{}=config", names::LABEL_INSTANCE_ID, names::LABEL_PURPOSE);
+    let rendered = dynamic_api(&ctx.client, Kind::Secret, ns)
+        .list_metadata(&ListParams::default().labels(&selector))
+        .await
+        .map_err(|e| at(Error::kube("list configurations")(e)))?;
+    let rendered = rendered.items.iter().map(ResourceExt::name_any);
+    for secret in spec.secrets.iter().cloned().chain(rendered) {
+        ctx.remove(Kind::Secret, ns, &secret).await.map_err(&at)?;
     }
     Ok(())
 }
@@ -115,7 +147,7 @@ fn supersedes(a: &Archive, b: &Archive) -> bool {
     a.spec.id == b.spec.id && a.spec.life > b.spec.life
 }
 
-async fn tenant(archive: &Archive, all: &[Archive], ctx: &Ctx, id: &Id) -> Result<(), Halt> {
+async fn nobody_lives_in(archive: &Archive, all: &[Archive], ctx: &Ctx, id: &Id) -> Result<(), Halt> {
     let at = Halt::at(CONDITION);
     let name = archive.name_any();
     let open: Vec<String> = all
@@ -136,11 +168,12 @@ async fn tenant(archive: &Archive, all: &[Archive], ctx: &Ctx, id: &Id) -> Resul
     if let Some(alive) = list.items.first() {
         return Err(blocked(format!("instance {:?} lives in its namespace; archive it first", alive.name_any())));
     }
-    let tenants: Api<tenantry_api::tenant::Tenant> = Api::all(ctx.client.clone());
-    let alive = tenants.list(&ListParams::default()).await.map_err(|e| at(Error::kube("list tenants")(e)))?;
-    if let Some(alive) = alive.items.iter().find(|t| t.spec.id.as_deref() == Some(id.as_str())) {
-        return Err(blocked(format!("tenant {:?} lives with this id; archive it first", alive.name_any())));
-    }
+    Ok(())
+}
+
+async fn tenant(ctx: &Ctx, id: &Id) -> Result<(), Halt> {
+    let at = Halt::at(CONDITION);
+    let namespace = names::namespace(id);
     let api = dynamic_api(&ctx.client, Kind::Namespace, None);
     let found = api.get_opt(&namespace).await.map_err(|e| at(Error::kube("get the namespace")(e)))?;
     match found {

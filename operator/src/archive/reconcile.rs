@@ -14,6 +14,7 @@ use tenantry_core::names;
 use super::purge;
 use crate::context::Ctx;
 use crate::error::{Error, Result};
+use crate::halt::Halt;
 use crate::tenant::status::pause;
 
 /// Reconciles an archive: nothing happens to it until a purge is asked for.
@@ -30,20 +31,43 @@ pub async fn reconcile(archive: Arc<Archive>, ctx: &Ctx, now: Timestamp) -> Resu
     }
     let mut again = None;
     if archive.spec.purge.is_some() && !matches!(status.phase, ArchivePhase::Purged | ArchivePhase::Adopted) {
-        match purge::run(&archive, ctx, now).await {
+        match purge_it(&archive, ctx, &mut status, now).await? {
             Ok(()) => {
                 status.phase = ArchivePhase::Purged;
                 set(&mut status.conditions, Said::yes("Purged", "Done", "the data is gone"), generation, now);
             }
             Err(halt) => {
-                status.phase = ArchivePhase::Purging;
                 again = Some(pause(ctx, archive.metadata.uid.as_deref().unwrap_or_default(), &halt));
-                set(&mut status.conditions, Said::no(halt.condition, &halt.reason, halt.message), generation, now);
+                set(&mut status.conditions, Said::no("Purged", &halt.reason, halt.message), generation, now);
             }
         }
     }
     write(&archive, ctx, status).await?;
     Ok(again)
+}
+
+/// Purges an archive once nothing is in its way.
+///
+/// `Purging` is stored before anything is destroyed and refuses every adoption; then it is asked once more whether
+/// an adoption came before that. A purge that is refused leaves the archive as it was.
+async fn purge_it(
+    archive: &Archive,
+    ctx: &Ctx,
+    status: &mut ArchiveStatus,
+    now: Timestamp,
+) -> Result<std::result::Result<(), Halt>> {
+    if let Err(halt) = purge::may(archive, ctx).await {
+        return Ok(Err(halt));
+    }
+    if status.phase != ArchivePhase::Purging {
+        status.phase = ArchivePhase::Purging;
+        write(archive, ctx, status.clone()).await?;
+        if let Err(halt) = purge::may(archive, ctx).await {
+            status.phase = ArchivePhase::Archived;
+            return Ok(Err(halt));
+        }
+    }
+    Ok(purge::run(archive, ctx, now).await)
 }
 
 async fn write(archive: &Archive, ctx: &Ctx, status: ArchiveStatus) -> Result<()> {

@@ -1,15 +1,12 @@
 //! Applying children: server-side, forced, and only when something differs. Does I/O (Kubernetes).
 
 use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
-use serde_json::Value;
+pub use tenantry_plan::child::FIELD_MANAGER;
 use tenantry_plan::{Child, Kind, child};
 
 use super::objects::dynamic_api;
 use crate::context::Ctx;
 use crate::error::{Error, Result};
-
-/// Field manager of everything that the operator applies.
-pub const FIELD_MANAGER: &str = "tenantry-operator";
 
 /// What an apply did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,12 +28,13 @@ impl Ctx {
             return Ok(Applied::Unchanged);
         }
         let api = dynamic_api(&self.client, child.kind, child.namespace.as_deref());
-        // A child that no watch has seen is new in all likelihood: applying it at once saves the read.
-        if !self.fresh(child) {
+        // A child that no watch has seen is new in all likelihood: applying it at once saves the read, and does
+        // no harm when it is there after all.
+        if !self.memory.is_unseen(child) {
             let live = api.get_opt(&child.name).await.map_err(Error::kube(format!("get {}", child.describe())))?;
             if let Some(live) = live {
                 let value = serde_json::to_value(&live)?;
-                if child::holds(&comparable(child), &value) {
+                if child::holds(&child.stored(), &value) {
                     self.memory.applied(child, &live.metadata);
                     return Ok(Applied::Unchanged);
                 }
@@ -81,26 +79,5 @@ impl Ctx {
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
             Err(e) => Err(Error::kube(format!("delete {} {name}", kind.api().kind))(e)),
         }
-    }
-}
-
-/// The child as it comes back from the server: `stringData` is stored as `data`.
-fn comparable(child: &Child) -> Value {
-    use base64_of as b64;
-    let mut object = child.object.clone();
-    if child.kind == Kind::Secret
-        && let Some(map) = object.as_object_mut()
-        && let Some(Value::Object(texts)) = map.remove("stringData")
-    {
-        let data = texts.into_iter().map(|(k, v)| (k, Value::from(b64(v.as_str().unwrap_or_default())))).collect();
-        map.insert("data".into(), Value::Object(data));
-    }
-    object
-}
-
-fn base64_of(text: &str) -> String {
-    match serde_json::to_value(k8s_openapi::ByteString(text.as_bytes().to_vec())) {
-        Ok(Value::String(encoded)) => encoded,
-        _ => String::new(),
     }
 }

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use kube::api::{Api, PostParams};
 use tenantry_api::billing_event::BillingEvent;
+use tenantry_core::id::Id;
 use tenantry_core::ledger::{Facts, Recorded, fold, next_event};
 use tenantry_core::names;
 use tenantry_plan::event::{self, Subject};
@@ -43,4 +44,20 @@ pub async fn record(ctx: &Ctx, stream: &Stream, now_true: &Facts, now: Timestamp
         recorded = fold(&recorded, stored.spec.sequence, &stored.spec.after);
     }
     Ok(recorded)
+}
+
+/// The recorded end of a stream as its events tell it, for an object that lost its own note of it.
+///
+/// # Errors
+/// [`Error::Kube`].
+pub async fn replay(ctx: &Ctx, id: &Id) -> Result<Recorded> {
+    let api: Api<BillingEvent> = Api::namespaced(ctx.client.clone(), &ctx.system_namespace);
+    let mut recorded = Recorded::default();
+    loop {
+        let name = names::billing_event(id, recorded.sequence + 1);
+        let Some(event) = api.get_opt(&name).await.map_err(Error::kube("get billing event"))? else {
+            return Ok(recorded);
+        };
+        recorded = fold(&recorded, event.spec.sequence, &event.spec.after);
+    }
 }

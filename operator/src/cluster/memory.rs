@@ -1,6 +1,6 @@
 //! What this process applied last and what it has seen since: no write and no read without a change. No I/O.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
 
 use kube::api::ObjectMeta;
@@ -30,6 +30,19 @@ pub struct Memory {
     settled: Mutex<HashMap<String, String>>,
     failures: Mutex<HashMap<String, u32>>,
     pruned: Mutex<HashMap<Id, String>>,
+    /// Volumes that outlive their claims.
+    kept: Mutex<HashSet<String>>,
+    /// Names of all children of a kind, once its watch has told all of them.
+    present: Mutex<HashMap<Kind, Present>>,
+    /// Objects of our own kinds of which no version could be read, by kind.
+    unreadable: Mutex<HashMap<String, HashSet<String>>>,
+}
+
+/// What a watch has told of a kind.
+#[derive(Debug, Default)]
+struct Present {
+    whole: bool,
+    names: HashSet<(String, String)>,
 }
 
 fn key(kind: Kind, namespace: Option<&str>, name: &str) -> Key {
@@ -64,6 +77,16 @@ impl Memory {
     /// not a mere change of status. A foreign change is forgotten here, so that the child is compared anew.
     pub fn observe(&self, kind: Kind, meta: &ObjectMeta, deleted: bool) -> bool {
         let k = key(kind, meta.namespace.as_deref(), meta.name.as_deref().unwrap_or_default());
+        {
+            let mut present = Self::lock(&self.present);
+            let names = &mut present.entry(kind).or_default().names;
+            let name = (k.1.clone(), k.2.clone());
+            if deleted {
+                names.remove(&name)
+            } else {
+                names.insert(name)
+            };
+        }
         let mut all = Self::lock(&self.applied);
         let Some(seen) = all.get(&k) else { return true };
         let same_object = meta.uid.as_deref() == Some(seen.uid.as_str());
@@ -88,6 +111,23 @@ impl Memory {
     /// Forgets every child of a kind: a watch began anew and may have missed something.
     pub fn forget_kind(&self, kind: Kind) {
         Self::lock(&self.applied).retain(|(k, _, _), _| *k != kind);
+    }
+
+    /// A watch begins: what it told before says nothing about absence any more.
+    pub fn watch_begins(&self, kind: Kind) {
+        Self::lock(&self.present).insert(kind, Present::default());
+    }
+
+    /// A watch has told all there is.
+    pub fn watch_is_whole(&self, kind: Kind) {
+        Self::lock(&self.present).entry(kind).or_default().whole = true;
+    }
+
+    /// Whether a watch that has told all there is has not told of this child, so that it is new in all likelihood.
+    #[must_use]
+    pub fn is_unseen(&self, child: &Child) -> bool {
+        let name = (child.namespace.clone().unwrap_or_default(), child.name.clone());
+        Self::lock(&self.present).get(&child.kind).is_some_and(|p| p.whole && !p.names.contains(&name))
     }
 
     /// Remembers that an object is as it should be, for this fingerprint of all that it depends on.
@@ -122,6 +162,17 @@ impl Memory {
         Self::lock(&self.pruned).get(instance).is_some_and(|known| known == in_use)
     }
 
+    /// Remembers that a volume outlives its claim.
+    pub fn kept(&self, volume: &str) {
+        Self::lock(&self.kept).insert(volume.to_owned());
+    }
+
+    /// Whether a volume is known to outlive its claim.
+    #[must_use]
+    pub fn is_kept(&self, volume: &str) -> bool {
+        Self::lock(&self.kept).contains(volume)
+    }
+
     /// Counts a failure of an object and returns how many there were in a row.
     pub fn failed(&self, uid: &str) -> u32 {
         let mut all = Self::lock(&self.failures);
@@ -133,5 +184,99 @@ impl Memory {
     /// The object is well again.
     pub fn recovered(&self, uid: &str) {
         Self::lock(&self.failures).remove(uid);
+    }
+
+    /// Remembers which objects of a kind cannot be read, and could not be read before either.
+    pub fn cannot_read(&self, kind: &str, names: &HashSet<String>) {
+        let mut all = Self::lock(&self.unreadable);
+        if all.get(kind) != Some(names) {
+            all.insert(kind.to_owned(), names.clone());
+        }
+    }
+
+    /// Whether there are objects of a kind that nothing is known of, so that a list of them is not whole.
+    #[must_use]
+    pub fn is_list_whole(&self, kind: &str) -> bool {
+        Self::lock(&self.unreadable).get(kind).is_none_or(HashSet::is_empty)
+    }
+
+    /// Forgets an object that is gone.
+    pub fn forget_object(&self, uid: &str) {
+        self.unsettle(uid);
+        self.recovered(uid);
+    }
+
+    /// Forgets an instance that is gone, and its children: their names begin with its id.
+    pub fn forget_instance(&self, uid: &str, namespace: &str, id: &Id) {
+        self.forget_object(uid);
+        Self::lock(&self.pruned).remove(id);
+        let of_instance =
+            |name: &str| name.strip_prefix(id.as_str()).is_some_and(|r| r.is_empty() || r.starts_with('-'));
+        Self::lock(&self.applied).retain(|(_, ns, name), _| ns != namespace || !of_instance(name));
+    }
+
+    /// Forgets a tenant that is gone, and everything in its namespace.
+    pub fn forget_tenant(&self, uid: &str, namespace: &str) {
+        self.forget_object(uid);
+        Self::lock(&self.applied)
+            .retain(|(kind, ns, name), _| ns != namespace && (*kind != Kind::Namespace || name != namespace));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use tenantry_plan::labels::Labels;
+
+    use super::*;
+
+    const NAMESPACE: &str = "tenant-abcdefghij";
+
+    fn applied(memory: &Memory, kind: Kind, namespace: Option<&str>, name: &str) -> Child {
+        let child = Child::new(kind, namespace, name, &Labels::managed(), json!({}));
+        memory.applied(&child, &ObjectMeta::default());
+        child
+    }
+
+    #[test]
+    fn an_instance_that_is_gone_leaves_nothing_behind_but_its_neighbours() {
+        let (memory, id) = (Memory::default(), Id::parse("kkkkkkkkkk").unwrap());
+        memory.settle("uid", "print".into());
+        memory.settle("other", "print".into());
+        memory.failed("uid");
+        memory.pruned(&id, "in use".into());
+        let own = ["kkkkkkkkkk", "kkkkkkkkkk-web", "kkkkkkkkkk-database-g1"]
+            .map(|name| applied(&memory, Kind::Secret, Some(NAMESPACE), name));
+        let neighbour = applied(&memory, Kind::Secret, Some(NAMESPACE), "kkkkkkkkkz-web");
+        memory.forget_instance("uid", NAMESPACE, &id);
+        assert!(own.iter().all(|child| !memory.knows(child)) && memory.knows(&neighbour));
+        assert!(!memory.is_settled("uid", "print") && memory.is_settled("other", "print"));
+        assert!(!memory.is_pruned(&id, "in use"));
+        assert_eq!(memory.failed("uid"), 1, "counted anew");
+    }
+
+    #[test]
+    fn a_tenant_that_is_gone_leaves_nothing_of_its_namespace_behind() {
+        let memory = Memory::default();
+        let own = [
+            applied(&memory, Kind::Namespace, None, NAMESPACE),
+            applied(&memory, Kind::ConfigMap, Some(NAMESPACE), "any"),
+        ];
+        let others = [
+            applied(&memory, Kind::Namespace, None, "tenant-bbbbbbbbbb"),
+            applied(&memory, Kind::ConfigMap, Some("tenantry-system"), "host.crm.example"),
+        ];
+        memory.forget_tenant("uid", NAMESPACE);
+        assert!(!own.iter().any(|child| memory.knows(child)) && others.iter().all(|child| memory.knows(child)));
+    }
+
+    #[test]
+    fn a_list_is_whole_unless_an_object_of_the_kind_cannot_be_read() {
+        let memory = Memory::default();
+        assert!(memory.is_list_whole("DatabaseServer"));
+        memory.cannot_read("DatabaseServer", &HashSet::from(["pg-1".to_owned()]));
+        assert!(!memory.is_list_whole("DatabaseServer") && memory.is_list_whole("Plan"));
+        memory.cannot_read("DatabaseServer", &HashSet::new());
+        assert!(memory.is_list_whole("DatabaseServer"));
     }
 }

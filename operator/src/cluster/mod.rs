@@ -6,10 +6,12 @@ mod memory;
 mod objects;
 mod pods;
 mod recorder;
+mod volumes;
 
-pub use apply::Applied;
-pub use ledger::{Stream, record};
+pub use apply::{Applied, FIELD_MANAGER};
+pub use ledger::{Stream, record, replay};
 pub use memory::{Memory, Seen};
 pub use objects::{data_of, dynamic_api};
 pub use pods::{Trouble, trouble};
 pub use recorder::notice;
+pub use volumes::{keep, look_at_growth};

@@ -10,22 +10,21 @@ use tenantry_api::archive::{ArchivedKind, KeptDatabase};
 use tenantry_api::crm_instance::CrmInstance;
 use tenantry_core::id::Id;
 use tenantry_core::ledger::{Facts, Life};
-use tenantry_core::names::{self, LABEL_DATA_GENERATION, LABEL_INSTANCE_ID};
+use tenantry_core::names::{self, LABEL_DATA_GENERATION, LABEL_INSTANCE_ID, LABEL_PURPOSE};
 use tenantry_plan::Kind;
 use tenantry_plan::archive::{Ending, build};
 use tenantry_plan::event::Subject;
 use tenantry_plan::instance::access_of;
 
 use super::live::generation_of;
-use super::place::Placed;
 use super::release::ANNOTATION_RELEASE;
 use super::{database, host};
-use crate::cluster::{Stream, data_of, dynamic_api, record};
+use crate::cluster::{Stream, data_of, dynamic_api, record, replay};
 use crate::context::Ctx;
 use crate::error::{Error, Result};
 use crate::halt::Halt;
 use crate::tenant::archive::store;
-use crate::tenant::{adopt, recorded_of, release};
+use crate::tenant::{adopt, claim, recorded_of, release};
 
 const CONDITION: &str = "Archived";
 
@@ -38,19 +37,29 @@ pub async fn run(instance: &CrmInstance, ctx: &Ctx, now: Timestamp) -> std::resu
     let namespace = instance.namespace().unwrap_or_default();
     let api: Api<CrmInstance> = Api::namespaced(ctx.client.clone(), &namespace);
     let id = instance.spec.id.as_deref().and_then(|id| Id::parse(id).ok());
-    let recorded = recorded_of(instance.annotations());
+    let recorded = recorded_of(instance.annotations())?;
     let tenant_id = namespace.strip_prefix("tenant-").and_then(|id| Id::parse(id).ok());
-    let (Some(id), Some(recorded), Some(tenant_id)) = (id, recorded, tenant_id) else {
+    let reported = instance.status.as_ref().is_some_and(|s| s.data_generation.is_some());
+    let (Some(id), true, Some(tenant_id)) = (id, reported || recorded.is_some(), tenant_id) else {
+        // Nothing was ever made from it.
         return release(&api, instance).await.map_err(at);
     };
-    if instance.status.as_ref().is_none_or(|s| s.data_generation.is_none())
-        && let Err(halt) = adopt::check_instance(ctx, instance, &id).await
-    {
+    let free = if reported { Ok(()) } else { adopt::check_instance(ctx, instance, &id).await };
+    let mine = match free {
+        Ok(()) => claim::claim(ctx, instance, &id).await,
+        refused => refused,
+    };
+    if let Err(halt) = mine {
         // A copy with another's id was never accepted: nothing of that id is its own.
         let refused = halt.reason == adopt::ID_TAKEN;
         return if refused { release(&api, instance).await.map_err(at) } else { Err(halt) };
     }
+    let recorded = match recorded {
+        Some(recorded) => recorded,
+        None => replay(ctx, &id).await.map_err(&at)?,
+    };
     let site = ctx.site().await.map_err(&at)?;
+    let tenant = ctx.tenant(&instance.spec.tenant).await.map_err(&at)?;
     stop(ctx, &namespace, &id).await.map_err(&at)?;
     let left = pods(ctx, &namespace, &id).await.map_err(&at)?;
     if left > 0 {
@@ -59,14 +68,16 @@ pub async fn run(instance: &CrmInstance, ctx: &Ctx, now: Timestamp) -> std::resu
     }
 
     let generation = generation_of(instance);
-    let placed = placed(ctx, &namespace, &id, generation).await.map_err(&at)?;
-    if let Some(placed) = &placed {
+    let kept = kept_database(ctx, instance, &id, generation).await.map_err(&at)?;
+    if let Some(kept) = &kept {
         let settings = ctx.settings().await.map_err(&at)?;
-        database::lock(ctx, &id, placed, &settings).await.map_err(&at)?;
+        database::lock(ctx, &id, kept, &settings).await.map_err(&at)?;
     }
     let selector = format!("{LABEL_INSTANCE_ID}={id},{LABEL_DATA_GENERATION}");
     let volumes = names_of::<PersistentVolumeClaim>(ctx, &namespace, &selector).await.map_err(&at)?;
-    let secrets = names_of::<Secret>(ctx, &namespace, &selector).await.map_err(&at)?;
+    // Rendered configuration is rendered again; what is kept are keys and the way to the database.
+    let kept_secrets = format!("{selector},{LABEL_PURPOSE}!=config");
+    let secrets = names_of::<Secret>(ctx, &namespace, &kept_secrets).await.map_err(&at)?;
     retain(ctx, &namespace, &volumes).await.map_err(&at)?;
 
     let subject = Subject {
@@ -84,20 +95,18 @@ pub async fn run(instance: &CrmInstance, ctx: &Ctx, now: Timestamp) -> std::resu
         adopted_from: instance.spec.adopt.clone(),
         tenant_id,
         tenant_name: instance.spec.tenant.clone(),
-        databases: placed
-            .iter()
-            .map(|p| KeptDatabase { server: p.server.clone(), name: p.access.name.clone() })
-            .collect(),
+        databases: kept.into_iter().collect(),
         volumes,
         secrets,
         data_generation: Some(generation),
         release_hash: instance.annotations().get(ANNOTATION_RELEASE).cloned(),
         object: serde_json::to_string(&instance.spec).map_err(|e| at(e.into()))?,
         ledger,
-        retention_days: site.spec.retention_days,
+        retention_days: tenant.and_then(|t| t.spec.retention_days).unwrap_or(site.spec.retention_days),
     };
     store(ctx, &build(&ending, now).map_err(|e| at(e.into()))?).await.map_err(&at)?;
     host::release_all(ctx, id.as_str(), None).await.map_err(&at)?;
+    ctx.remove(Kind::ConfigMap, Some(&ctx.system_namespace), &names::id_claim(&id)).await.map_err(&at)?;
     release(&api, instance).await.map_err(at)
 }
 
@@ -124,12 +133,16 @@ async fn pods(ctx: &Ctx, namespace: &str, id: &Id) -> Result<usize> {
     Ok(list.items.iter().filter(|p| !ended(p)).count())
 }
 
-async fn placed(ctx: &Ctx, namespace: &str, id: &Id, generation: u32) -> Result<Option<Placed>> {
-    let api: Api<Secret> = Api::namespaced(ctx.client.clone(), namespace);
+/// Where the data lies: as its Secret says, or, when that was lost, as the status says.
+async fn kept_database(ctx: &Ctx, instance: &CrmInstance, id: &Id, generation: u32) -> Result<Option<KeptDatabase>> {
+    let api: Api<Secret> = Api::namespaced(ctx.client.clone(), &instance.namespace().unwrap_or_default());
     let name = names::database_secret(id, generation);
     let found = api.get_opt(&name).await.map_err(Error::kube("get the database's Secret"))?;
     let data = data_of(found.and_then(|s| s.data).as_ref());
-    Ok(access_of(&data).map(|(server, access)| Placed { server, access }))
+    let reported = instance.status.as_ref().and_then(|s| s.database.clone());
+    Ok(access_of(&data)
+        .map(|(server, access)| KeptDatabase { server, name: access.name })
+        .or_else(|| reported.map(|d| KeptDatabase { server: d.server, name: d.name })))
 }
 
 async fn names_of<K>(ctx: &Ctx, namespace: &str, selector: &str) -> Result<Vec<String>>

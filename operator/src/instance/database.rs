@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use kube::ResourceExt;
+use tenantry_api::archive::KeptDatabase;
 use tenantry_core::class::ErrorClass;
 use tenantry_core::ledger::Limits;
 use tenantry_core::names;
 use tenantry_database::{Login, NewDatabase, Source, State};
 use tenantry_plan::context::Keys;
-use tenantry_plan::instance::Wanted;
+use tenantry_plan::instance::{Wanted, build_volume};
 use tenantry_plan::{Settings, context, job};
 
 use super::live::Pass;
@@ -63,7 +63,13 @@ pub async fn ensure(
     }
     if state == Some(State::Archived) {
         server.admin.unlock_role(name, &owner).await.map_err(|e| at(e.into()))?;
-        return server.admin.set_state(name, &owner, State::Personalised).await.map_err(|e| at(e.into()));
+        // One that was archived before it was installed may never have been made this instance's own: it still
+        // has the template's passwords, and the steps may be repeated.
+        let was = if lost(pass) { State::Personalised } else { State::Loaded };
+        server.admin.set_state(name, &owner, was).await.map_err(|e| at(e.into()))?;
+        if was == State::Personalised {
+            return Ok(());
+        }
     }
     let source = match &wanted.release.spec.install {
         None => Source::Empty,
@@ -90,7 +96,7 @@ pub async fn ensure(
 
 /// Whether the instance was installed before, so that an absent database is a loss and not a beginning.
 fn lost(pass: &Pass) -> bool {
-    crate::tenant::recorded_of(pass.instance.annotations()).is_some_and(|r| r.facts.installed.is_some())
+    pass.installed_before()
 }
 
 async fn personalise(
@@ -107,6 +113,10 @@ async fn personalise(
     let values = context::instance(wanted, settings, limits, Some(&placed.access), keys);
     let blueprint = &wanted.release.blueprint;
     if !job::is_sql(list) {
+        // The job may write into the volumes, and its pod waits for them.
+        for volume in &wanted.release.spec.volumes {
+            ctx.create_once(&build_volume(wanted, settings, limits, volume, None)).await.map_err(&at)?;
+        }
         return super::template::personalise_job(ctx, wanted, settings, list, &values).await;
     }
     let login = Login { user: placed.access.user.clone(), password: placed.access.password.clone() };
@@ -129,20 +139,20 @@ async fn personalise(
 pub async fn lock(
     ctx: &Ctx,
     instance_id: &tenantry_core::id::Id,
-    placed: &Placed,
+    kept: &KeptDatabase,
     settings: &Settings,
 ) -> crate::error::Result<()> {
-    let object = ctx.database_server(&placed.server).await?;
-    let object = object.ok_or_else(|| Error::Blocked(format!("DatabaseServer {:?} does not exist", placed.server)))?;
+    let object = ctx.database_server(&kept.server).await?;
+    let object = object.ok_or_else(|| Error::Blocked(format!("DatabaseServer {:?} does not exist", kept.server)))?;
     let server = sql::administration(ctx, &object, settings).await?;
     let owner = names::owner_of_instance(instance_id);
-    if let Some(record) = server.admin.record(&placed.access.name).await?
+    if let Some(record) = server.admin.record(&kept.name).await?
         && record.owner == owner
         && record.state != State::Archived
         && record.state != State::Creating
     {
-        server.admin.lock_role(&placed.access.name, &owner).await?;
-        server.admin.set_state(&placed.access.name, &owner, State::Archived).await?;
+        server.admin.lock_role(&kept.name, &owner).await?;
+        server.admin.set_state(&kept.name, &owner, State::Archived).await?;
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ use tenantry_core::names;
 use tenantry_plan::context::Keys;
 use tenantry_plan::instance::{Wanted, build_keys_secret, keys_of};
 
+use super::live::Pass;
 use crate::cluster::data_of;
 use crate::context::Ctx;
 use crate::error::Error;
@@ -16,12 +17,12 @@ use crate::halt::Halt;
 ///
 /// # Errors
 /// [`Halt`] at `SpecValid`.
-pub async fn ensure(ctx: &Ctx, wanted: &Wanted) -> Result<Keys, Halt> {
+pub async fn ensure(ctx: &Ctx, pass: &Pass, wanted: &Wanted) -> Result<Keys, Halt> {
     let at = Halt::at("SpecValid");
     let name = names::keys_secret(&wanted.id, wanted.generation);
     let api: Api<Secret> = Api::namespaced(ctx.client.clone(), &wanted.namespace);
     let mut found = api.get_opt(&name).await.map_err(|e| at(Error::kube("get the keys")(e)))?;
-    if found.is_none() {
+    if found.is_none() && !pass.had_data_before() {
         let keys = generate(ctx, wanted).map_err(&at)?;
         // Whoever made them first wins: what is stored is read back.
         ctx.create_once(&build_keys_secret(wanted, &keys)).await.map_err(&at)?;
@@ -30,7 +31,7 @@ pub async fn ensure(ctx: &Ctx, wanted: &Wanted) -> Result<Keys, Halt> {
     let data = data_of(found.and_then(|s| s.data).as_ref());
     keys_of(&data).ok_or_else(|| {
         let text =
-            format!("Secret {}/{name} has no key admin-password; restore it, it is not made anew", wanted.namespace);
+            format!("Secret {}/{name} with this instance's keys is missing or has no key admin-password; restore it, it is not made anew", wanted.namespace);
         Halt::fail("SpecValid", "KeysMissing", text, ErrorClass::Blocked)
     })
 }

@@ -6,22 +6,27 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::api::Api;
 use tenantry_api::archive::ArchivedKind;
+use tenantry_api::billing_event::BillingEvent;
 use tenantry_api::condition::holds;
 use tenantry_api::crm_instance::CrmInstance;
 use tenantry_api::tenant::Tenant;
 use tenantry_core::class::ErrorClass;
+use tenantry_core::id::Id;
 use tenantry_core::ledger::{Facts, Installed, Life, Limits};
 use tenantry_core::names;
 use tenantry_plan::context::{DatabaseAccess, Keys};
 use tenantry_plan::event::Subject;
 use tenantry_plan::instance::{Wanted, validate};
 
-use super::{database, host, keys, place, prepare, processes, release, verify};
+use super::{database, host, keys, place, prepare, processes, verify};
 use crate::cluster::{Stream, record};
 use crate::context::Ctx;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::halt::Halt;
 use crate::tenant::{adopt, recorded_of};
+
+/// What the condition says of an instance that was verified in an earlier pass.
+const VERIFIED_BEFORE: &str = "verified when it was installed; its processes answer";
 
 /// A reconcile under way.
 #[derive(Debug)]
@@ -36,6 +41,8 @@ pub struct Pass {
     pub database: Option<(String, DatabaseAccess)>,
     /// Version of the tenant that was planned for.
     pub tenant_version: String,
+    /// When it was installed, when the status does not say so although it was.
+    pub installed_at: Option<String>,
     /// Conditions that were reached in this pass: kind and message.
     pub reached: Vec<(&'static str, String)>,
 }
@@ -44,13 +51,36 @@ impl Pass {
     /// A new one.
     #[must_use]
     pub fn new(instance: CrmInstance) -> Self {
-        Self { instance, wanted: None, url: None, database: None, tenant_version: String::new(), reached: Vec::new() }
+        Self {
+            instance,
+            wanted: None,
+            url: None,
+            database: None,
+            tenant_version: String::new(),
+            installed_at: None,
+            reached: Vec::new(),
+        }
     }
 
     /// Whether its tenant is suspended.
     #[must_use]
     pub fn suspended(&self) -> bool {
         self.wanted.as_ref().is_some_and(|w| w.suspended.is_some())
+    }
+
+    /// Whether it was installed once in its life, this object's or an archived one's.
+    #[must_use]
+    pub fn installed_before(&self) -> bool {
+        // What cannot be read has stopped the pass long before anything is decided by this.
+        let recorded = recorded_of(self.instance.annotations()).ok().flatten();
+        recorded.is_some_and(|r| r.facts.installed.is_some())
+    }
+
+    /// Whether it has data, as its ledger or its status says: what is missing then was lost, and nothing new is
+    /// made in its place.
+    #[must_use]
+    pub fn had_data_before(&self) -> bool {
+        self.installed_before() || self.instance.status.as_ref().is_some_and(|s| s.database.is_some())
     }
 
     /// Whether a condition was true in the status for this generation of the data.
@@ -103,19 +133,18 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
     let settings = ctx.settings().await.map_err(&valid)?;
     let tenant = owner(pass, ctx).await?;
     pass.tenant_version = tenant.metadata.generation.unwrap_or_default().to_string();
-    let release = release::pinned(ctx, &pass.instance).await?;
-    prepare::run(pass, ctx, &release).await?;
+    let release = prepare::run(pass, ctx).await?;
     let generation = generation_of(&pass.instance);
     let wanted = validate(&pass.instance, &tenant, &release, &settings, generation).map_err(|e| valid(e.into()))?;
     pass.url = Some(settings.url(&wanted.host));
     pass.wanted = Some(wanted.clone());
-    pass.reached.push(("SpecValid", format!("{} {}", release.blueprint, version(&wanted))));
     let (limits, resources) = limits(ctx, &tenant).await?;
+    pass.reached.push(("SpecValid", format!("{} {}", release.blueprint, version(&wanted))));
 
     host::claim(ctx, &wanted, pass.held("HostClaimed", generation)).await?;
     pass.reached.push(("HostClaimed", wanted.host.clone()));
 
-    let keys: Keys = keys::ensure(ctx, &wanted).await?;
+    let keys: Keys = keys::ensure(ctx, pass, &wanted).await?;
     let mut database = None;
     if release.spec.database.is_some() {
         let placed = place::ensure(ctx, pass, &wanted, &tenant, &settings).await?;
@@ -136,25 +165,39 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
     };
     let running = processes::ensure(ctx, pass, &planned).await?;
     pass.reached.push(("ProcessesReady", running.message));
+    if pass.installed_before() && pass.instance.status.as_ref().is_none_or(|s| s.installed_at.is_none()) {
+        let at = Halt::at("Ready");
+        pass.installed_at = installed_at(ctx, &wanted.id).await.map_err(at)?;
+    }
     if wanted.suspended.is_some() {
+        if pass.installed_before() {
+            pass.reached.push(("Verified", VERIFIED_BEFORE.into()));
+        }
         return Ok(());
     }
     if !pass.held("Verified", generation) {
-        let before = recorded_of(pass.instance.annotations()).and_then(|r| r.facts.installed);
-        if before.is_some() {
+        if pass.installed_before() {
             // The first password is the only one that we know, and people change it: what was verified once and
             // starts again is taken by its readiness.
-            pass.reached.push(("Verified", "verified when it was installed; its processes answer".into()));
+            pass.reached.push(("Verified", VERIFIED_BEFORE.into()));
         } else {
             verify::run(ctx, &wanted, &settings, &limits, database.as_ref(), &keys).await?;
             pass.reached.push(("Verified", "a log-in and a record, written and read".into()));
         }
         if running.waits_for_verification {
             // Workers and schedules may start now.
-            processes::start_the_rest(ctx, pass, &planned).await?;
+            processes::start_the_rest(ctx, &running.seen, &planned).await?;
         }
     }
     installed(ctx, pass, &wanted, &limits, now).await
+}
+
+/// When an instance was installed, as its billing event says.
+async fn installed_at(ctx: &Ctx, id: &Id) -> Result<Option<String>> {
+    let api: Api<BillingEvent> = Api::namespaced(ctx.client.clone(), &ctx.system_namespace);
+    // It is the first thing that happens to an instance.
+    let first = api.get_opt(&names::billing_event(id, 1)).await.map_err(Error::kube("get billing event"))?;
+    Ok(first.map(|e| e.spec.time))
 }
 
 fn version(wanted: &Wanted) -> String {
@@ -204,12 +247,13 @@ async fn limits(ctx: &Ctx, tenant: &Tenant) -> Result<(Limits, Option<tenantry_a
 /// Records the installation before it is reported. It happens once in a life, whatever restarts between.
 async fn installed(ctx: &Ctx, pass: &mut Pass, wanted: &Wanted, limits: &Limits, now: Timestamp) -> Result<(), Halt> {
     let at = Halt::at("Ready");
-    let was = recorded_of(pass.instance.annotations()).unwrap_or_default();
+    let was = recorded_of(pass.instance.annotations())?.unwrap_or_default();
     let recorded = was.facts.installed.is_some() && was.facts.life == Life::Active;
     if !recorded || pass.instance.status.is_none() {
         // Marked before it is recorded, so that a crash between repeats both; and again when the status was lost.
         let spec = &pass.instance.spec;
-        let archive = adopt::named(ctx, spec.adopt.as_deref(), spec.id.as_deref(), ArchivedKind::CrmInstance).await?;
+        let (adopt, id, namespace) = (spec.adopt.as_deref(), spec.id.as_deref(), wanted.namespace.as_str());
+        let archive = adopt::named(ctx, adopt, id, ArchivedKind::CrmInstance, Some(namespace)).await?;
         if let Some(archive) = archive {
             adopt::mark(ctx, &archive).await?;
         }

@@ -1,10 +1,12 @@
 //! The CrmInstance controller: database, secrets, processes, verification, suspension, archive. Does I/O.
 
 mod archive;
+mod attempts;
 mod database;
 mod host;
 mod keys;
 mod live;
+mod observe;
 mod place;
 mod prepare;
 mod processes;

@@ -49,7 +49,7 @@ pub async fn ensure(
         return Ok(placed);
     }
     let servers = ctx.database_servers().await.map_err(&at)?;
-    let found = find(ctx, wanted, &servers, settings, known_before(pass)).await?;
+    let found = find(ctx, wanted, &servers, settings, pass.had_data_before()).await?;
     let lost_secret = found.is_some();
     let object = match found {
         Some(object) => object,
@@ -87,13 +87,6 @@ async fn read(api: &Api<KubeSecret>, name: &str) -> crate::error::Result<Option<
     Ok(access_of(&data).map(|(server, access)| Placed { server, access }))
 }
 
-/// Whether this instance had a database once: then it is searched for before a new one is made.
-fn known_before(pass: &Pass) -> bool {
-    crate::tenant::recorded_of(pass.instance.annotations()).is_some_and(|r| r.facts.installed.is_some())
-        || pass.instance.status.as_ref().is_some_and(|s| s.database.is_some())
-        || pass.instance.spec.adopt.is_some()
-}
-
 /// The server on which a database of this instance lies already, when its Secret was lost.
 async fn find(
     ctx: &Ctx,
@@ -115,7 +108,9 @@ async fn find(
             Err(e) => Err(e),
         };
         match asked {
-            Ok(Some(record)) if record.owner == owner => return Ok(Some(object.clone())),
+            Ok(Some(record)) if record.owner == owner && record.tenant == wanted.tenant_id.as_str() => {
+                return Ok(Some(object.clone()));
+            }
             Ok(_) => {}
             // It may be on another one; if it is not, this one decides.
             Err(e) => away = Some(e),

@@ -11,56 +11,76 @@ use tenantry_core::ledger::Recorded;
 use tenantry_core::names;
 
 use super::live::Pass;
-use super::release::ANNOTATION_RELEASE;
+use super::release::{self, ANNOTATION_RELEASE};
+use crate::cluster::replay;
 use crate::context::Ctx;
 use crate::halt::Halt;
-use crate::tenant::{adopt, metadata, recorded_of};
+use crate::tenant::{adopt, claim, metadata, recorded_of};
 
 /// Annotation with the generation of the data, for an instance that took over an archive.
 pub const ANNOTATION_GENERATION: &str = "tenantry.dev/data-generation";
 
-/// Sets what is missing, in one patch.
+/// Sets what is missing, in one patch, and returns the pinned release.
 ///
 /// # Errors
-/// [`Halt`] at `SpecValid`.
-pub async fn run(pass: &mut Pass, ctx: &Ctx, release: &Effective) -> Result<(), Halt> {
+/// [`Halt`] at `SpecValid` or `Ready`.
+pub async fn run(pass: &mut Pass, ctx: &Ctx) -> Result<Effective, Halt> {
     let at = Halt::at("SpecValid");
     let instance = &pass.instance;
-    if let Some(id) = &instance.spec.id
-        && instance.status.as_ref().is_none_or(|s| s.data_generation.is_none())
-    {
-        let id = Id::parse(id).map_err(|e| Halt::fail("SpecValid", "Invalid", e.to_string(), ErrorClass::Invalid))?;
+    let namespace = instance.namespace().unwrap_or_default();
+    let reported = instance.status.as_ref().is_some_and(|s| s.data_generation.is_some());
+    let has_id = instance.spec.id.is_some();
+    if !reported && let Some(id) = id_of(instance)? {
         adopt::check_instance(ctx, instance, &id).await?;
+        claim::claim(ctx, instance, &id).await?;
     }
+    let recorded = recorded_of(instance.annotations())?;
+    let spec = &instance.spec;
+    let archive = match &recorded {
+        Some(_) => None,
+        None => {
+            let (adopt, id) = (spec.adopt.as_deref(), spec.id.as_deref());
+            adopt::named(ctx, adopt, id, ArchivedKind::CrmInstance, Some(&namespace)).await?
+        }
+    };
+    let pinned = instance.annotations().get(ANNOTATION_RELEASE);
+    let of_archive = archive.as_ref().and_then(|a| a.spec.release_hash.as_ref());
+    let release = match (pinned, of_archive) {
+        // The data belongs to the release that wrote it, whatever the Blueprint says by now.
+        (None, Some(hash)) => release::of_hash(ctx, &spec.blueprint, spec.release.as_deref(), hash).await?,
+        _ => release::pinned(ctx, instance).await?,
+    };
     let mut annotations = Vec::new();
-    if !instance.annotations().contains_key(ANNOTATION_RELEASE) {
+    if pinned.is_none() {
         annotations.push((ANNOTATION_RELEASE, release.hash.clone()));
     }
-    if recorded_of(instance.annotations()).is_none() {
-        let spec = &instance.spec;
-        let archive = adopt::named(ctx, spec.adopt.as_deref(), spec.id.as_deref(), ArchivedKind::CrmInstance).await?;
-        let baseline = match &archive {
-            Some(archive) => {
+    if recorded.is_none() {
+        let baseline = match (&archive, id_of(instance)?) {
+            (Some(archive), _) => {
                 if let Some(generation) = archive.spec.data_generation {
                     annotations.push((ANNOTATION_GENERATION, generation.to_string()));
                 }
-                if let Some(hash) = &archive.spec.release_hash {
-                    // The data belongs to the release that wrote it.
-                    annotations.retain(|(key, _)| *key != ANNOTATION_RELEASE);
-                    annotations.push((ANNOTATION_RELEASE, hash.clone()));
-                }
                 adopt::ledger_of(archive)?
             }
-            None => Recorded::default(),
+            // The annotation was lost: the events tell how far the stream is.
+            (None, Some(id)) if reported => replay(ctx, &id).await.map_err(&at)?,
+            (None, _) => Recorded::default(),
         };
         let text = serde_json::to_string(&baseline).map_err(|e| at(e.into()))?;
         annotations.push((names::ANNOTATION_LEDGER, text));
     }
-    let api: Api<CrmInstance> = Api::namespaced(ctx.client.clone(), &instance.namespace().unwrap_or_default());
-    let has_id = instance.spec.id.is_some();
+    let api: Api<CrmInstance> = Api::namespaced(ctx.client.clone(), &namespace);
     let stored = metadata(ctx, &api, instance, has_id, &annotations).await.map_err(at)?;
     if let Some(stored) = stored {
         pass.instance = stored;
     }
-    Ok(())
+    if !has_id && let Some(id) = id_of(&pass.instance)? {
+        claim::claim(ctx, &pass.instance, &id).await?;
+    }
+    Ok(release)
+}
+
+fn id_of(instance: &CrmInstance) -> Result<Option<Id>, Halt> {
+    let id = instance.spec.id.as_deref().map(Id::parse).transpose();
+    id.map_err(|e| Halt::fail("SpecValid", "Invalid", e.to_string(), ErrorClass::Invalid))
 }

@@ -28,17 +28,11 @@ fn name_of(hash: &str) -> String {
 pub async fn pinned(ctx: &Ctx, instance: &CrmInstance) -> Result<Effective, Halt> {
     let at = Halt::at("SpecValid");
     let spec = &instance.spec;
+    if let Some(hash) = instance.annotations().get(ANNOTATION_RELEASE) {
+        return of_hash(ctx, &spec.blueprint, spec.release.as_deref(), hash).await;
+    }
     let blueprint = ctx.blueprint(&spec.blueprint).await.map_err(&at)?;
     let current = blueprint.map(|b| Effective::pin(&spec.blueprint, &b.spec, spec.release.as_deref()));
-    if let Some(hash) = instance.annotations().get(ANNOTATION_RELEASE) {
-        // The common case: nothing changed since, so nothing need be read.
-        if let Some(Ok(current)) = &current
-            && current.hash == *hash
-        {
-            return Ok(current.clone());
-        }
-        return kept(ctx, hash).await;
-    }
     let current = current.ok_or_else(|| {
         let text =
             format!("spec.blueprint: blueprint {:?} does not exist; see `tenantry blueprint list`", spec.blueprint);
@@ -58,6 +52,19 @@ pub async fn pinned(ctx: &Ctx, instance: &CrmInstance) -> Result<Effective, Halt
     }
     keep(ctx, &current).await?;
     Ok(current)
+}
+
+/// The release of a hash: what the Blueprint says now, if that is the same, else the kept copy.
+///
+/// # Errors
+/// [`Halt`] at `SpecValid` when neither is there.
+pub async fn of_hash(ctx: &Ctx, blueprint: &str, release: Option<&str>, hash: &str) -> Result<Effective, Halt> {
+    let found = ctx.blueprint(blueprint).await.map_err(Halt::at("SpecValid"))?;
+    // The common case: nothing changed since, so nothing need be read.
+    match found.map(|b| Effective::pin(blueprint, &b.spec, release)) {
+        Some(Ok(current)) if current.hash == hash => Ok(current),
+        _ => kept(ctx, hash).await,
+    }
 }
 
 async fn kept(ctx: &Ctx, hash: &str) -> Result<Effective, Halt> {

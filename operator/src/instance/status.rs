@@ -23,7 +23,7 @@ use crate::tenant::status::pause;
 /// # Errors
 /// [`Error::Kube`].
 pub async fn write_well(pass: &Pass, ctx: &Ctx, phase: InstancePhase, now: Timestamp) -> Result<()> {
-    let mut status = base(pass, now);
+    let mut status = base(pass, None, now);
     let generation = pass.instance.metadata.generation;
     if phase == InstancePhase::Ready {
         if status.installed_at.is_none() {
@@ -59,14 +59,15 @@ pub async fn write_halted(
     archiving: bool,
     now: Timestamp,
 ) -> Result<Option<Duration>> {
-    let mut status = base(pass, now);
+    // Whatever was asked on the way: an object that goes has one condition that says how far it is.
+    let halt = if archiving { Halt { condition: "Archived", ..halt } } else { halt };
+    let mut status = base(pass, Some(halt.condition), now);
     let generation = pass.instance.metadata.generation;
     let was = status.conditions.iter().find(|c| c.type_ == halt.condition).map(|c| c.reason.clone());
     let installed = status.installed_at.is_some();
     status.phase = match (halt.condition, halt.class) {
         _ if archiving => InstancePhase::Archiving,
         (_, Some(ErrorClass::Invalid)) => InstancePhase::Invalid,
-        _ if installed && pass.suspended() => InstancePhase::Suspended,
         _ if installed => InstancePhase::Degraded,
         ("DatabaseReady" | "Installed", None | Some(ErrorClass::Transient)) => InstancePhase::Installing,
         ("ProcessesReady", None) => InstancePhase::Starting,
@@ -88,7 +89,7 @@ pub async fn write_halted(
 }
 
 /// The status as it was, with what this pass found.
-fn base(pass: &Pass, now: Timestamp) -> CrmInstanceStatus {
+fn base(pass: &Pass, halted_at: Option<&str>, now: Timestamp) -> CrmInstanceStatus {
     let mut status = pass.instance.status.clone().unwrap_or_default();
     let generation = pass.instance.metadata.generation;
     status.observed_generation = generation;
@@ -97,13 +98,17 @@ fn base(pass: &Pass, now: Timestamp) -> CrmInstanceStatus {
         status.release = wanted.release.release().map(|r| r.version.clone());
         status.release_hash = Some(wanted.release.hash.clone());
     }
+    if status.installed_at.is_none() {
+        status.installed_at.clone_from(&pass.installed_at);
+    }
     if pass.url.is_some() {
         status.url.clone_from(&pass.url);
     }
     if let Some((server, access)) = &pass.database {
         status.database = Some(DatabaseStatus { server: server.clone(), name: access.name.clone() });
     }
-    for (kind, message) in &pass.reached {
+    // A condition that was reached and then halted at is false; to set both would move its time at every pass.
+    for (kind, message) in pass.reached.iter().filter(|(kind, _)| Some(*kind) != halted_at) {
         set(&mut status.conditions, Said::yes(kind, "Done", message.clone()), generation, now);
     }
     status

@@ -20,6 +20,7 @@ use tenantry_plan::job::{self, Place};
 use tenantry_plan::labels::Labels;
 use tenantry_plan::{Kind, Settings, server as plan_server};
 
+use super::attempts::{self, Next};
 use crate::cluster::trouble;
 use crate::context::Ctx;
 use crate::error::Error;
@@ -29,10 +30,6 @@ use crate::sql::Server;
 const CONDITION: &str = "Installed";
 /// Label of all objects of one template's build.
 const LABEL_TEMPLATE: &str = "tenantry.dev/template";
-/// Seconds before a failed build is tried again, doubled by every attempt.
-const FIRST_PAUSE: u64 = 30;
-/// Longest pause in seconds.
-const LONGEST_PAUSE: u64 = 900;
 
 /// Makes sure that the template exists and returns its name.
 ///
@@ -52,22 +49,18 @@ pub async fn ensure(
     let _one_at_a_time = lock.lock().await;
     let owner = names::owner_of_template(&release.blueprint, &release.hash);
     let record = server.admin.record(&name).await.map_err(|e| at(e.into()))?;
-    let state = record.map(|r| r.state);
-    if state == Some(State::Template) {
+    let record = record.map(|r| (r.state, r.generation));
+    if matches!(record, Some((State::Template, _))) {
         return Ok(name);
     }
     let key = short_hash(format!("{}/{}/{server_name}", release.blueprint, release.hash).as_bytes());
     let build = Build { ctx, object, server, release, settings, name: &name, owner: &owner, key: &key };
-    let jobs = build.jobs().await?;
-    match (state, jobs.last()) {
-        (Some(State::Installing), Some((attempt, job))) => build.follow(*attempt, job).await?,
-        (Some(State::Installing), None) => {
-            // Its job was removed by hand: what it left is of no use.
+    let newest = build.newest().await?;
+    match attempts::next(record, newest.as_ref()) {
+        Next::Follow(attempt, job) => build.follow(attempt, job).await?,
+        Next::Start(attempt) => return build.start(attempt).await,
+        Next::Anew(attempt) => {
             server.admin.drop_database(&name, &owner).await.map_err(|e| at(e.into()))?;
-            return build.start(1).await;
-        }
-        (_, last) => {
-            let attempt = last.map_or(1, |(a, _)| a + 1);
             return build.start(attempt).await;
         }
     }
@@ -90,14 +83,11 @@ impl Build<'_> {
         names::template_job(&self.release.blueprint, &self.release.hash, &self.object.name_any(), attempt)
     }
 
-    async fn jobs(&self) -> Result<Vec<(u32, Job)>, Halt> {
+    async fn newest(&self) -> Result<Option<(u32, Job)>, Halt> {
         let api: Api<Job> = Api::namespaced(self.ctx.client.clone(), &self.ctx.system_namespace);
         let params = ListParams::default().labels(&format!("{LABEL_TEMPLATE}={}", self.key));
         let list = api.list(&params).await.map_err(|e| Halt::at(CONDITION)(Error::kube("list template jobs")(e)))?;
-        let attempt = |j: &Job| j.name_any().rsplit_once('-').and_then(|(_, n)| n.parse().ok()).unwrap_or(0);
-        let mut jobs: Vec<(u32, Job)> = list.items.into_iter().map(|j| (attempt(&j), j)).collect();
-        jobs.sort_by_key(|(n, _)| *n);
-        Ok(jobs)
+        Ok(attempts::newest(list.items))
     }
 
     /// Makes an empty database and the job that fills it.
@@ -193,7 +183,7 @@ impl Build<'_> {
             },
             Outcome::Failed { why, seconds_ago } => {
                 let said = self.pods(job).await?.and_then(|pods| last_words(&pods)).unwrap_or(why);
-                let pause = FIRST_PAUSE.saturating_mul(1 << attempt.min(6)).min(LONGEST_PAUSE);
+                let pause = attempts::pause(attempt);
                 let text = format!(
                     "the install failed: {said}. Nothing of a tenant was touched. It is tried again {pause} s after a failure (attempt {attempt} failed); log: kubectl -n {} logs job/{}",
                     self.ctx.system_namespace,
@@ -282,10 +272,9 @@ pub async fn personalise_job(
         names::LABEL_PURPOSE
     ));
     let jobs = api.list(&params).await.map_err(|e| at(Error::kube("list personalise jobs")(e)))?;
-    let attempts = u32::try_from(jobs.items.len()).unwrap_or(u32::MAX);
-    let newest = jobs.items.iter().max_by_key(|j| j.metadata.creation_timestamp.clone());
-    let name_of = |attempt| names::personalise_job(&wanted.id, wanted.generation, attempt);
-    if let Some(job) = newest {
+    let newest = attempts::newest(jobs.items);
+    let attempt = newest.as_ref().map_or(0, |(attempt, _)| *attempt);
+    if let Some((_, job)) = &newest {
         match outcome(job) {
             Outcome::Succeeded => return Ok(()),
             Outcome::Running => {
@@ -297,7 +286,7 @@ pub async fn personalise_job(
             }
             Outcome::Failed { why, seconds_ago } => {
                 let said = last_words(&pods_of(ctx, &wanted.namespace, &job.name_any()).await?).unwrap_or(why);
-                let pause = FIRST_PAUSE.saturating_mul(1 << attempts.min(6)).min(LONGEST_PAUSE);
+                let pause = attempts::pause(attempt);
                 if seconds_ago < pause {
                     let text = format!(
                         "personalise failed: {said}. It is tried again {pause} s after a failure; log: kubectl -n {} logs job/{}",
@@ -315,7 +304,7 @@ pub async fn personalise_job(
     let config = Config::render(blueprint, &wanted.release.spec, values, false).map_err(|e| at(e.into()))?;
     let file = job::file(blueprint, "personalise", list, values).map_err(|e| at(e.into()))?;
     let claim = |volume: &str| names::volume(&wanted.id, volume, wanted.generation);
-    let job_name = name_of(attempts + 1);
+    let job_name = names::personalise_job(&wanted.id, wanted.generation, attempt.saturating_add(1));
     let place = Place {
         namespace: &wanted.namespace,
         name: &job_name,

@@ -27,6 +27,13 @@ pub struct ControllerLabels {
     pub controller: &'static str,
 }
 
+/// Labels of a kind.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct KindLabels {
+    /// Its name.
+    pub kind: String,
+}
+
 /// All figures of the operator.
 #[derive(Debug)]
 pub struct Metrics {
@@ -37,6 +44,8 @@ pub struct Metrics {
     pub seconds: Family<ControllerLabels, Histogram, fn() -> Histogram>,
     /// 1 while this process leads.
     pub leader: Gauge,
+    /// Objects that cannot be read, by kind.
+    pub unreadable: Family<KindLabels, Gauge>,
 }
 
 impl Default for Metrics {
@@ -48,8 +57,10 @@ impl Default for Metrics {
         let leader = Gauge::default();
         registry.register("reconciles", "Reconciles by controller and result", reconciles.clone());
         registry.register("reconcile_seconds", "Time of a reconcile", seconds.clone());
+        let unreadable = Family::default();
         registry.register("leader", "1 while this process leads", leader.clone());
-        Self { registry: Mutex::new(registry), reconciles, seconds, leader }
+        registry.register("unreadable_objects", "Objects that cannot be read and are left alone", unreadable.clone());
+        Self { registry: Mutex::new(registry), reconciles, seconds, leader, unreadable }
     }
 }
 

@@ -1,8 +1,10 @@
 //! What surrounds the controllers: start, leadership, watches, health, metrics. Does I/O.
 
+pub mod claims;
 pub mod health;
 pub mod http;
 pub mod leader;
 pub mod metrics;
 pub mod run;
+pub mod sight;
 pub mod watches;

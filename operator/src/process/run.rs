@@ -5,13 +5,12 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures::{StreamExt, stream};
+use futures::{StreamExt, future, stream};
 use jiff::Timestamp;
 use kube::api::{Api, ListParams};
 use kube::core::DynamicObject;
 use kube::runtime::controller::{Action, Controller};
-use kube::runtime::reflector::{self, ObjectRef, Store};
-use kube::runtime::{WatchStreamExt, watcher};
+use kube::runtime::reflector::{self, ObjectRef};
 use kube::{Client, Resource};
 use serde::de::DeserializeOwned;
 use tenantry_api::archive::Archive;
@@ -23,8 +22,11 @@ use tenantry_api::site::Site;
 use tenantry_api::tenant::Tenant;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
+use super::claims;
 use super::health::Health;
 use super::metrics::{ControllerLabels, ReconcileLabels};
+use super::sight::WhenUnreadable::{KeepLast, LeaveAlone};
+use super::sight::{Watched, watch};
 use super::watches::{self, Wake};
 use crate::context::{Caches, Ctx};
 use crate::error::{Error, Result};
@@ -66,12 +68,13 @@ pub async fn wait_for_definitions(client: &Client, namespace: &str) {
 /// # Errors
 /// When a controller ends by itself.
 pub async fn controllers(ctx: Ctx, health: Arc<Health>) -> Result<(), String> {
-    let client = ctx.client.clone();
-    let tenants = Controller::new(Api::<Tenant>::all(client.clone()), watcher::Config::default());
-    let instances = Controller::new(Api::<CrmInstance>::all(client.clone()), watcher::Config::default());
-    let servers = Controller::new(Api::<DatabaseServer>::all(client.clone()), watcher::Config::default());
-    let blueprints = Controller::new(Api::<Blueprint>::all(client.clone()), watcher::Config::default());
-    let archives = Controller::new(Api::<Archive>::all(client.clone()), watcher::Config::default());
+    let (sites, sites_cache): Watched<Site> = reflector::store();
+    let (plans, plans_cache): Watched<Plan> = reflector::store();
+    let (blueprints, blueprints_cache): Watched<Blueprint> = reflector::store();
+    let (servers, servers_cache): Watched<DatabaseServer> = reflector::store();
+    let (tenants, tenants_cache): Watched<Tenant> = reflector::store();
+    let (instances, instances_cache): Watched<CrmInstance> = reflector::store();
+    let (archives, archives_cache): Watched<Archive> = reflector::store();
 
     let (wake_tenants, tenants_woken) = unbounded_channel();
     let (wake_instances, instances_woken) = unbounded_channel();
@@ -82,37 +85,39 @@ pub async fn controllers(ctx: Ctx, health: Arc<Health>) -> Result<(), String> {
         instances: wake_instances,
         servers: wake_servers,
         archives: wake_archives,
-        all_instances: instances.store(),
-        all_tenants: tenants.store(),
+        all_instances: instances.clone(),
+        all_tenants: tenants.clone(),
+        all_archives: archives.clone(),
     };
     let caches = Caches {
-        sites: cache(Api::<Site>::all(client.clone()), &health, "sites"),
-        plans: cache(Api::<Plan>::all(client.clone()), &health, "plans"),
-        blueprints: blueprints.store(),
-        servers: servers.store(),
-        tenants: tenants.store(),
+        sites: sites.clone(),
+        plans: plans.clone(),
+        blueprints: blueprints.clone(),
+        servers: servers.clone(),
+        tenants: tenants.clone(),
     };
-    for waiting in [caches.sites.wait_until_ready().await.is_err(), caches.plans.wait_until_ready().await.is_err()] {
-        if waiting {
-            return Err("a cache ended before it was full".into());
-        }
-    }
     let ctx = Arc::new(Ctx { caches: Some(caches), ..ctx });
+    let h = &health;
+    let sites = Controller::for_stream(watch(&ctx, sites_cache, h, KeepLast, wake.by_site(&ctx)), sites);
+    let blueprints =
+        Controller::for_stream(watch(&ctx, blueprints_cache, h, KeepLast, wake.by_blueprint(&ctx)), blueprints);
+    let servers = Controller::for_stream(watch(&ctx, servers_cache, h, KeepLast, wake.by_server(&ctx)), servers);
+    let tenants = Controller::for_stream(watch(&ctx, tenants_cache, h, LeaveAlone, wake.by_tenant(&ctx)), tenants);
+    let instances =
+        Controller::for_stream(watch(&ctx, instances_cache, h, LeaveAlone, wake.by_instance(&ctx)), instances);
+    let archives = Controller::for_stream(watch(&ctx, archives_cache, h, LeaveAlone, wake.by_archive(&ctx)), archives);
+    // Plans have no controller: nothing but their cache is filled.
+    tokio::spawn(watch(&ctx, plans_cache, h, KeepLast, wake.by_plan(&ctx)).for_each(|_| future::ready(())));
+    plans.wait_until_ready().await.map_err(|e| format!("the cache of plans: {e}"))?;
     watches::children(&ctx, &wake, &health);
-    watches::dependencies(&ctx, &wake, &health);
-    let (c, w) = (ctx.clone(), wake.clone());
-    let plans = Api::<Plan>::all(client.clone());
-    watches::dependency("plans", watcher(plans, watcher::Config::default()), &health, move |_: &Plan, _| {
-        w.tenants_where(|t| t.status.as_ref().is_none_or(|s| s.namespace.is_none()));
-        w.instances_where(&c, |i| i.status.as_ref().is_none_or(|s| s.installed_at.is_none()));
-    });
-    let (c, w) = (ctx.clone(), wake.clone());
-    let sites = Api::<Site>::all(client.clone());
-    watches::dependency("sites", watcher(sites, watcher::Config::default()), &health, move |_: &Site, _| w.all(&c));
+    claims::watch(&ctx, &wake, &health);
     heartbeat(&ctx, &health);
     health.set_ready(true);
 
     let each = tokio::join!(
+        drive("site", sites, unbounded_channel().1, ctx.clone(), &health, |o, c, n| async move {
+            crate::site::reconcile(o, &c, n).await
+        }),
         drive("tenant", tenants, tenants_woken, ctx.clone(), &health, |o, c, n| async move {
             crate::tenant::reconcile(o, &c, n).await
         }),
@@ -131,22 +136,6 @@ pub async fn controllers(ctx: Ctx, health: Arc<Health>) -> Result<(), String> {
     );
     let () = each.0;
     Ok(())
-}
-
-fn cache<K>(api: Api<K>, health: &Arc<Health>, name: &'static str) -> Store<K>
-where
-    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
-{
-    let (reader, writer) = reflector::store();
-    let health = health.clone();
-    let stream = reflector::reflector(writer, watcher(api, watcher::Config::default())).default_backoff();
-    tokio::spawn(async move {
-        let mut stream = std::pin::pin!(stream);
-        while let Some(event) = stream.next().await {
-            health.watch(name, event.is_ok());
-        }
-    });
-    reader
 }
 
 fn heartbeat(ctx: &Arc<Ctx>, health: &Arc<Health>) {

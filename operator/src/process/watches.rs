@@ -1,8 +1,9 @@
-//! Watches of children and of what objects depend on; they wake the controllers. Does I/O (Kubernetes).
+//! What wakes the controllers: watches of children, and changes of what objects depend on. Does I/O (Kubernetes).
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use futures::{Stream, StreamExt};
+use futures::StreamExt;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
 use kube::api::{Api, DynamicObject};
@@ -11,9 +12,13 @@ use kube::runtime::WatchStreamExt;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::watcher::{self, Event};
 use tenantry_api::archive::Archive;
+use tenantry_api::blueprint::Blueprint;
 use tenantry_api::crm_instance::{CrmInstance, InstancePhase};
-use tenantry_api::database_server::DatabaseServer;
+use tenantry_api::database_server::{DatabaseServer, DatabaseServerPhase};
+use tenantry_api::plan::Plan;
+use tenantry_api::site::Site;
 use tenantry_api::tenant::Tenant;
+use tenantry_core::id::Id;
 use tenantry_core::names;
 use tenantry_plan::Kind;
 use tokio::sync::mpsc::UnboundedSender;
@@ -36,6 +41,8 @@ pub struct Wake {
     pub all_instances: Store<CrmInstance>,
     /// All tenants there are.
     pub all_tenants: Store<Tenant>,
+    /// All archives there are.
+    pub all_archives: Store<Archive>,
 }
 
 impl Wake {
@@ -67,7 +74,7 @@ impl Wake {
     }
 
     /// Wakes the owner of a child, which its labels name.
-    fn owner(&self, ctx: &Ctx, meta: &ObjectMeta) {
+    pub fn owner(&self, ctx: &Ctx, meta: &ObjectMeta) {
         let labels = meta.labels.clone().unwrap_or_default();
         let get = |key: &str| labels.get(key).map(String::as_str);
         if let (Some(name), Some(ns)) = (get(names::LABEL_INSTANCE), meta.namespace.as_deref()) {
@@ -126,11 +133,13 @@ pub fn children(ctx: &Arc<Ctx>, wake: &Wake, health: &Arc<Health>) {
                 health.watch(&kind.api().plural, event.is_ok());
                 match event {
                     Ok(Event::Init) => {
+                        ctx.memory.watch_begins(kind);
                         if !first {
                             ctx.memory.forget_kind(kind);
                         }
                     }
                     Ok(Event::InitDone) => {
+                        ctx.memory.watch_is_whole(kind);
                         if !first {
                             wake.all(&ctx);
                         }
@@ -152,98 +161,193 @@ pub fn children(ctx: &Arc<Ctx>, wake: &Wake, health: &Arc<Health>) {
     }
 }
 
-/// Starts a watch of what objects depend on; `woken` wakes them for every change of a generation.
-pub fn dependency<K, F>(
-    name: &'static str,
-    stream: impl Stream<Item = watcher::Result<Event<K>>> + Send + 'static,
-    health: &Arc<Health>,
-    woken: F,
-) where
-    K: kube::Resource + Clone + Send + Sync + 'static,
-    F: Fn(&K, bool) + Send + 'static,
-{
-    let health = health.clone();
-    tokio::spawn(async move {
-        let mut stream = std::pin::pin!(stream.default_backoff());
-        while let Some(event) = stream.next().await {
-            health.watch(name, event.is_ok());
-            match event {
-                Ok(Event::Apply(object)) => woken(&object, false),
-                Ok(Event::Delete(object)) => woken(&object, true),
-                Ok(Event::Init | Event::InitApply(_) | Event::InitDone) => {}
-                Err(error) => tracing::warn!(%error, watch = name, "a watch failed; it is renewed"),
-            }
-        }
-    });
+/// Turns the events of a watch into calls: `changed` for every change (true when the object is gone), `anew`
+/// when the watch began anew and may have missed something. The first filling of the cache is neither.
+fn told<K>(changed: impl Fn(&K, bool), anew: impl Fn()) -> impl FnMut(&Event<K>) {
+    let mut full = false;
+    move |event| match event {
+        Event::Apply(object) => changed(object, false),
+        Event::Delete(object) => changed(object, true),
+        Event::InitDone if full => anew(),
+        Event::InitDone => full = true,
+        Event::Init | Event::InitApply(_) => {}
+    }
 }
 
-/// Wakes what depends on tenants, servers, plans, blueprints and the Site.
-pub fn dependencies(ctx: &Arc<Ctx>, wake: &Wake, health: &Arc<Health>) {
-    let client = &ctx.client;
-    let config = watcher::Config::default;
-    let generations: Arc<std::sync::Mutex<std::collections::HashMap<String, i64>>> = Arc::default();
-    // A status is written more often than a spec; only specs concern others.
-    let changed = move |uid: Option<String>, generation: Option<i64>| {
-        let mut all = generations.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let generation = generation.unwrap_or_default();
-        all.insert(uid.unwrap_or_default(), generation) != Some(generation)
-    };
-    let changed = Arc::new(changed);
+/// What of each object concerns others, as it was last time: a status is written more often than that changes.
+struct Last<T>(Mutex<HashMap<String, T>>);
 
-    let (c, w, seen) = (ctx.clone(), wake.clone(), changed.clone());
-    let api: Api<Tenant> = Api::all(client.clone());
-    dependency("tenants", kube::runtime::watcher(api, config()), health, move |t: &Tenant, gone| {
-        if gone || seen(t.uid(), t.metadata.generation) {
-            let name = t.name_any();
-            w.instances_where(&c, |i| i.spec.tenant == name);
+impl<T: PartialEq> Last<T> {
+    fn new() -> Self {
+        Self(Mutex::default())
+    }
+
+    /// Whether it is another than last time; none: the object is gone, which always concerns others.
+    fn differs<K: kube::Resource>(&self, object: &K, now: Option<T>) -> bool {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let uid = uid(object);
+        match now {
+            Some(now) if all.get(&uid) == Some(&now) => false,
+            Some(now) => {
+                all.insert(uid, now);
+                true
+            }
+            None => {
+                all.remove(&uid);
+                true
+            }
         }
-    });
-    let (c, w) = (ctx.clone(), wake.clone());
-    let api: Api<DatabaseServer> = Api::all(client.clone());
-    let ready: Arc<std::sync::Mutex<std::collections::HashMap<String, bool>>> = Arc::default();
-    dependency("databaseservers", kube::runtime::watcher(api, config()), health, move |s: &DatabaseServer, gone| {
-        let now = !gone
-            && s.status
-                .as_ref()
-                .is_some_and(|st| st.phase == tenantry_api::database_server::DatabaseServerPhase::Ready);
-        let mut all = ready.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if all.insert(s.name_any(), now) != Some(now) {
-            w.instances_where(&c, |i| !settled(i));
-            // Network rules name the servers.
-            w.tenants_where(|_| true);
-        }
-    });
-    let (c, w, seen) = (ctx.clone(), wake.clone(), changed.clone());
-    let api: Api<tenantry_api::blueprint::Blueprint> = Api::all(client.clone());
-    dependency(
-        "blueprints",
-        kube::runtime::watcher(api, config()),
-        health,
-        move |b: &tenantry_api::blueprint::Blueprint, gone| {
-            if !gone && seen(b.uid(), b.metadata.generation) {
-                let name = b.name_any();
-                w.instances_where(&c, |i| i.spec.blueprint == name && !settled(i));
+    }
+}
+
+impl Last<i64> {
+    /// Whether the spec is another than last time.
+    fn changed<K: kube::Resource>(&self, object: &K, gone: bool) -> bool {
+        self.differs(object, (!gone).then(|| object.meta().generation.unwrap_or_default()))
+    }
+}
+
+fn uid<K: kube::Resource>(object: &K) -> String {
+    object.meta().uid.clone().unwrap_or_default()
+}
+
+fn id(text: Option<&str>) -> Option<Id> {
+    text.and_then(|id| Id::parse(id).ok())
+}
+
+/// What of a database server concerns others: whether it is ready, and its spec, whose addresses and ports
+/// stand in the network rules of tenants.
+fn concern(server: &DatabaseServer) -> (bool, i64) {
+    let ready = server.status.as_ref().is_some_and(|s| s.phase == DatabaseServerPhase::Ready);
+    (ready, server.metadata.generation.unwrap_or_default())
+}
+
+impl Wake {
+    fn anew(&self, ctx: &Arc<Ctx>) -> impl Fn() + Send + 'static {
+        let (wake, ctx) = (self.clone(), ctx.clone());
+        move || wake.all(&ctx)
+    }
+
+    /// A Site concerns everything.
+    pub fn by_site(&self, ctx: &Arc<Ctx>) -> impl FnMut(&Event<Site>) + Send + 'static {
+        let (wake, c, generations) = (self.clone(), ctx.clone(), Last::<i64>::new());
+        let changed = move |site: &Site, gone| {
+            if generations.changed(site, gone) {
+                wake.all(&c);
             }
-        },
-    );
-    let w = wake.clone();
-    let api: Api<PartialObjectMeta<CrmInstance>> = Api::all(client.clone());
-    dependency(
-        "instances",
-        kube::runtime::watcher(api, config()),
-        health,
-        move |i: &PartialObjectMeta<CrmInstance>, gone| {
-            if gone && let Some(tenant) = i.metadata.labels.as_ref().and_then(|l| l.get(names::LABEL_TENANT)) {
-                let _ = w.tenants.send(ObjectRef::new(tenant));
+        };
+        told(changed, self.anew(ctx))
+    }
+
+    /// A Plan concerns what was never set up for want of it.
+    pub fn by_plan(&self, ctx: &Arc<Ctx>) -> impl FnMut(&Event<Plan>) + Send + 'static {
+        let (wake, c) = (self.clone(), ctx.clone());
+        let changed = move |_: &Plan, _| {
+            wake.tenants_where(|t| t.status.as_ref().is_none_or(|s| s.namespace.is_none()));
+            wake.instances_where(&c, |i| i.status.as_ref().is_none_or(|s| s.installed_at.is_none()));
+        };
+        told(changed, self.anew(ctx))
+    }
+
+    /// A Tenant concerns its instances. One that is gone is forgotten.
+    pub fn by_tenant(&self, ctx: &Arc<Ctx>) -> impl FnMut(&Event<Tenant>) + Send + 'static {
+        let (wake, c, generations) = (self.clone(), ctx.clone(), Last::<i64>::new());
+        let changed = move |tenant: &Tenant, gone| {
+            if gone && let Some(id) = id(tenant.spec.id.as_deref()) {
+                c.memory.forget_tenant(&uid(tenant), &names::namespace(&id));
             }
-            if gone && let Some(id) = i.metadata.namespace.as_deref().and_then(|ns| ns.strip_prefix("tenant-")) {
-                w.tenants_where(|t| t.spec.id.as_deref() == Some(id));
+            if generations.changed(tenant, gone) {
+                let name = tenant.name_any();
+                wake.instances_where(&c, |i| i.spec.tenant == name);
             }
-        },
-    );
-    let w = wake.clone();
-    let api: Api<Archive> = Api::all(client.clone());
-    dependency("archives", kube::runtime::watcher(api, config()), health, move |a: &Archive, _| {
-        let _ = w.archives.send(ObjectRef::from_obj(a));
-    });
+        };
+        told(changed, self.anew(ctx))
+    }
+
+    /// A DatabaseServer that becomes ready, or no longer is, or has another spec, concerns whoever waits, and the
+    /// network rules.
+    pub fn by_server(&self, ctx: &Arc<Ctx>) -> impl FnMut(&Event<DatabaseServer>) + Send + 'static {
+        let (wake, c, last) = (self.clone(), ctx.clone(), Last::new());
+        let changed = move |server: &DatabaseServer, gone: bool| {
+            if gone {
+                c.memory.forget_object(&uid(server));
+            }
+            if last.differs(server, (!gone).then(|| concern(server))) {
+                wake.instances_where(&c, |i| !settled(i));
+                wake.tenants_where(|_| true);
+            }
+        };
+        told(changed, self.anew(ctx))
+    }
+
+    /// A Blueprint concerns the instances that are not there yet; the others have pinned their release.
+    pub fn by_blueprint(&self, ctx: &Arc<Ctx>) -> impl FnMut(&Event<Blueprint>) + Send + 'static {
+        let (wake, c, generations) = (self.clone(), ctx.clone(), Last::<i64>::new());
+        let changed = move |blueprint: &Blueprint, gone| {
+            if generations.changed(blueprint, gone) && !gone {
+                let name = blueprint.name_any();
+                wake.instances_where(&c, |i| i.spec.blueprint == name && !settled(i));
+            }
+        };
+        told(changed, self.anew(ctx))
+    }
+
+    /// An instance that is gone is forgotten, and concerns its tenant, which may wait for that to be archived.
+    pub fn by_instance(&self, ctx: &Arc<Ctx>) -> impl FnMut(&Event<CrmInstance>) + Send + 'static {
+        let (wake, c) = (self.clone(), ctx.clone());
+        let changed = move |instance: &CrmInstance, gone| {
+            if gone {
+                if let Some(id) = id(instance.spec.id.as_deref()) {
+                    c.memory.forget_instance(&uid(instance), &instance.namespace().unwrap_or_default(), &id);
+                }
+                let _ = wake.tenants.send(ObjectRef::new(&instance.spec.tenant));
+            }
+        };
+        told(changed, self.anew(ctx))
+    }
+
+    /// An Archive concerns the others of its tenant: the tenant's own is purged last.
+    pub fn by_archive(&self, ctx: &Arc<Ctx>) -> impl FnMut(&Event<Archive>) + Send + 'static {
+        let (wake, c) = (self.clone(), ctx.clone());
+        let changed = move |archive: &Archive, gone| {
+            if gone {
+                c.memory.forget_object(&uid(archive));
+            }
+            for other in wake.all_archives.state() {
+                if other.spec.tenant_id == archive.spec.tenant_id && other.name_any() != archive.name_any() {
+                    let _ = wake.archives.send(ObjectRef::from_obj(&*other));
+                }
+            }
+        };
+        told(changed, self.anew(ctx))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn server(generation: i64, phase: &str, databases: u32) -> DatabaseServer {
+        serde_json::from_value(json!({
+            "apiVersion": "tenantry.dev/v1alpha1", "kind": "DatabaseServer",
+            "metadata": { "name": "pg-1", "uid": "u", "generation": generation },
+            "spec": { "engine": "postgresql", "external": { "host": "db.example", "secretName": "s" } },
+            "status": { "phase": phase, "databases": databases },
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_server_concerns_others_when_it_becomes_ready_and_when_its_spec_changes() {
+        let last = Last::new();
+        let told = |object: &DatabaseServer| last.differs(object, Some(concern(object)));
+        assert!(told(&server(1, "Ready", 1)));
+        assert!(!told(&server(1, "Ready", 2)), "a figure of its status concerns nobody");
+        assert!(told(&server(2, "Ready", 2)), "other addresses for the network rules");
+        assert!(told(&server(2, "Unreachable", 2)));
+        assert!(last.differs(&server(2, "Ready", 2), None), "gone");
+        assert!(last.0.lock().unwrap().is_empty());
+    }
 }

@@ -1,5 +1,6 @@
 //! The DatabaseServer controller: runs managed servers, asks all of them how they are. Does I/O.
 
+mod observe;
 mod reconcile;
 
 pub use reconcile::reconcile;

@@ -11,8 +11,9 @@ use tenantry_api::condition::{Said, set};
 use tenantry_api::database_server::{DatabaseServer, DatabaseServerPhase, DatabaseServerStatus};
 use tenantry_core::class::ErrorClass;
 use tenantry_core::names;
-use tenantry_plan::{Settings, server};
+use tenantry_plan::{Kind, Settings, server};
 
+use super::observe::{observe, volume};
 use crate::context::Ctx;
 use crate::error::{Error, Result};
 use crate::halt::Halt;
@@ -38,7 +39,7 @@ pub async fn reconcile(object: Arc<DatabaseServer>, ctx: &Ctx, now: Timestamp) -
     let outcome = if object.metadata.deletion_timestamp.is_some() {
         end(&object, ctx, &api).await
     } else {
-        live(&object, ctx, &api, &mut status).await
+        live(&object, ctx, &api, &mut status, now).await
     };
     let again = match outcome {
         Ok(()) => {
@@ -63,7 +64,8 @@ pub async fn reconcile(object: Arc<DatabaseServer>, ctx: &Ctx, now: Timestamp) -
             if halt.condition != "Ready" {
                 set(&mut status.conditions, Said::no("Ready", &halt.reason, halt.message.clone()), generation, now);
             }
-            if transient {
+            // A new password or certificate is read when it is connected anew.
+            if transient || halt.condition == "Reachable" {
                 ctx.servers.forget(&object.name_any()).await;
             }
             if status.version.is_none() && transient {
@@ -82,15 +84,15 @@ async fn live(
     ctx: &Ctx,
     api: &Api<DatabaseServer>,
     status: &mut DatabaseServerStatus,
+    now: Timestamp,
 ) -> std::result::Result<(), Halt> {
     let at = Halt::at("Ready");
     let settings = ctx.settings().await.map_err(&at)?;
     metadata(ctx, api, object, true, &[]).await.map_err(&at)?;
-    if object.spec.managed.is_some() {
+    if let Some(managed) = &object.spec.managed {
         let secret = server::build_secret(object, &settings, &ctx.password(32).map_err(&at)?);
         let name = server::secret_name(object);
-        let secrets =
-            crate::cluster::dynamic_api(&ctx.client, tenantry_plan::Kind::Secret, Some(&ctx.system_namespace));
+        let secrets = crate::cluster::dynamic_api(&ctx.client, Kind::Secret, Some(&ctx.system_namespace));
         let found = secrets.get_opt(&name).await.map_err(|e| at(Error::kube("get the administrator's Secret")(e)))?;
         if found.is_none() {
             if status.version.is_some() {
@@ -102,8 +104,20 @@ async fn live(
             }
             ctx.create_once(&secret).await.map_err(&at)?;
         }
-        for child in server::children(object, &settings) {
-            ctx.apply(&child).await.map_err(&at)?;
+        let seen = observe(ctx, object, managed).await.map_err(&at)?;
+        let mut refused = None;
+        for child in server::children(object, &settings, &seen) {
+            match ctx.apply(&child).await {
+                Ok(_) => {}
+                // A volume that is not let grow is no reason to leave the server alone.
+                Err(e) if child.kind == Kind::PersistentVolumeClaim && matches!(e.api_code(), Some(403 | 422)) => {
+                    refused = Some(e);
+                }
+                Err(e) => return Err(at(e)),
+            }
+        }
+        if let Some(said) = volume(managed, &seen, refused.as_ref()) {
+            set(&mut status.conditions, said, object.metadata.generation, now);
         }
     }
     probe(object, ctx, &settings, status).await
@@ -143,7 +157,7 @@ async fn end(object: &DatabaseServer, ctx: &Ctx, api: &Api<DatabaseServer>) -> s
             return Err(Halt::fail("Ready", "HoldsDatabases", text, ErrorClass::Blocked));
         }
     }
-    for child in server::children(object, &settings) {
+    for child in server::children(object, &settings, &server::Seen::default()) {
         ctx.remove(child.kind, child.namespace.as_deref(), &child.name).await.map_err(&at)?;
     }
     ctx.servers.forget(&object.name_any()).await;

@@ -20,11 +20,12 @@ use crate::halt::Halt;
 /// Reason of a refusal: the id is another's.
 pub const ID_TAKEN: &str = "IdTaken";
 
-fn refuse(message: String) -> Halt {
+/// A refusal: the id, or the archive, is not for this object.
+pub(crate) fn refuse(message: String) -> Halt {
     Halt::fail("Ready", ID_TAKEN, message, ErrorClass::Invalid)
 }
 
-/// Refuses an id that belongs to an archive or to another tenant. Nothing was touched before.
+/// Refuses an id that belongs to an archive, or whose namespace is another tenant's. Nothing was touched before.
 ///
 /// # Errors
 /// [`Halt`] at `Ready`.
@@ -42,12 +43,13 @@ pub async fn check(ctx: &Ctx, tenant: &Tenant, id: &Id) -> Result<(), Halt> {
     let latest = free(latest(ctx, id).await?, id, tenant.spec.adopt.as_deref(), "tenant")?;
     match owner {
         // An archive that is open belongs to whoever names it; its namespace still has the old name.
-        _ if latest.is_some_and(|a| phase(&a) == ArchivePhase::Archived) => Ok(()),
+        _ if latest.is_some_and(|a| phase(&a) == ArchivePhase::Archived) => {}
         Some(owner) if owner != name => {
-            Err(refuse(format!("id {id} belongs to tenant {owner:?}; create the tenant without spec.id")))
+            return Err(refuse(format!("id {id} belongs to tenant {owner:?}; create the tenant without spec.id")));
         }
-        _ => Ok(()),
+        _ => {}
     }
+    Ok(())
 }
 
 /// Refuses an id whose last life ended, unless its archive is taken over by name. Gives that archive back.
@@ -58,7 +60,10 @@ fn free(latest: Option<Archive>, id: &Id, adopt: Option<&str>, kind: &str) -> Re
         ArchivePhase::Purged | ArchivePhase::Purging => Err(refuse(format!(
             "id {id} belonged to {kind} {name:?}, whose data has been purged; create the {kind} without spec.id"
         ))),
-        _ if adopt == Some(archive.name_any().as_str()) => Ok(Some(archive)),
+        _ if adopt == Some(archive.name_any().as_str()) => {
+            not_doomed(&archive)?;
+            Ok(Some(archive))
+        }
         ArchivePhase::Adopted => {
             Err(refuse(format!("id {id} belongs to another {kind}; create the {kind} without spec.id")))
         }
@@ -67,6 +72,17 @@ fn free(latest: Option<Archive>, id: &Id, adopt: Option<&str>, kind: &str) -> Re
             archive.name_any(),
         ))),
     }
+}
+
+/// Refuses an archive that somebody has asked to purge.
+fn not_doomed(archive: &Archive) -> Result<(), Halt> {
+    if phase(archive) == ArchivePhase::Archived && archive.spec.purge.is_some() {
+        return Err(refuse(format!(
+            "spec.adopt: archive {} is to be purged, as a person confirmed",
+            archive.name_any()
+        )));
+    }
+    Ok(())
 }
 
 /// The archive of the last life of an id; archives are never removed, so the first one tells whether there is any.
@@ -79,27 +95,27 @@ async fn latest(ctx: &Ctx, id: &Id) -> Result<Option<Archive>, Halt> {
     Ok(all.into_iter().filter(|a| a.spec.id == id.as_str()).max_by_key(|a| a.spec.life))
 }
 
-/// Refuses the id of another instance, living or archived. Asked only until the instance has been reported.
+/// Refuses the id of an archived instance. Asked only until the instance has been reported.
 ///
 /// # Errors
 /// [`Halt`] at `Ready`.
 pub async fn check_instance(ctx: &Ctx, instance: &CrmInstance, id: &Id) -> Result<(), Halt> {
-    free(latest(ctx, id).await?, id, instance.spec.adopt.as_deref(), "instance")?;
-    let api: Api<CrmInstance> = Api::all(ctx.client.clone());
-    let all = api.list(&ListParams::default()).await;
-    let all = all.map_err(|e| Halt::at("Ready")(Error::kube("list instances")(e)))?;
-    // Of two with one id the older one is right.
-    let age = |i: &CrmInstance| (i.metadata.creation_timestamp.clone(), i.metadata.uid.clone());
-    let mine = age(instance);
-    let other = all.items.iter().find(|i| i.spec.id.as_deref() == Some(id.as_str()) && age(i) < mine);
-    match other {
+    let latest = free(latest(ctx, id).await?, id, instance.spec.adopt.as_deref(), "instance")?;
+    match latest {
+        Some(archive) => is_of(&archive, instance.namespace().as_deref()),
         None => Ok(()),
-        Some(other) => Err(refuse(format!(
-            "id {id} belongs to instance {}/{}, which keeps it; create this one without spec.id",
-            other.spec.tenant,
-            other.name_any()
-        ))),
     }
+}
+
+/// Refuses an instance's archive to the instances of another tenant, which live in another namespace.
+fn is_of(archive: &Archive, namespace: Option<&str>) -> Result<(), Halt> {
+    if archive.spec.kind == ArchivedKind::CrmInstance && namespace != Some(archive.spec.namespace.as_str()) {
+        return Err(refuse(format!(
+            "spec.adopt: archive {} belongs to another tenant; adopt it there",
+            archive.name_any()
+        )));
+    }
+    Ok(())
 }
 
 fn phase(archive: &Archive) -> ArchivePhase {
@@ -117,7 +133,7 @@ pub async fn archives_of(ctx: &Ctx, id: &Id) -> Result<Vec<Archive>, Halt> {
     Ok(list.items)
 }
 
-/// The Archive that an object names, if it names one.
+/// The Archive that an object names, if it names one; an instance's must lie in its own namespace.
 ///
 /// # Errors
 /// [`Halt`] when it does not exist or holds something else.
@@ -126,6 +142,7 @@ pub async fn named(
     adopt: Option<&str>,
     id: Option<&str>,
     kind: ArchivedKind,
+    namespace: Option<&str>,
 ) -> Result<Option<Archive>, Halt> {
     let Some(wanted) = adopt else { return Ok(None) };
     let api: Api<Archive> = Api::all(ctx.client.clone());
@@ -135,6 +152,7 @@ pub async fn named(
     if archive.spec.kind != kind || Some(archive.spec.id.as_str()) != id {
         return Err(refuse(format!("spec.adopt: archive {wanted:?} holds id {}, not this one", archive.spec.id)));
     }
+    is_of(&archive, namespace)?;
     if matches!(phase(&archive), ArchivePhase::Purged | ArchivePhase::Purging) {
         return Err(refuse(format!("spec.adopt: the data of archive {wanted:?} has been purged")));
     }
@@ -147,7 +165,7 @@ pub async fn named(
 /// [`Halt`] when the archive cannot be adopted.
 pub async fn ledger(ctx: &Ctx, tenant: &Tenant) -> Result<Option<Recorded>, Halt> {
     let spec = &tenant.spec;
-    let archive = named(ctx, spec.adopt.as_deref(), spec.id.as_deref(), ArchivedKind::Tenant).await?;
+    let archive = named(ctx, spec.adopt.as_deref(), spec.id.as_deref(), ArchivedKind::Tenant, None).await?;
     archive.map(|a| ledger_of(&a)).transpose()
 }
 
@@ -169,7 +187,7 @@ pub async fn finish(ctx: &Ctx, tenant: &Tenant) -> Result<(), Halt> {
     if tenant.status.as_ref().is_some_and(|s| s.namespace.is_some()) {
         return Ok(());
     }
-    match named(ctx, spec.adopt.as_deref(), spec.id.as_deref(), ArchivedKind::Tenant).await? {
+    match named(ctx, spec.adopt.as_deref(), spec.id.as_deref(), ArchivedKind::Tenant, None).await? {
         Some(archive) => mark(ctx, &archive).await,
         None => Ok(()),
     }

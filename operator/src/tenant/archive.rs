@@ -11,12 +11,13 @@ use tenantry_api::tenant::Tenant;
 use tenantry_core::id::Id;
 use tenantry_core::ledger::{Facts, Life};
 use tenantry_core::names;
+use tenantry_plan::Kind;
 use tenantry_plan::archive::{Ending, build};
 use tenantry_plan::event::Subject;
 
 use super::live::recorded_of;
-use super::{adopt, prepare};
-use crate::cluster::{Stream, record};
+use super::{adopt, claim, prepare};
+use crate::cluster::{Stream, record, replay};
 use crate::context::Ctx;
 use crate::error::Error;
 use crate::halt::Halt;
@@ -31,16 +32,25 @@ pub async fn run(tenant: &Tenant, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
     let at = Halt::at(CONDITION);
     let api: Api<Tenant> = Api::all(ctx.client.clone());
     let id = tenant.spec.id.as_deref().and_then(|id| Id::parse(id).ok());
-    let recorded = recorded_of(tenant.annotations());
-    let (Some(id), Some(recorded)) = (id, recorded) else {
+    let recorded = recorded_of(tenant.annotations())?;
+    let reported = tenant.status.as_ref().is_some_and(|s| s.namespace.is_some());
+    let (Some(id), true) = (id, reported || recorded.is_some()) else {
         // Nothing was ever made from it.
         return prepare::release(&api, tenant).await.map_err(at);
     };
-    if let Err(halt) = adopt::check(ctx, tenant, &id).await {
+    let mine = match adopt::check(ctx, tenant, &id).await {
+        Ok(()) => claim::claim(ctx, tenant, &id).await,
+        refused => refused,
+    };
+    if let Err(halt) = mine {
         // A copy with another's id was never accepted: nothing of that id is its own.
         let refused = halt.reason == adopt::ID_TAKEN;
         return if refused { prepare::release(&api, tenant).await.map_err(at) } else { Err(halt) };
     }
+    let recorded = match recorded {
+        Some(recorded) => recorded,
+        None => replay(ctx, &id).await.map_err(&at)?,
+    };
     let namespace = names::namespace(&id);
     let instances: Api<CrmInstance> = Api::namespaced(ctx.client.clone(), &namespace);
     let living = instances.list(&ListParams::default()).await.map_err(|e| at(Error::kube("list instances")(e)))?;
@@ -79,6 +89,7 @@ pub async fn run(tenant: &Tenant, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
         retention_days: tenant.spec.retention_days.unwrap_or(site.spec.retention_days),
     };
     store(ctx, &build(&ending, now).map_err(|e| at(e.into()))?).await.map_err(&at)?;
+    ctx.remove(Kind::ConfigMap, Some(&ctx.system_namespace), &names::id_claim(&ending.id)).await.map_err(&at)?;
     prepare::release(&api, tenant).await.map_err(at)
 }
 

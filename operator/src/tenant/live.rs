@@ -3,16 +3,18 @@
 use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::api::Api;
+use tenantry_api::plan::Plan;
 use tenantry_api::tenant::Tenant;
 use tenantry_core::class::ErrorClass;
 use tenantry_core::id::Id;
 use tenantry_core::ledger::{Facts, Life, Recorded};
 use tenantry_core::names;
+use tenantry_plan::Kind;
 use tenantry_plan::event::Subject;
 use tenantry_plan::tenant::{DatabaseAddress, TenantWanted, children, validate};
 
-use super::{adopt, prepare};
-use crate::cluster::{Stream, record};
+use super::{adopt, claim, prepare};
+use crate::cluster::{Stream, record, replay};
 use crate::context::Ctx;
 use crate::halt::Halt;
 
@@ -26,9 +28,18 @@ pub struct Pass {
 }
 
 /// The recorded end of an object's stream, from its annotation.
-#[must_use]
-pub fn recorded_of(annotations: &std::collections::BTreeMap<String, String>) -> Option<Recorded> {
-    annotations.get(names::ANNOTATION_LEDGER).and_then(|text| serde_json::from_str(text).ok())
+///
+/// # Errors
+/// [`Halt`] at `Ready` when it cannot be read: better to stop than to number events anew.
+pub fn recorded_of(annotations: &std::collections::BTreeMap<String, String>) -> Result<Option<Recorded>, Halt> {
+    let Some(text) = annotations.get(names::ANNOTATION_LEDGER) else { return Ok(None) };
+    serde_json::from_str(text).map(Some).map_err(|e| {
+        let text = format!(
+            "annotation {} cannot be read ({e}); nothing is recorded until it is restored, or removed to be read from the events again",
+            names::ANNOTATION_LEDGER
+        );
+        Halt::fail("Ready", "LedgerUnreadable", text, ErrorClass::Blocked)
+    })
 }
 
 /// Brings a tenant to what it should be.
@@ -45,23 +56,20 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
     if let Some(id) = &pass.tenant.spec.id {
         let id = Id::parse(id).map_err(|e| Halt::fail("Ready", "Invalid", e.to_string(), ErrorClass::Invalid))?;
         adopt::check(ctx, &pass.tenant, &id).await?;
+        claim(ctx, &pass.tenant).await?;
     }
     let mut annotations = Vec::new();
-    if recorded_of(pass.tenant.annotations()).is_none() {
-        let baseline = match adopt::ledger(ctx, &pass.tenant).await? {
-            Some(recorded) => recorded,
-            None => {
-                let limits =
-                    plan.as_ref().and_then(|p| tenantry_plan::limits::resolve(&pass.tenant.spec, &p.spec).ok());
-                Recorded { sequence: 0, facts: Facts { limits, ..Facts::default() } }
-            }
-        };
+    if recorded_of(pass.tenant.annotations())?.is_none() {
+        let baseline = baseline(ctx, &pass.tenant, plan.as_ref()).await?;
         let text = serde_json::to_string(&baseline).map_err(|e| ready(e.into()))?;
         annotations.push((names::ANNOTATION_LEDGER, text));
     }
     let has_id = pass.tenant.spec.id.is_some();
     if let Some(stored) = prepare::metadata(ctx, &api, &pass.tenant, has_id, &annotations).await.map_err(&ready)? {
         pass.tenant = stored;
+    }
+    if !has_id {
+        claim(ctx, &pass.tenant).await?;
     }
 
     let wanted = validate(&pass.tenant, plan.as_ref()).map_err(|e| {
@@ -70,13 +78,19 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
     })?;
     pass.wanted = Some(wanted.clone());
 
-    for child in children(&wanted, &settings, &databases(ctx).await.map_err(&ready)?) {
-        ctx.apply(&child).await.map_err(Halt::at("NamespaceReady"))?;
+    let servers = ctx.database_servers().await.map_err(&ready)?;
+    // A server of which nothing can be read must not drop out of the network rules that name it already.
+    let known = pass.tenant.status.as_ref().is_some_and(|s| s.namespace.is_some());
+    let keep_rules = known && !ctx.memory.is_list_whole("DatabaseServer");
+    for child in children(&wanted, &settings, &DatabaseAddress::reachable(&servers, &wanted.id)) {
+        if !(keep_rules && child.kind == Kind::NetworkPolicy) {
+            ctx.apply(&child).await.map_err(Halt::at("NamespaceReady"))?;
+        }
     }
     adopt::finish(ctx, &pass.tenant).await?;
 
     // Recorded before it is reported.
-    let was = recorded_of(pass.tenant.annotations()).unwrap_or_default();
+    let was = recorded_of(pass.tenant.annotations())?.unwrap_or_default();
     let facts =
         Facts { installed: None, suspended: wanted.suspended, limits: Some(wanted.limits.clone()), life: Life::Active };
     let subject = Subject {
@@ -100,17 +114,32 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
     Ok(())
 }
 
-/// Addresses of all database servers, for the network policy.
-async fn databases(ctx: &Ctx) -> crate::error::Result<Vec<DatabaseAddress>> {
-    let servers = ctx.database_servers().await?;
-    Ok(servers
-        .iter()
-        .map(|s| {
-            let port = s.spec.external.as_ref().and_then(|e| e.port).unwrap_or_else(|| s.spec.engine.port());
-            match &s.spec.external {
-                Some(external) => DatabaseAddress::External { cidrs: external.cidrs.clone(), port },
-                None => DatabaseAddress::Managed { server: s.name_any(), port },
-            }
-        })
-        .collect())
+/// Claims the id, until the tenant has been reported once.
+async fn claim(ctx: &Ctx, tenant: &Tenant) -> Result<(), Halt> {
+    let id = tenant.spec.id.as_deref().and_then(|id| Id::parse(id).ok());
+    match id {
+        Some(id) if tenant.status.as_ref().is_none_or(|s| s.namespace.is_none()) => {
+            claim::claim(ctx, tenant, &id).await
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Where the stream of a tenant without a recorded end begins: where its archive ended; where its events end,
+/// when the annotation was lost; else with the limits of its plan.
+async fn baseline(ctx: &Ctx, tenant: &Tenant, plan: Option<&Plan>) -> Result<Recorded, Halt> {
+    if let Some(recorded) = adopt::ledger(ctx, tenant).await? {
+        return Ok(recorded);
+    }
+    let known = tenant.status.as_ref().filter(|s| s.namespace.is_some());
+    let id = tenant.spec.id.as_deref().and_then(|id| Id::parse(id).ok());
+    if let (Some(known), Some(id)) = (known, id) {
+        let mut recorded = replay(ctx, &id).await.map_err(Halt::at("Ready"))?;
+        if recorded.facts.limits.is_none() {
+            recorded.facts.limits.clone_from(&known.limits);
+        }
+        return Ok(recorded);
+    }
+    let limits = plan.and_then(|p| tenantry_plan::limits::resolve(&tenant.spec, &p.spec).ok());
+    Ok(Recorded { sequence: 0, facts: Facts { limits, ..Facts::default() } })
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod adopt;
 pub(crate) mod archive;
+pub(crate) mod claim;
 mod live;
 mod prepare;
 mod reconcile;

@@ -54,6 +54,8 @@ pub async fn write_halted(
     archiving: bool,
     now: Timestamp,
 ) -> Result<Option<Duration>> {
+    // Whatever was asked on the way: an object that goes has one condition that says how far it is.
+    let halt = if archiving { Halt { condition: "Archived", ..halt } } else { halt };
     let generation = tenant.metadata.generation;
     let mut status = tenant.status.clone().unwrap_or_default();
     status.observed_generation = generation;
@@ -78,17 +80,18 @@ pub async fn write_halted(
 /// How long to wait after a halt: what it says, or its class's growing pause.
 #[must_use]
 pub fn pause(ctx: &Ctx, uid: &str, halt: &Halt) -> Duration {
-    match (halt.class, halt.again) {
-        (None, again) => again.unwrap_or(Duration::from_secs(30)),
-        (Some(class), _) => {
-            tracing::warn!(reason = %halt.reason, class = class.label(), message = %halt.message, "held up");
-            let failures = ctx.memory.failed(uid);
-            if class == ErrorClass::Transient && failures == 1 {
-                // Most hiccups (a conflict, a binding that is not known yet) are over at once.
-                return Duration::from_millis(200);
-            }
-            Duration::from_secs(class.backoff_seconds(failures))
-        }
+    let Some(class) = halt.class else { return halt.again.unwrap_or(Duration::from_secs(30)) };
+    tracing::warn!(reason = %halt.reason, class = class.label(), message = %halt.message, "held up");
+    after(class, halt.again, ctx.memory.failed(uid))
+}
+
+/// The pause after the `failures`-th failure in a row.
+fn after(class: ErrorClass, again: Option<Duration>, failures: u32) -> Duration {
+    match again {
+        Some(again) => again,
+        // Most hiccups (a conflict, a binding that is not known yet) are over at once.
+        None if class == ErrorClass::Transient && failures == 1 => Duration::from_millis(200),
+        None => Duration::from_secs(class.backoff_seconds(failures)),
     }
 }
 
@@ -109,5 +112,21 @@ async fn write(tenant: &Tenant, ctx: &Ctx, status: TenantStatus) -> Result<()> {
         // It went while we looked.
         Err(kube::Error::Api(s)) if s.code == 404 => Ok(()),
         Err(e) => Err(Error::kube("write the tenant's status")(e)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_that_says_when_to_look_again_is_looked_at_then_however_often_it_failed() {
+        let soon = Duration::from_secs(10);
+        for failures in [1, 5, 50] {
+            assert_eq!(after(ErrorClass::Blocked, Some(soon), failures), soon);
+        }
+        assert_eq!(after(ErrorClass::Blocked, None, 50), Duration::from_secs(120));
+        assert_eq!(after(ErrorClass::Transient, None, 1), Duration::from_millis(200));
+        assert_eq!(after(ErrorClass::Transient, None, 3), Duration::from_secs(4));
     }
 }

@@ -5,10 +5,14 @@
 mod gate;
 mod life;
 mod picture;
+mod reads;
 mod refusals;
 mod scenarios;
 mod servers;
 mod sweep;
+mod takeover;
+mod unfinished;
+mod volumes;
 mod world;
 
 use std::sync::{OnceLock, RwLock};

@@ -53,8 +53,10 @@ pub(super) fn build_cron_job(
     if let Some(map) = spec.as_object_mut() {
         map.remove("ttlSecondsAfterFinished");
     }
+    let cron = tenantry_core::cron::of_instance(&schedule.cron, &format!("{}/{}", wanted.id, schedule.name))
+        .map_err(|e| PlanError::invalid(format!("schedules[{}].cron", schedule.name), e.to_string()))?;
     let rest = json!({ "spec": {
-        "schedule": schedule.cron,
+        "schedule": cron,
         "timeZone": wanted.time_zone,
         "concurrencyPolicy": "Forbid",
         "startingDeadlineSeconds": 300,

@@ -11,7 +11,7 @@ pub(super) const PORT: u16 = 80;
 
 /// The Service.
 #[must_use]
-pub(super) fn build_service(wanted: &Wanted, serving: Serving) -> Child {
+pub fn build_service(wanted: &Wanted, serving: Serving) -> Child {
     let rest = json!({ "spec": {
         "type": "ClusterIP",
         "selector": { LABEL_INSTANCE_ID: wanted.id.as_str(), LABEL_SERVES: serving.word() },

@@ -6,29 +6,39 @@ use tenantry_core::ledger::Limits;
 use tenantry_core::names;
 
 use super::Wanted;
-use crate::Settings;
 use crate::child::{Child, Kind};
+use crate::{Claim, Settings};
 
 /// Smallest volume, in bytes: storage classes round up to about this anyway.
 const SMALLEST: u64 = 50_000_000;
 
-/// One claim. `is` is the size it has already: volumes only grow, and not while `unbound`.
+/// Size of a volume by the contract, in bytes.
 #[must_use]
-pub(super) fn build_volume(
+pub fn volume_bytes(limits: &Limits, volume: &Volume) -> u64 {
+    (limits.storage_bytes / 100 * u64::from(volume.percent_of_storage)).max(SMALLEST)
+}
+
+/// One claim. What cannot change about one that exists is taken from it, whatever the Site says now.
+#[must_use]
+pub fn build_volume(
     wanted: &Wanted,
     settings: &Settings,
     limits: &Limits,
     volume: &Volume,
-    is: u64,
-    unbound: bool,
+    live: Option<&Claim>,
 ) -> Child {
-    let share = limits.storage_bytes / 100 * u64::from(volume.percent_of_storage);
-    let bytes = if unbound && is > 0 { is } else { share.max(SMALLEST).max(is) };
+    let bytes = volume_bytes(limits, volume);
+    let bytes = live.map_or(bytes, |claim| claim.size(bytes));
+    let class = match live {
+        Some(claim) if claim.class.is_some() || claim.volume.is_some() => claim.class.as_ref(),
+        // A claim that waits because there was no class may still get one.
+        _ => settings.site.storage_class.as_ref(),
+    };
     let mut spec = json!({
         "accessModes": ["ReadWriteOnce"],
         "resources": { "requests": { "storage": bytes.to_string() } },
     });
-    if let Some(class) = &settings.site.storage_class {
+    if let Some(class) = class {
         spec["storageClassName"] = class.clone().into();
     }
     let name = names::volume(&wanted.id, &volume.name, wanted.generation);

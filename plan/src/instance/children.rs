@@ -1,6 +1,6 @@
 //! All children of an instance that runs, and what must go. No I/O.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde_json::Value;
 use tenantry_api::plan::Resources;
@@ -13,13 +13,13 @@ use super::build_ingress::build_ingress;
 use super::build_page::{PageText, build_page};
 use super::build_secrets::build_config_secret;
 use super::build_service::build_service;
-use super::build_volume::build_volume;
+use super::build_volume::{build_volume, volume_bytes};
 use super::serving::{Decision, Serving, serving};
 use super::{PAGE, Wanted};
 use crate::child::{Child, Kind};
 use crate::config::{Config, without_secrets};
 use crate::context::{self, DatabaseAccess, Keys};
-use crate::{PlanError, Settings};
+use crate::{Claim, PlanError, Settings};
 
 /// What was seen of an instance's processes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -32,10 +32,8 @@ pub struct Seen {
     pub page_ready: bool,
     /// Whether the verification of this release and data has passed.
     pub verified: bool,
-    /// Sizes of the volumes that exist, in bytes, by claim name.
-    pub volumes: BTreeMap<String, u64>,
-    /// Claims that have no volume yet: they cannot be changed until they have one.
-    pub unbound: BTreeSet<String>,
+    /// Volume claims that exist, by name.
+    pub volumes: BTreeMap<String, Claim>,
 }
 
 /// What an instance needs.
@@ -49,6 +47,8 @@ pub struct Desired {
     pub decision: Decision,
     /// Name of the Secret with the configuration; other configurations may go once this one runs.
     pub config: Option<String>,
+    /// Volumes that stay smaller than the contract says, and why.
+    pub too_small: Vec<String>,
 }
 
 /// Everything that an instance needs besides its database and keys.
@@ -73,13 +73,15 @@ pub fn desired(
 
     let mut children = Vec::new();
     let mut prunes = Vec::new();
+    let mut too_small = Vec::new();
     if !config.is_empty() {
         children.push(config_child.clone());
     }
     for volume in &spec.volumes {
-        let claim = names::volume(&wanted.id, &volume.name, wanted.generation);
-        let is = seen.volumes.get(&claim).copied().unwrap_or(0);
-        children.push(build_volume(wanted, settings, limits, volume, is, seen.unbound.contains(&claim)));
+        let live = seen.volumes.get(&names::volume(&wanted.id, &volume.name, wanted.generation));
+        let stays = live.and_then(|claim| claim.stays(volume_bytes(limits, volume)));
+        too_small.extend(stays.map(|why| format!("volume {:?} {why}", volume.name)));
+        children.push(build_volume(wanted, settings, limits, volume, live));
     }
     let serves = spec.processes.iter().any(|p| p.serves);
     if serves {
@@ -104,5 +106,6 @@ pub fn desired(
     } else if seen.page_ready || seen.serving == Some(Serving::Page) {
         prunes.push((Kind::Deployment, names::process(&wanted.id, PAGE)));
     }
-    Ok(Desired { children, prunes, decision, config: (!config.is_empty()).then_some(config_child.name) })
+    let config = (!config.is_empty()).then_some(config_child.name);
+    Ok(Desired { children, prunes, decision, config, too_small })
 }

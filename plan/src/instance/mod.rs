@@ -13,6 +13,8 @@ mod validate;
 
 pub use build_page::{PAGE, PageText};
 pub use build_secrets::{access_of, build_database_secret, build_keys_secret, keys_of};
+pub use build_service::build_service;
+pub use build_volume::{build_volume, volume_bytes};
 pub use children::{Desired, Seen, desired};
 pub use serving::{Decision, Serving, serving};
 pub use validate::{Wanted, validate};

@@ -140,7 +140,7 @@ fn chosen(mut given: BTreeMap<String, String>, release: &Effective) -> Result<BT
             let fits = tenantry_core::pattern::matches_whole(pattern, value)
                 .map_err(|e| PlanError::invalid(field(), format!("the blueprint's pattern is wrong: {e}")))?;
             if !fits {
-                return Err(PlanError::invalid(field(), format!("{value:?} does not match {pattern}")));
+                return Err(PlanError::invalid(field(), format!("the value does not match {pattern}")));
             }
         }
     }

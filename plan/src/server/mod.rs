@@ -3,15 +3,37 @@
 use serde_json::{Value, json};
 use tenantry_api::database_server::{DatabaseServer, Engine, Managed};
 use tenantry_core::names::{LABEL_DATABASE_SERVER, LABEL_PURPOSE};
+use tenantry_core::quantity;
 
 use crate::child::{Child, Kind};
 use crate::labels::Labels;
-use crate::{Settings, pod};
+use crate::{Claim, Settings, pod};
+
+/// What was seen of a managed server.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Seen {
+    /// Claim templates of its StatefulSet: nobody can change them. None before there is one.
+    pub claim_templates: Option<Value>,
+    /// Its volume claim.
+    pub claim: Option<Claim>,
+}
 
 /// Name of the Service, StatefulSet and Secret of a managed server.
 #[must_use]
 pub fn object_name(server: &str) -> String {
     format!("dbs-{server}")
+}
+
+/// Name of the volume claim of a managed server, as its StatefulSet names it.
+#[must_use]
+pub fn claim_name(server: &str) -> String {
+    format!("data-{}-0", object_name(server))
+}
+
+/// Size of the volume that is asked for, in bytes.
+#[must_use]
+pub fn volume_bytes(managed: &Managed) -> u64 {
+    quantity::bytes(&managed.storage).unwrap_or(0)
 }
 
 /// Name of the Secret with the administrator's password.
@@ -60,13 +82,26 @@ pub fn build_secret(server: &DatabaseServer, settings: &Settings, password: &ten
     Child::new(Kind::Secret, Some(&settings.system_namespace), &secret_name(server), &labels(name), rest)
 }
 
-/// Service and StatefulSet of a managed server; nothing for an external one.
+/// Service and StatefulSet of a managed server, and its volume claim when that has to grow; nothing for an
+/// external one.
 #[must_use]
-pub fn children(server: &DatabaseServer, settings: &Settings) -> Vec<Child> {
-    match &server.spec.managed {
-        Some(managed) => vec![build_service(server, settings), build_stateful_set(server, managed, settings)],
-        None => Vec::new(),
+pub fn children(server: &DatabaseServer, settings: &Settings, seen: &Seen) -> Vec<Child> {
+    let Some(managed) = &server.spec.managed else { return Vec::new() };
+    let mut all = vec![build_service(server, settings), build_stateful_set(server, managed, settings, seen)];
+    all.extend(build_growth(server, managed, settings, seen));
+    all
+}
+
+/// The claim as it should grow: its template cannot change, so the claim itself does.
+fn build_growth(server: &DatabaseServer, managed: &Managed, settings: &Settings, seen: &Seen) -> Option<Child> {
+    let claim = seen.claim.as_ref()?;
+    if !claim.is_short_of(volume_bytes(managed)) || !claim.grows {
+        return None;
     }
+    let name = server.metadata.name.as_deref().unwrap_or_default();
+    let rest = json!({ "spec": { "resources": { "requests": { "storage": managed.storage } } } });
+    let namespace = Some(settings.system_namespace.as_str());
+    Some(Child::new(Kind::PersistentVolumeClaim, namespace, &claim_name(name), &labels(name), rest))
 }
 
 fn build_service(server: &DatabaseServer, settings: &Settings) -> Child {
@@ -82,7 +117,7 @@ fn build_service(server: &DatabaseServer, settings: &Settings) -> Child {
 /// User and group of the server's image (images/README.md).
 const USER: i64 = 10001;
 
-fn build_stateful_set(server: &DatabaseServer, managed: &Managed, settings: &Settings) -> Child {
+fn build_stateful_set(server: &DatabaseServer, managed: &Managed, settings: &Settings, seen: &Seen) -> Child {
     let name = server.metadata.name.as_deref().unwrap_or_default();
     let engine = server.spec.engine;
     let (password_env, run_dir, probe): (&str, &str, Value) = match engine {
@@ -98,13 +133,10 @@ fn build_stateful_set(server: &DatabaseServer, managed: &Managed, settings: &Set
         ),
     };
     let labels = labels(name);
-    let mut claim = json!({
-        "metadata": { "name": "data", "labels": labels.to_map() },
-        "spec": { "accessModes": ["ReadWriteOnce"], "resources": { "requests": { "storage": managed.storage } } },
-    });
-    if let Some(class) = managed.storage_class.as_ref().or(settings.site.storage_class.as_ref()) {
-        claim["spec"]["storageClassName"] = class.clone().into();
-    }
+    let templates = match &seen.claim_templates {
+        Some(live) => carried(live),
+        None => json!([build_claim_template(managed, settings, &labels)]),
+    };
     let mut container = json!({
         "name": engine.word(),
         "image": settings.image(&managed.image),
@@ -150,7 +182,96 @@ fn build_stateful_set(server: &DatabaseServer, managed: &Managed, settings: &Set
                     "items": [{ "key": "password", "path": "password" }] } },
             ],
         }},
-        "volumeClaimTemplates": [claim],
+        "volumeClaimTemplates": templates,
     }});
     Child::new(Kind::StatefulSet, Some(&settings.system_namespace), &object_name(name), &labels, rest)
+}
+
+fn build_claim_template(managed: &Managed, settings: &Settings, labels: &Labels) -> Value {
+    let mut claim = json!({
+        "metadata": { "name": "data", "labels": labels.to_map() },
+        "spec": { "accessModes": ["ReadWriteOnce"], "resources": { "requests": { "storage": managed.storage } } },
+    });
+    if let Some(class) = managed.storage_class.as_ref().or(settings.site.storage_class.as_ref()) {
+        claim["spec"]["storageClassName"] = class.clone().into();
+    }
+    claim
+}
+
+/// Claim templates as they are, without what only the API server says of them.
+fn carried(live: &Value) -> Value {
+    let mut templates = live.clone();
+    for template in templates.as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
+        template.remove("status");
+        if let Some(metadata) = template.get_mut("metadata").and_then(Value::as_object_mut) {
+            metadata.retain(|_, value| !value.is_null());
+        }
+    }
+    templates
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::child::holds;
+
+    fn settings(class: Option<&str>) -> Settings {
+        let site = serde_json::from_value(json!({
+            "apiVersion": "tenantry.dev/v1alpha1", "kind": "Site", "metadata": { "name": "site" },
+            "spec": { "id": "site-1", "storageClass": class },
+        }));
+        Settings::of_site(&site.unwrap())
+    }
+
+    fn server(storage: &str) -> DatabaseServer {
+        let server = serde_json::from_value(json!({
+            "apiVersion": "tenantry.dev/v1alpha1", "kind": "DatabaseServer", "metadata": { "name": "one" },
+            "spec": { "engine": "postgresql", "managed": { "image": "pg:15", "storage": storage } },
+        }));
+        server.unwrap()
+    }
+
+    fn templates(children: &[Child]) -> Value {
+        let set = children.iter().find(|c| c.kind == Kind::StatefulSet).unwrap();
+        set.object["spec"]["volumeClaimTemplates"].clone()
+    }
+
+    /// What the API server makes of the templates.
+    fn stored(children: &[Child]) -> Value {
+        let mut all = templates(children);
+        let one = &mut all[0];
+        one["apiVersion"] = "v1".into();
+        one["kind"] = "PersistentVolumeClaim".into();
+        one["metadata"]["creationTimestamp"] = Value::Null;
+        one["spec"]["volumeMode"] = "Filesystem".into();
+        one["status"] = json!({ "phase": "Pending" });
+        all
+    }
+
+    #[test]
+    fn what_is_permitted_to_change_never_touches_the_templates_of_a_stateful_set() {
+        let live = stored(&children(&server("50G"), &settings(Some("slow")), &Seen::default()));
+        let seen = Seen { claim_templates: Some(live.clone()), claim: None };
+        for (storage, class) in [("50G", Some("slow")), ("100G", Some("slow")), ("50G", Some("fast")), ("50G", None)] {
+            let now = templates(&children(&server(storage), &settings(class), &seen));
+            assert_eq!(now[0]["spec"], live[0]["spec"], "{storage} {class:?}");
+            assert!(holds(&now, &live), "{now} {live}");
+            assert!(now[0].get("status").is_none() && now[0]["metadata"].get("creationTimestamp").is_none(), "{now}");
+        }
+    }
+
+    #[test]
+    fn a_volume_grows_by_its_claim_where_the_class_lets_it() {
+        let claim = |grows| Claim { bytes: 50_000_000_000, class: None, volume: Some("pv-1".into()), grows };
+        let claims = |storage, grows| -> Vec<Child> {
+            let seen = Seen { claim_templates: None, claim: Some(claim(grows)) };
+            let all = children(&server(storage), &settings(None), &seen);
+            all.into_iter().filter(|c| c.kind == Kind::PersistentVolumeClaim).collect()
+        };
+        assert_eq!(claims("50G", true), Vec::new());
+        assert_eq!(claims("100G", false), Vec::new());
+        let grown = claims("100G", true);
+        assert_eq!(grown[0].name, "data-dbs-one-0");
+        assert_eq!(grown[0].object["spec"], json!({ "resources": { "requests": { "storage": "100G" } } }));
+    }
 }

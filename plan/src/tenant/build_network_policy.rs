@@ -1,6 +1,8 @@
 //! Who may talk to a tenant's pods and to whom they may talk. No I/O.
 
 use serde_json::{Value, json};
+use tenantry_api::database_server::DatabaseServer;
+use tenantry_core::id::Id;
 use tenantry_core::names;
 
 use super::TenantWanted;
@@ -24,6 +26,23 @@ pub enum DatabaseAddress {
         /// Port.
         port: u16,
     },
+}
+
+impl DatabaseAddress {
+    /// The servers on which a database of a tenant can be: all but those that are set aside for another one.
+    #[must_use]
+    pub fn reachable(servers: &[DatabaseServer], tenant: &Id) -> Vec<Self> {
+        let open = |s: &&DatabaseServer| s.spec.dedicated_to.as_deref().is_none_or(|owner| owner == tenant.as_str());
+        servers.iter().filter(open).map(Self::of).collect()
+    }
+
+    fn of(server: &DatabaseServer) -> Self {
+        let port = server.spec.external.as_ref().and_then(|e| e.port).unwrap_or_else(|| server.spec.engine.port());
+        match &server.spec.external {
+            Some(external) => Self::External { cidrs: external.cidrs.clone(), port },
+            None => Self::Managed { server: server.metadata.name.clone().unwrap_or_default(), port },
+        }
+    }
 }
 
 /// One policy for all pods: everything is denied but what is written here.
@@ -81,4 +100,31 @@ pub(super) fn build_network_policy(wanted: &TenantWanted, settings: &Settings, d
         "egress": egress,
     }});
     Child::new(Kind::NetworkPolicy, Some(&wanted.namespace), "tenantry", &wanted.labels(), rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server(name: &str, spec: Value) -> DatabaseServer {
+        let object = json!({ "apiVersion": "tenantry.dev/v1alpha1", "kind": "DatabaseServer",
+            "metadata": { "name": name }, "spec": spec });
+        serde_json::from_value(object).unwrap()
+    }
+
+    #[test]
+    fn a_tenant_reaches_shared_servers_and_its_own_but_nobody_elses() {
+        let managed = json!({ "image": "pg:15", "storage": "10G" });
+        let external = json!({ "host": "db.example", "port": 5433, "secretName": "s", "cidrs": ["192.0.2.7/32"] });
+        let servers = [
+            server("shared", json!({ "engine": "postgresql", "managed": managed })),
+            server("own", json!({ "engine": "mariadb", "managed": managed, "dedicatedTo": "abcdefghij" })),
+            server("other", json!({ "engine": "postgresql", "external": external, "dedicatedTo": "bbbbbbbbbb" })),
+        ];
+        let names = |tenant: &str| DatabaseAddress::reachable(&servers, &Id::parse(tenant).unwrap());
+        let of = |server: &str, port| DatabaseAddress::Managed { server: server.into(), port };
+        assert_eq!(names("abcdefghij"), [of("shared", 5432), of("own", 3306)]);
+        let cidrs = vec!["192.0.2.7/32".to_owned()];
+        assert_eq!(names("bbbbbbbbbb"), [of("shared", 5432), DatabaseAddress::External { cidrs, port: 5433 }]);
+    }
 }

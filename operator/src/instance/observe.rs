@@ -1,0 +1,125 @@
+//! What there is of an instance's processes before they are planned. Does I/O (Kubernetes).
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Service};
+use kube::ResourceExt;
+use kube::api::{Api, ListParams};
+use tenantry_core::names::{self, LABEL_INSTANCE_ID, LABEL_PROCESS, LABEL_SERVES};
+use tenantry_plan::Claim;
+use tenantry_plan::instance::{PAGE, Seen, Serving, Wanted, build_service, volume_bytes};
+
+use super::live::Pass;
+use super::processes::{CONDITION, Planned};
+use crate::cluster::look_at_growth;
+use crate::context::Ctx;
+use crate::error::{Error, Result};
+use crate::halt::Halt;
+
+/// Deployments by process.
+pub type Deployments = BTreeMap<String, Deployment>;
+
+/// What was found.
+#[derive(Debug)]
+pub struct Found {
+    /// For planning.
+    pub seen: Seen,
+    /// The Deployments there are.
+    pub deployments: Deployments,
+    /// Whether there was nothing: what is made in this pass cannot be ready yet, so nobody need look.
+    pub new: bool,
+}
+
+/// Looks at everything that planning needs; at nothing when the instance is new.
+///
+/// # Errors
+/// [`Halt`] at `ProcessesReady`.
+pub async fn observe(ctx: &Ctx, pass: &Pass, planned: &Planned<'_>, verified: bool) -> Result<Found, Halt> {
+    let at = Halt::at(CONDITION);
+    let wanted = planned.wanted;
+    let begins = pass.instance.status.is_none() && !pass.had_data_before();
+    let serving = serving(ctx, wanted, begins).await.map_err(&at)?;
+    let mut seen = Seen { serving, verified, ..Seen::default() };
+    if begins && serving.is_none() {
+        return Ok(Found { seen, deployments: Deployments::new(), new: true });
+    }
+    let deployments = deployments(ctx, wanted).await.map_err(&at)?;
+    seen.app_ready = serving_ready(wanted, &deployments);
+    seen.page_ready = deployments.get(PAGE).is_some_and(|d| is_ready(d, 1));
+    seen.volumes = claims(ctx, planned).await.map_err(&at)?;
+    Ok(Found { seen, deployments, new: false })
+}
+
+/// Who answers at the moment. A Service that this process applied, and that nobody has changed since, need not
+/// be read; nor need that of an instance that begins, when no watch has told of one.
+async fn serving(ctx: &Ctx, wanted: &Wanted, begins: bool) -> Result<Option<Serving>> {
+    if !wanted.release.spec.processes.iter().any(|p| p.serves) {
+        return Ok(None);
+    }
+    let services = [Serving::App, Serving::Page].map(|s| (s, build_service(wanted, s)));
+    if let Some((serving, _)) = services.iter().find(|(_, child)| ctx.memory.knows(child)) {
+        return Ok(Some(*serving));
+    }
+    if begins && services.iter().all(|(_, child)| ctx.memory.is_unseen(child)) {
+        return Ok(None);
+    }
+    let api: Api<Service> = Api::namespaced(ctx.client.clone(), &wanted.namespace);
+    let service = api.get_opt(&names::service(&wanted.id)).await.map_err(Error::kube("get the Service"))?;
+    let selector = service.and_then(|s| s.spec).and_then(|s| s.selector);
+    Ok(selector.and_then(|s| match s.get(LABEL_SERVES).map(String::as_str) {
+        Some("app") => Some(Serving::App),
+        Some("page") => Some(Serving::Page),
+        _ => None,
+    }))
+}
+
+/// The Deployments of an instance.
+///
+/// # Errors
+/// [`Error::Kube`].
+pub async fn deployments(ctx: &Ctx, wanted: &Wanted) -> Result<Deployments> {
+    let api: Api<Deployment> = Api::namespaced(ctx.client.clone(), &wanted.namespace);
+    let params = ListParams::default().labels(&format!("{LABEL_INSTANCE_ID}={}", wanted.id));
+    let list = api.list(&params).await.map_err(Error::kube("list deployments"))?;
+    Ok(list.items.into_iter().filter_map(|d| d.labels().get(LABEL_PROCESS).cloned().map(|p| (p, d))).collect())
+}
+
+async fn claims(ctx: &Ctx, planned: &Planned<'_>) -> Result<BTreeMap<String, Claim>> {
+    let wanted = planned.wanted;
+    let mut all = BTreeMap::new();
+    if wanted.release.spec.volumes.is_empty() {
+        return Ok(all);
+    }
+    let api: Api<PersistentVolumeClaim> = Api::namespaced(ctx.client.clone(), &wanted.namespace);
+    let params = ListParams::default().labels(&format!("{LABEL_INSTANCE_ID}={}", wanted.id));
+    let list = api.list(&params).await.map_err(Error::kube("list volume claims"))?;
+    for claim in list.items {
+        all.insert(claim.name_any(), Claim::of(&claim));
+    }
+    for volume in &wanted.release.spec.volumes {
+        if let Some(claim) = all.get_mut(&names::volume(&wanted.id, &volume.name, wanted.generation)) {
+            look_at_growth(ctx, claim, volume_bytes(planned.limits, volume)).await?;
+        }
+    }
+    Ok(all)
+}
+
+/// Whether so many pods of the newest kind run, and, when none should, none does.
+#[must_use]
+pub fn is_ready(deployment: &Deployment, replicas: i32) -> bool {
+    let Some(status) = &deployment.status else { return replicas == 0 };
+    let current = status.observed_generation >= deployment.metadata.generation;
+    let enough = |n: Option<i32>| n.unwrap_or(0) >= replicas;
+    let none_left = replicas > 0 || status.replicas.unwrap_or(0) == 0;
+    current && enough(status.updated_replicas) && enough(status.available_replicas) && none_left
+}
+
+/// Whether the processes that serve run.
+#[must_use]
+pub fn serving_ready(wanted: &Wanted, found: &Deployments) -> bool {
+    wanted.release.spec.processes.iter().filter(|p| p.serves).all(|p| {
+        let replicas = i32::try_from(p.replicas.default).unwrap_or(i32::MAX);
+        found.get(&p.name).is_some_and(|d| is_ready(d, replicas))
+    })
+}

@@ -1,0 +1,92 @@
+//! The Site controller: says whether the Site fits the cluster. Does I/O (Kubernetes).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::networking::v1::IngressClass;
+use k8s_openapi::api::storage::v1::StorageClass;
+use kube::ResourceExt;
+use kube::api::{Api, ListParams, Patch, PatchParams};
+use serde_json::json;
+use tenantry_api::condition::{Said, set};
+use tenantry_api::site::Site;
+use tenantry_core::names;
+
+use crate::context::Ctx;
+use crate::error::{Error, Result};
+
+/// Annotation of the storage class that is used when none is named.
+const DEFAULT_CLASS: &str = "storageclass.kubernetes.io/is-default-class";
+/// How soon a cluster that does not fit is looked at again; classes change too seldom for a watch.
+const AGAIN: Duration = Duration::from_secs(60);
+
+/// Reconciles the Site. Nothing waits for its condition: what is missing is told before a tenant needs it.
+///
+/// # Errors
+/// [`Error::Kube`].
+pub async fn reconcile(site: Arc<Site>, ctx: &Ctx, now: Timestamp) -> Result<Option<Duration>> {
+    let problem = match storage(&site, ctx).await? {
+        Some(problem) => Some(problem),
+        None => ingress(&site, ctx).await?,
+    };
+    let again = problem.as_ref().map(|_| AGAIN);
+    let said = match problem {
+        None => Said::yes("Ready", "Fits", "the classes that it names exist"),
+        Some((reason, message)) => Said::no("Ready", reason, message),
+    };
+    let generation = site.metadata.generation;
+    let mut status = site.status.clone().unwrap_or_default();
+    status.observed_generation = generation;
+    set(&mut status.conditions, said, generation, now);
+    if site.status.as_ref() != Some(&status) {
+        let object = json!({
+            "apiVersion": "tenantry.dev/v1alpha1",
+            "kind": "Site",
+            "metadata": { "name": site.name_any(), "uid": site.metadata.uid },
+            "status": status,
+        });
+        let api: Api<Site> = Api::all(ctx.client.clone());
+        let params = PatchParams::apply(names::MANAGED_BY).force();
+        match api.patch_status(&site.name_any(), &params, &Patch::Apply(&object)).await {
+            Ok(_) => {}
+            Err(kube::Error::Api(s)) if s.code == 404 => {}
+            Err(e) => return Err(Error::kube("write the Site's status")(e)),
+        }
+    }
+    Ok(again)
+}
+
+/// A problem: its reason and what to do.
+type Problem = (&'static str, String);
+
+async fn storage(site: &Site, ctx: &Ctx) -> Result<Option<Problem>> {
+    let api: Api<StorageClass> = Api::all(ctx.client.clone());
+    if let Some(name) = &site.spec.storage_class {
+        let found = api.get_metadata_opt(name).await.map_err(Error::kube("get the storage class"))?;
+        return Ok(found.is_none().then(|| {
+            let text = format!(
+                "spec.storageClass: {name:?} does not exist, so volumes stay pending; see `kubectl get storageclass`"
+            );
+            ("StorageClassMissing", text)
+        }));
+    }
+    let all = api.list_metadata(&ListParams::default()).await.map_err(Error::kube("list storage classes"))?;
+    let default = all.items.iter().any(|c| c.annotations().get(DEFAULT_CLASS).is_some_and(|v| v == "true"));
+    Ok((!default).then(|| {
+        let text = "the cluster has no default storage class and spec.storageClass names none, so volumes stay pending; name one";
+        ("NoDefaultStorageClass", text.to_owned())
+    }))
+}
+
+async fn ingress(site: &Site, ctx: &Ctx) -> Result<Option<Problem>> {
+    let Some(name) = &site.spec.ingress.class_name else { return Ok(None) };
+    let api: Api<IngressClass> = Api::all(ctx.client.clone());
+    let found = api.get_metadata_opt(name).await.map_err(Error::kube("get the ingress class"))?;
+    Ok(found.is_none().then(|| {
+        let text = format!(
+            "spec.ingress.className: {name:?} does not exist, so nobody outside reaches a CRM; see `kubectl get ingressclass`"
+        );
+        ("IngressClassMissing", text)
+    }))
+}

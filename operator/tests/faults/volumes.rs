@@ -1,0 +1,198 @@
+//! Volumes: kept from the moment they are bound, grown where they can be, and never a reason to stop. Does I/O.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
+use kube::Client;
+use kube::api::{Api, DeleteParams, Patch, PatchParams};
+use serde_json::{Value, json};
+use tenantry_api::condition::find;
+use tenantry_api::database_server::{DatabaseServer, DatabaseServerStatus};
+use tenantry_api::site::Site;
+use tenantry_operator::cluster::dynamic_api;
+use tenantry_plan::Kind;
+
+use crate::life::{Life, Step};
+use crate::scenarios::{ready, run};
+use crate::world::{Operator, SYSTEM, World, apply};
+
+/// A volume set aside for a claim, so that the claim is bound without a provisioner.
+async fn volume_for(base: &Client, class: &str, namespace: &str, claim: &str) {
+    let volume = json!({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": claim}, "spec": {
+        "capacity": {"storage": "10G"}, "accessModes": ["ReadWriteOnce"], "storageClassName": class,
+        "persistentVolumeReclaimPolicy": "Delete", "hostPath": {"path": "/var/empty"},
+        "claimRef": {"namespace": namespace, "name": claim}}});
+    apply(base, volume).await;
+}
+
+async fn bound(base: &Client, namespace: &str, claim: &str) {
+    let (start, api) = (Instant::now(), Api::<PersistentVolumeClaim>::namespaced(base.clone(), namespace));
+    loop {
+        let found = api.get_opt(claim).await.unwrap();
+        if found.and_then(|c| c.status).and_then(|s| s.phase).as_deref() == Some("Bound") {
+            return;
+        }
+        assert!(start.elapsed() < Duration::from_secs(90), "{namespace}/{claim} is not bound");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// Size and class that a claim asks for.
+async fn asked(base: &Client, namespace: &str, claim: &str) -> (Value, Value) {
+    let found = dynamic_api(base, Kind::PersistentVolumeClaim, Some(namespace)).get(claim).await.unwrap();
+    let at = |pointer: &str| found.data.pointer(pointer).cloned().unwrap_or_default();
+    (at("/spec/resources/requests/storage"), at("/spec/storageClassName"))
+}
+
+async fn policy(base: &Client, volume: &str) -> Option<String> {
+    let api: Api<PersistentVolume> = Api::all(base.clone());
+    api.get(volume).await.unwrap().spec.and_then(|s| s.persistent_volume_reclaim_policy)
+}
+
+async fn site_names(base: &Client, class: &str) {
+    let api: Api<Site> = Api::all(base.clone());
+    let patch = json!({"spec": {"storageClass": class}});
+    api.patch("site", &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
+}
+
+#[test]
+fn the_volumes_of_an_instance_are_kept_once_bound_grow_with_its_plan_and_keep_their_class() {
+    run(true, |base| async move {
+        let mut life: Life = ready(&base, "volumes").await;
+        let (namespace, claim) = (life.namespace(), format!("{}-files-g1", life.instance_id.clone().unwrap()));
+        let standard = |size: &str| (json!(size), json!("standard"));
+        assert_eq!(asked(&base, &namespace, &claim).await, standard("500M"));
+        volume_for(&base, "standard", &namespace, &claim).await;
+        bound(&base, &namespace, &claim).await;
+        life.drive(Step::Resume, None).await.unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!(policy(&base, &claim).await.as_deref(), Some("Retain"));
+        life.check(Step::Create, None).await.unwrap_or_else(|e| panic!("{e}"));
+
+        site_names(&base, "standard-immediate").await;
+        for step in [Step::Suspend, Step::Resume, Step::ChangePlan] {
+            life.operator = Operator::new(&base);
+            life.drive(step, None).await.unwrap_or_else(|e| panic!("{step:?}: {e}"));
+            life.check(step, None).await.unwrap_or_else(|e| panic!("{step:?}: {e}"));
+        }
+        site_names(&base, "standard").await;
+        assert_eq!(asked(&base, &namespace, &claim).await, standard("1G"));
+    });
+}
+
+/// A managed server that is looked at; it never answers, since nothing runs its pod.
+struct Managed {
+    base: Client,
+    name: String,
+    operator: Operator,
+}
+
+impl Managed {
+    fn claim(&self) -> String {
+        format!("data-dbs-{}-0", self.name)
+    }
+
+    fn servers(&self) -> Api<DatabaseServer> {
+        Api::all(self.base.clone())
+    }
+
+    async fn look(&self) -> DatabaseServerStatus {
+        let object = Arc::new(self.servers().get(&self.name).await.unwrap());
+        tenantry_operator::server::reconcile(object, &self.operator.ctx, Timestamp::now()).await.unwrap();
+        let status = self.servers().get(&self.name).await.unwrap().status.unwrap();
+        let ready = find(&status.conditions, "Ready").unwrap();
+        assert_ne!(ready.reason, "InternalError", "{}", ready.message);
+        assert!(find(&status.conditions, "Reachable").is_some(), "it was not asked: {status:?}");
+        status
+    }
+
+    async fn of(base: &Client, class: &str, named: bool) -> Self {
+        let name = World::get().name("managed");
+        let server = Self { base: base.clone(), name, operator: Operator::new(base) };
+        volume_for(base, class, SYSTEM, &server.claim()).await;
+        let mut managed = json!({"image": "tenantry.local/postgresql:15", "storage": "1G"});
+        if named {
+            managed["storageClass"] = class.into();
+        }
+        apply(base, json!({"apiVersion": "tenantry.dev/v1alpha1", "kind": "DatabaseServer",
+            "metadata": {"name": server.name}, "spec": {"engine": "postgresql", "accepting": false, "managed": managed}}))
+        .await;
+        server.look().await;
+        bound(base, SYSTEM, &server.claim()).await;
+        server
+    }
+
+    async fn enlarge(&self) {
+        let patch = json!({"spec": {"managed": {"storage": "2G"}}});
+        self.servers().patch(&self.name, &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
+    }
+
+    /// Removes it, with the claim and the volume that stay otherwise.
+    async fn end(self) {
+        self.servers().delete(&self.name, &DeleteParams::default()).await.unwrap();
+        let object = Arc::new(self.servers().get(&self.name).await.unwrap());
+        tenantry_operator::server::reconcile(object, &self.operator.ctx, Timestamp::now()).await.unwrap();
+        assert!(self.servers().get_opt(&self.name).await.unwrap().is_none());
+        let claims = dynamic_api(&self.base, Kind::PersistentVolumeClaim, Some(SYSTEM));
+        claims.delete(&self.claim(), &DeleteParams::default()).await.unwrap();
+        let volumes: Api<PersistentVolume> = Api::all(self.base.clone());
+        volumes.delete(&self.claim(), &DeleteParams::default()).await.unwrap();
+    }
+}
+
+fn volume_condition(status: &DatabaseServerStatus) -> (String, String) {
+    let found = find(&status.conditions, "VolumeReady").unwrap_or_else(|| panic!("{status:?}"));
+    (found.status.clone(), found.reason.clone())
+}
+
+#[test]
+fn a_larger_volume_and_another_class_of_the_site_do_not_stop_a_managed_server() {
+    run(true, |base| async move {
+        let server = Managed::of(&base, "standard", false).await;
+        let status = server.look().await;
+        assert_eq!(volume_condition(&status), ("True".into(), "AsWanted".into()));
+        assert_eq!(policy(&base, &server.claim()).await.as_deref(), Some("Retain"));
+        server.enlarge().await;
+        server.look().await;
+        assert_eq!(asked(&base, SYSTEM, &server.claim()).await.0, "2G");
+        site_names(&base, "standard-immediate").await;
+        server.look().await;
+        // The first look after a change may find its own write; the next one writes nothing of Kubernetes.
+        server.look().await;
+        server.operator.gate.arm(None);
+        let status = server.look().await;
+        site_names(&base, "standard").await;
+        assert_eq!(volume_condition(&status), ("True".into(), "AsWanted".into()));
+        let writes = server.operator.gate.writes();
+        // What may change of the StatefulSet still does.
+        let patch = json!({"spec": {"managed": {"image": "tenantry.local/postgresql:15.1"}}});
+        server.servers().patch(&server.name, &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
+        server.look().await;
+        let sets = dynamic_api(&base, Kind::StatefulSet, Some(SYSTEM));
+        let set = sets.get(&format!("dbs-{}", server.name)).await.unwrap();
+        let image = set.data.pointer("/spec/template/spec/containers/0/image").cloned();
+        assert_eq!(image, Some(json!("tenantry.local/postgresql:15.1")));
+        assert!(!writes.iter().any(|w| w.starts_with("kube") && !w.contains("databaseservers")), "{writes:?}");
+        server.end().await;
+    });
+}
+
+#[test]
+fn a_volume_that_its_class_does_not_let_grow_is_said_and_the_server_goes_on() {
+    run(true, |base| async move {
+        let class = World::get().name("stiff");
+        apply(
+            &base,
+            json!({"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": class},
+            "provisioner": "kubernetes.io/no-provisioner", "volumeBindingMode": "Immediate"}),
+        )
+        .await;
+        let server = Managed::of(&base, &class, true).await;
+        server.enlarge().await;
+        let status = server.look().await;
+        assert_eq!(volume_condition(&status), ("False".into(), "CannotGrow".into()));
+        assert_eq!(asked(&base, SYSTEM, &server.claim()).await.0, "1G");
+        server.end().await;
+    });
+}
