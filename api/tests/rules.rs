@@ -1,5 +1,8 @@
 //! Layer 2: the rules of the definitions in tables, without a cluster. No I/O.
 
+// Helpers of tests are not inside a #[test], where the workspace allows these.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
+
 use kube_cel::Validator;
 use serde_json::{Value, json};
 use tenantry_api::definitions;

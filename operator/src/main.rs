@@ -107,7 +107,7 @@ async fn operate(args: Args) -> Result<(), String> {
     let metrics = ctx.metrics.clone();
     let served = tokio::spawn(http::serve(args.metrics_addr, health.clone(), metrics.clone()));
 
-    run::wait_for_definitions(&client, &args.namespace).await;
+    run::wait_for_definitions(&client, &args.namespace, &health).await;
     // A process that stands by can take over: it is ready, it just does not lead.
     health.set_ready(true);
     health.sign_of_life();

@@ -1,5 +1,8 @@
 //! Layer 3: golden plans of the real Tryton blueprint, and that planning twice gives the same. Reads files only.
 
+// Helpers of tests are not inside a #[test], where the workspace allows these.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
+
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};

@@ -1,5 +1,8 @@
 //! Settings that a blueprint declares as secret: out of messages, logs and command lines. No I/O.
 
+// Helpers of tests are not inside a #[test], where the workspace allows these.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
+
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Secret, Service};
+use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 use tenantry_api::blueprint::Effective;
 use tenantry_api::crm_instance::CrmInstance;
@@ -12,7 +13,7 @@ use tenantry_core::names::{self, SYSTEM_NAMESPACE};
 use tenantry_core::secret::Secret as Hidden;
 use tenantry_plan::context::{DatabaseAccess, Keys};
 use tenantry_plan::instance::{Seen, Serving, Wanted, access_of, desired, keys_of, validate, volume_bytes};
-use tenantry_plan::{Claim, Settings};
+use tenantry_plan::{Claim, Kind, Settings};
 
 use super::children::{Planned, cannot_be};
 use super::volumes::look;
@@ -45,8 +46,22 @@ pub async fn planned(session: &Session, mut instance: CrmInstance, settings: &Se
     let desired = desired(&wanted, settings, &limits, resources, database.as_ref(), &keys, &seen)
         .map_err(|e| cannot_be(&address, &e))?;
     let namespace = Some(wanted.namespace.clone());
-    let prunes = desired.prunes.into_iter().map(|(kind, name)| (kind, namespace.clone(), name)).collect();
+    let mut prunes: Vec<_> = desired.prunes.into_iter().map(|(kind, name)| (kind, namespace.clone(), name)).collect();
+    // Configurations that nothing uses any more go once the new one runs.
+    let used: Vec<&str> = desired.children.iter().filter(|c| c.kind == Kind::Secret).map(|c| c.name.as_str()).collect();
+    for old in configurations(session, &wanted).await?.into_iter().filter(|name| !used.contains(&name.as_str())) {
+        prunes.push((Kind::Secret, namespace.clone(), old));
+    }
     Ok(Planned { children: desired.children, prunes })
+}
+
+/// Names of the Secrets with rendered configuration that are there.
+async fn configurations(session: &Session, wanted: &Wanted) -> Result<Vec<String>, Problem> {
+    let secrets: Api<Secret> = Api::namespaced(session.cluster.client.clone(), &wanted.namespace);
+    let label = format!("{}={},{}=config", names::LABEL_INSTANCE_ID, wanted.id, names::LABEL_PURPOSE);
+    let found = secrets.list_metadata(&ListParams::default().labels(&label)).await;
+    let found = found.map_err(|e| api::problem("list the configurations", &e))?;
+    Ok(found.items.iter().map(ResourceExt::name_any).collect())
 }
 
 /// The pinned release, or what a new instance would pin.

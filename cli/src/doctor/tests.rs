@@ -124,7 +124,7 @@ fn only_what_is_wrong_for_long_is_stuck_and_ready_is_not_repeated() {
     assert_eq!(stuck.lines, ["acme/crm: DatabaseReady since 2 h: NoServer: no server fits"]);
     assert_eq!(stuck.help, ["tenantry instance show acme/crm"]);
     let unseen = Watched { conditions: Vec::new(), unseen_since: Some(at(0)), ..object };
-    assert_eq!(judged("Instances", &[unseen.clone()], after, at(9_000)).verdict, Verdict::Fail);
+    assert_eq!(judged("Instances", std::slice::from_ref(&unseen), after, at(9_000)).verdict, Verdict::Fail);
     let unreadable =
         Watched { unreadable: Some("missing field `plan`".into()), unseen_since: None, help: String::new(), ..unseen };
     let check = judged("Instances", &[unreadable], after, at(0));

@@ -61,6 +61,13 @@ pub async fn ensure(
     if state == Some(State::Personalised) {
         return Ok(());
     }
+    if state == Some(State::Loaded)
+        && !lost(pass)
+        && record.as_ref().is_some_and(|r| r.release_hash != wanted.release.hash && r.owner == owner)
+    {
+        // A copy of what another release installed. Nobody has worked in it yet: processes start after this.
+        server.admin.drop_database(name, &owner).await.map_err(|e| at(e.into()))?;
+    }
     if state == Some(State::Archived) {
         server.admin.unlock_role(name, &owner).await.map_err(|e| at(e.into()))?;
         // One that was archived before it was installed may never have been made this instance's own: it still

@@ -9,6 +9,7 @@ use tenantry_api::archive::ArchivedKind;
 use tenantry_api::billing_event::BillingEvent;
 use tenantry_api::condition::holds;
 use tenantry_api::crm_instance::CrmInstance;
+use tenantry_api::database_server::DatabaseServerPhase;
 use tenantry_api::tenant::Tenant;
 use tenantry_core::class::ErrorClass;
 use tenantry_core::id::Id;
@@ -25,6 +26,8 @@ use crate::error::{Error, Result};
 use crate::halt::Halt;
 use crate::tenant::{adopt, recorded_of};
 
+/// The condition that says whether the server of the database answers.
+const ANSWERS: &str = "DatabaseReachable";
 /// What the condition says of an instance that was verified in an earlier pass.
 const VERIFIED_BEFORE: &str = "verified when it was installed; its processes answer";
 
@@ -173,7 +176,7 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
         if pass.installed_before() {
             pass.reached.push(("Verified", VERIFIED_BEFORE.into()));
         }
-        return Ok(());
+        return answers(ctx, pass).await;
     }
     if !pass.held("Verified", generation) {
         if pass.installed_before() {
@@ -189,7 +192,22 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
             processes::start_the_rest(ctx, &running.seen, &planned).await?;
         }
     }
-    installed(ctx, pass, &wanted, &limits, now).await
+    installed(ctx, pass, &wanted, &limits, now).await?;
+    answers(ctx, pass).await
+}
+
+/// Whether the server of its database answers. Asked last: what can be done without it has been done by then.
+async fn answers(ctx: &Ctx, pass: &mut Pass) -> Result<(), Halt> {
+    let Some((server, _)) = &pass.database else { return Ok(()) };
+    let object = ctx.database_server(server).await.map_err(Halt::at(ANSWERS))?;
+    if object.and_then(|o| o.status).is_some_and(|s| s.phase == DatabaseServerPhase::Unreachable) {
+        let text = format!(
+            "database server {server:?} does not answer; the data lies there untouched. `tenantry database-server show {server}` says more"
+        );
+        return Err(Halt::fail(ANSWERS, "DatabaseServerUnreachable", text, ErrorClass::Blocked));
+    }
+    pass.reached.push((ANSWERS, format!("database server {server} answers")));
+    Ok(())
 }
 
 /// When an instance was installed, as its billing event says.

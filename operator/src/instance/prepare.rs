@@ -48,10 +48,15 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx) -> Result<Effective, Halt> {
     let release = match (pinned, of_archive) {
         // The data belongs to the release that wrote it, whatever the Blueprint says by now.
         (None, Some(hash)) => release::of_hash(ctx, &spec.blueprint, spec.release.as_deref(), hash).await?,
+        (Some(hash), _) if !pass.installed_before() && spec.adopt.is_none() => {
+            // It never ran: what was mended in the blueprint since may be what it waits for.
+            let made = pass.held("Installed", super::live::generation_of(instance));
+            release::newer(ctx, instance, hash, made).await?
+        }
         _ => release::pinned(ctx, instance).await?,
     };
     let mut annotations = Vec::new();
-    if pinned.is_none() {
+    if pinned != Some(&release.hash) {
         annotations.push((ANNOTATION_RELEASE, release.hash.clone()));
     }
     if recorded.is_none() {

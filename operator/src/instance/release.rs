@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::ResourceExt;
 use kube::api::Api;
 use serde_json::json;
-use tenantry_api::blueprint::Effective;
+use tenantry_api::blueprint::{BlueprintSpec, Effective};
 use tenantry_api::crm_instance::CrmInstance;
 use tenantry_core::class::ErrorClass;
 use tenantry_plan::labels::Labels;
@@ -65,6 +65,36 @@ pub async fn of_hash(ctx: &Ctx, blueprint: &str, release: Option<&str>, hash: &s
         Some(Ok(current)) if current.hash == hash => Ok(current),
         _ => kept(ctx, hash).await,
     }
+}
+
+/// The release of an instance that was never installed: what the Blueprint says now, when that can be used in
+/// place of the pinned one; else the pinned one.
+///
+/// Keys are made once, so the list of keys must be the same. A database that was made this instance's own
+/// (`made`) must have been made in the same way.
+///
+/// # Errors
+/// [`Halt`] at `SpecValid`.
+pub async fn newer(ctx: &Ctx, instance: &CrmInstance, hash: &str, made: bool) -> Result<Effective, Halt> {
+    let spec = &instance.spec;
+    let blueprint = ctx.blueprint(&spec.blueprint).await.map_err(Halt::at("SpecValid"))?;
+    let current = blueprint.and_then(|b| Effective::pin(&spec.blueprint, &b.spec, spec.release.as_deref()).ok());
+    let Some(current) = current else { return kept(ctx, hash).await };
+    if current.hash == hash {
+        return Ok(current);
+    }
+    let old = kept(ctx, hash).await?;
+    if !replaces(&old.spec, &current.spec, made) || !tenantry_plan::blueprint::problems(&current.spec).is_empty() {
+        return Ok(old);
+    }
+    keep(ctx, &current).await?;
+    Ok(current)
+}
+
+fn replaces(old: &BlueprintSpec, new: &BlueprintSpec, made: bool) -> bool {
+    let same_database =
+        old.database == new.database && old.install == new.install && old.personalise == new.personalise;
+    old.secrets == new.secrets && (same_database || !made)
 }
 
 async fn kept(ctx: &Ctx, hash: &str) -> Result<Effective, Halt> {

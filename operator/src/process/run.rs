@@ -37,7 +37,7 @@ const CONCURRENCY: u16 = 16;
 const HEARTBEAT: Duration = Duration::from_secs(60);
 
 /// Waits until every kind is known to the API server; without the definitions nothing can be watched.
-pub async fn wait_for_definitions(client: &Client, namespace: &str) {
+pub async fn wait_for_definitions(client: &Client, namespace: &str, health: &Health) {
     for crd in tenantry_api::definitions() {
         let kind = kube::core::ApiResource {
             group: crd.spec.group.clone(),
@@ -55,6 +55,10 @@ pub async fn wait_for_definitions(client: &Client, namespace: &str) {
             match api.list_metadata(&ListParams::default().limit(1)).await {
                 Ok(_) => break,
                 Err(error) => {
+                    if matches!(error, kube::Error::Api(_)) {
+                        // The API server was heard: nothing but the definition is missing, and a new start would not help.
+                        health.sign_of_life();
+                    }
                     tracing::warn!(kind = %kind.kind, %error, "waiting for the definition; install the chart tenantry-crds");
                     tokio::time::sleep(Duration::from_secs(2)).await;
                 }

@@ -273,7 +273,12 @@ impl Wake {
                 c.memory.forget_object(&uid(server));
             }
             if last.differs(server, (!gone).then(|| concern(server))) {
-                wake.instances_where(&c, |i| !settled(i));
+                // Those that wait for a place, and those whose data lies there.
+                let name = server.name_any();
+                let lies_there = |i: &CrmInstance| {
+                    i.status.as_ref().and_then(|s| s.database.as_ref()).is_some_and(|d| d.server == name)
+                };
+                wake.instances_where(&c, |i| !settled(i) || lies_there(i));
                 wake.tenants_where(|_| true);
             }
         };

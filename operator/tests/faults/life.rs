@@ -326,6 +326,7 @@ impl Life {
         let deployments: Api<Deployment> = Api::namespaced(self.base.clone(), &ns);
         let pods: Api<Pod> = Api::namespaced(self.base.clone(), &ns);
         let all = ListParams::default();
+        let mut pause = Duration::from_millis(50);
         loop {
             let Some(namespace) = namespaces.get_opt(&ns).await.map_err(said("get namespace"))? else { return Ok(()) };
             let going = namespace.metadata.deletion_timestamp.is_some();
@@ -340,7 +341,9 @@ impl Life {
                     "the controllers of Kubernetes do not come to rest in {ns} (going: {going}, pods: {pods})"
                 ));
             }
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            // Many lives wait at once: who waits longer asks less often, and leaves the API server to the others.
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(1));
         }
     }
 

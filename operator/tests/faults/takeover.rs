@@ -63,7 +63,8 @@ fn of_two_tenants_with_one_id_seen_together_one_gets_it() {
         let [one, two] = &mut twins;
         for _ in 0..4 {
             let (a, b) = futures::future::join(one.round_of(&operator), two.round_of(&operator)).await;
-            (a.unwrap(), b.unwrap());
+            a.unwrap();
+            b.unwrap();
         }
         let mut set_up = 0;
         for twin in &twins {
