@@ -15,7 +15,7 @@ pub enum Error {
     /// The server cannot be reached, or the connection broke.
     #[error("database server {server} cannot be reached ({what}): {why}")]
     Unreachable {
-        /// Its endpoint.
+        /// Its endpoint, by name.
         server: String,
         /// The step.
         what: String,
@@ -25,7 +25,7 @@ pub enum Error {
     /// The server did not answer in time.
     #[error("database server {server} did not answer within {seconds} s ({what})")]
     Timeout {
-        /// Its endpoint.
+        /// Its endpoint, by name.
         server: String,
         /// The step.
         what: String,
@@ -35,7 +35,7 @@ pub enum Error {
     /// TLS could not be agreed on, or the certificate is not the expected one.
     #[error("no TLS connection to database server {server}: {why}; check `tls` and its CA")]
     Tls {
-        /// Its endpoint.
+        /// Its endpoint, by name.
         server: String,
         /// The reason.
         why: String,
@@ -45,7 +45,7 @@ pub enum Error {
         "database server {server} refuses the log-in of role {role}: its Secret does not hold the server's password, or the role is locked"
     )]
     Authentication {
-        /// Its endpoint.
+        /// Its endpoint, by name.
         server: String,
         /// The role.
         role: String,
@@ -55,7 +55,7 @@ pub enum Error {
         "the disk of database server {server} is full ({what}): free space or enlarge its volume; nothing is retried in haste"
     )]
     DiskFull {
-        /// Its endpoint.
+        /// Its endpoint, by name.
         server: String,
         /// The step.
         what: String,
@@ -63,7 +63,7 @@ pub enum Error {
     /// The administrator lacks a right.
     #[error("the administrator of database server {server} lacks a right ({what}): {message}")]
     Forbidden {
-        /// Its endpoint.
+        /// Its endpoint, by name.
         server: String,
         /// The step.
         what: String,
@@ -73,7 +73,7 @@ pub enum Error {
     /// Busy, out of connections, shutting down, deadlock: later it works.
     #[error("database server {server} is busy ({what}): {message}")]
     Busy {
-        /// Its endpoint.
+        /// Its endpoint, by name.
         server: String,
         /// The step.
         what: String,
@@ -125,7 +125,7 @@ pub enum Error {
     /// The server is of a kind or version that is not served.
     #[error("database server {server} cannot be used: {why}")]
     Unsupported {
-        /// Its endpoint.
+        /// Its endpoint, by name.
         server: String,
         /// Why not.
         why: String,
@@ -149,7 +149,7 @@ pub enum Error {
     /// The server refused a statement of ours.
     #[error("database server {server} refused a statement ({what}, {code}): {message}")]
     Server {
-        /// Its endpoint.
+        /// Its endpoint, by name.
         server: String,
         /// The step.
         what: String,

@@ -85,7 +85,9 @@ impl<S: Server> Flow<S> {
     }
 
     fn copying(&self, template: &str) -> Arc<tokio::sync::Mutex<()>> {
-        let key = format!("{}/{template}", self.server.pool().endpoint);
+        // By its address: one server may be known by two names.
+        let endpoint = &self.server.pool().endpoint;
+        let key = format!("{}:{}/{template}", endpoint.host, endpoint.port);
         let mut locks = COPYING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         Arc::clone(locks.entry(key).or_default())
     }

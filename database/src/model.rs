@@ -57,6 +57,8 @@ pub enum Tls {
 /// Where a server listens.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Endpoint {
+    /// How people know the server; errors show it beside the address.
+    pub name: Option<String>,
     /// Its kind.
     pub engine: Engine,
     /// Name or address.
@@ -69,7 +71,11 @@ pub struct Endpoint {
 
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}:{}", self.engine.as_str(), self.host, self.port)
+        let Self { name, engine, host, port, .. } = self;
+        match name {
+            Some(name) => write!(f, "{name:?} ({}, {host}:{port})", engine.as_str()),
+            None => write!(f, "{}://{host}:{port}", engine.as_str()),
+        }
     }
 }
 
@@ -255,6 +261,23 @@ mod tests {
             assert_eq!(state.as_str().parse::<State>().unwrap(), state);
         }
         assert!("sleeping".parse::<State>().unwrap_err().to_string().contains("sleeping"));
+    }
+
+    #[test]
+    fn a_server_is_shown_by_the_name_that_people_know_and_its_address() {
+        let bare = Endpoint {
+            name: None,
+            engine: Engine::Postgresql,
+            host: "10.96.207.83".into(),
+            port: 5432,
+            tls: Tls::Disable,
+        };
+        assert_eq!(bare.to_string(), "postgresql://10.96.207.83:5432");
+        let named = Endpoint { name: Some("pg-shared-1".into()), ..bare };
+        assert_eq!(named.to_string(), "\"pg-shared-1\" (postgresql, 10.96.207.83:5432)");
+        let full = Error::DiskFull { server: named.to_string(), what: "sql create database".into() };
+        let text = full.to_string();
+        assert!(text.starts_with("the disk of database server \"pg-shared-1\" (postgresql, "), "{text}");
     }
 
     #[test]

@@ -19,6 +19,7 @@ class Tryton:
         self.address, self.host, self.database = address, host, database
         self.prefix = "" if series == "7.0" else "rpc/"
         self.authorization = None
+        self.timeout = 60
         self.context = ssl.create_default_context(cafile=ca) if ca else None
         if self.context:
             # The ingress is reached by address; the certificate is checked against the authority only.
@@ -30,7 +31,7 @@ class Tryton:
         if self.authorization:
             headers["Authorization"] = self.authorization
         request = urllib.request.Request(self.address + path, data=body, headers=headers, method="POST")
-        with urllib.request.urlopen(request, timeout=60, context=self.context) as answer:
+        with urllib.request.urlopen(request, timeout=self.timeout, context=self.context) as answer:
             reply = json.load(answer)
         if reply.get("error"):
             raise RpcError(reply["error"])

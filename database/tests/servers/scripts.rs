@@ -76,7 +76,7 @@ async fn a_server_that_is_away_is_a_transient_error_at_once() {
     let port = listener.local_addr().unwrap().port();
     drop(listener);
     for engine in [Engine::Postgresql, Engine::Mariadb] {
-        let endpoint = Endpoint { engine, host: "127.0.0.1".into(), port, tls: Tls::Disable };
+        let endpoint = Endpoint { name: None, engine, host: "127.0.0.1".into(), port, tls: Tls::Disable };
         let started = Instant::now();
         let error = connect(endpoint, login(), Arc::new(Open)).unwrap().probe().await.unwrap_err();
         assert!(matches!(error, Error::Unreachable { .. }), "{error}");
@@ -90,7 +90,7 @@ async fn a_server_that_hangs_ends_in_a_transient_error() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     for engine in [Engine::Postgresql, Engine::Mariadb] {
-        let endpoint = Endpoint { engine, host: "127.0.0.1".into(), port, tls: Tls::Disable };
+        let endpoint = Endpoint { name: None, engine, host: "127.0.0.1".into(), port, tls: Tls::Disable };
         let started = Instant::now();
         let error = connect(endpoint, login(), Arc::new(Open)).unwrap().probe().await.unwrap_err();
         assert!(matches!(error, Error::Timeout { .. }), "{error}");

@@ -1,4 +1,6 @@
-//! Attempts of a job: their numbers, the pauses between them, and what the build of a template does next. No I/O.
+//! Attempts: their numbers, the pauses between them, and what the build of a template does next. No I/O.
+
+use std::time::Duration;
 
 use k8s_openapi::api::batch::v1::Job;
 use kube::ResourceExt;
@@ -23,7 +25,13 @@ pub fn pause(attempt: u32) -> u64 {
     FIRST_PAUSE.saturating_mul(1 << attempt.min(6)).min(LONGEST_PAUSE)
 }
 
-/// What the build of a template does next.
+/// What is left of the pause after an attempt that failed so long ago.
+#[must_use]
+pub fn pause_left(attempt: u32, ago: Duration) -> Option<Duration> {
+    Duration::from_secs(pause(attempt)).checked_sub(ago).filter(|left| !left.is_zero())
+}
+
+/// What the build of a template by a job does next.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Next<'a, J> {
     /// Looks after the job of this attempt.
@@ -48,6 +56,18 @@ pub fn next<J>(record: Option<(State, u32)>, newest: Option<&(u32, J)>) -> Next<
     }
 }
 
+/// The next attempt of a build by SQL, and whether what an earlier one left must be dropped first. One that is
+/// neither sealed nor merely written down was broken off or has failed: it is never gone on with, as not every
+/// engine undoes half a step.
+#[must_use]
+pub fn next_by_sql(record: Option<(State, u32)>) -> (u32, bool) {
+    match record {
+        None => (1, false),
+        Some((State::Creating, attempt)) => (attempt, false),
+        Some((_, attempt)) => (attempt.saturating_add(1), true),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -67,6 +87,26 @@ mod tests {
         assert_eq!(newest(jobs).unwrap().0, 11);
         assert_eq!(newest(Vec::new()), None);
         assert_eq!((pause(1), pause(5), pause(400)), (60, 900, 900));
+    }
+
+    #[test]
+    fn a_build_by_sql_begins_anew_after_whatever_broke_it_off() {
+        assert_eq!(next_by_sql(None), (1, false));
+        assert_eq!(next_by_sql(Some((State::Creating, 3))), (3, false));
+        for state in [State::Loaded, State::Installing, State::Dropping] {
+            assert_eq!(next_by_sql(Some((state, 3))), (4, true), "{state}");
+        }
+    }
+
+    #[test]
+    fn a_pause_grows_with_the_attempts_and_ends() {
+        let seconds = Duration::from_secs;
+        assert_eq!(pause_left(1, seconds(0)), Some(seconds(60)));
+        assert_eq!(pause_left(2, seconds(60)), Some(seconds(60)));
+        assert_eq!(pause_left(9, seconds(899)), Some(seconds(1)));
+        for ago in [60, 61, 100_000] {
+            assert_eq!(pause_left(1, seconds(ago)), None, "{ago}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod archive;
 mod attempts;
 mod database;
 mod host;
+mod install;
 mod keys;
 mod live;
 mod observe;

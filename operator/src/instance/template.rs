@@ -1,4 +1,4 @@
-//! Template databases: built once for each release on each server, by a job; and personalise jobs. Does I/O.
+//! Template databases: built once for each release on each server, by a job or by SQL; and personalise jobs. Does I/O.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ use crate::error::Error;
 use crate::halt::Halt;
 use crate::sql::Server;
 
-const CONDITION: &str = "Installed";
+pub(super) const CONDITION: &str = "Installed";
 /// Label of all objects of one template's build.
 const LABEL_TEMPLATE: &str = "tenantry.dev/template";
 
@@ -45,16 +45,30 @@ pub async fn ensure(
     let at = Halt::at(CONDITION);
     let name = names::template_database(&release.blueprint, &release.hash);
     let server_name = object.name_any();
-    let lock = ctx.servers.lock(&format!("{server_name}/{name}")).await;
-    let _one_at_a_time = lock.lock().await;
     let owner = names::owner_of_template(&release.blueprint, &release.hash);
-    let record = server.admin.record(&name).await.map_err(|e| at(e.into()))?;
-    let record = record.map(|r| (r.state, r.generation));
+    let key = short_hash(format!("{}/{}/{server_name}", release.blueprint, release.hash).as_bytes());
+    let build = Build { ctx, object, server, release, settings, name: &name, owner: &owner, key: &key };
+    if matches!(build.record().await?, Some((State::Template, _))) {
+        return Ok(name);
+    }
+    let by_sql = release.spec.install.as_ref().filter(|list| job::is_sql(list));
+    let lock = ctx.servers.lock(&format!("{server_name}/{name}")).await;
+    let _one_at_a_time = match by_sql {
+        Some(_) => {
+            build.rest().await?;
+            // Held as long as the steps take: who waited for it would keep a place from other tenants.
+            lock.try_lock().map_err(|_| build.under_way())?
+        }
+        None => lock.lock().await,
+    };
+    let record = build.record().await?;
     if matches!(record, Some((State::Template, _))) {
         return Ok(name);
     }
-    let key = short_hash(format!("{}/{}/{server_name}", release.blueprint, release.hash).as_bytes());
-    let build = Build { ctx, object, server, release, settings, name: &name, owner: &owner, key: &key };
+    if let Some(list) = by_sql {
+        build.by_sql(list, record).await?;
+        return Ok(name);
+    }
     let newest = build.newest().await?;
     match attempts::next(record, newest.as_ref()) {
         Next::Follow(attempt, job) => build.follow(attempt, job).await?,
@@ -67,20 +81,27 @@ pub async fn ensure(
     Ok(name)
 }
 
-struct Build<'a> {
-    ctx: &'a Ctx,
-    object: &'a DatabaseServer,
-    server: &'a Server,
-    release: &'a Effective,
+/// The build of one template on one server.
+pub(super) struct Build<'a> {
+    pub(super) ctx: &'a Ctx,
+    pub(super) object: &'a DatabaseServer,
+    pub(super) server: &'a Server,
+    pub(super) release: &'a Effective,
     settings: &'a Settings,
-    name: &'a str,
-    owner: &'a str,
-    key: &'a str,
+    pub(super) name: &'a str,
+    pub(super) owner: &'a str,
+    pub(super) key: &'a str,
 }
 
 impl Build<'_> {
     fn job_name(&self, attempt: u32) -> String {
         names::template_job(&self.release.blueprint, &self.release.hash, &self.object.name_any(), attempt)
+    }
+
+    /// What the server's registry says of it: state and attempt.
+    async fn record(&self) -> Result<Option<(State, u32)>, Halt> {
+        let record = self.server.admin.record(self.name).await.map_err(|e| Halt::at(CONDITION)(e.into()))?;
+        Ok(record.map(|r| (r.state, r.generation)))
     }
 
     async fn newest(&self) -> Result<Option<(u32, Job)>, Halt> {
@@ -90,12 +111,11 @@ impl Build<'_> {
         Ok(attempts::newest(list.items))
     }
 
-    /// Makes an empty database and the job that fills it.
-    async fn start(&self, attempt: u32) -> Result<String, Halt> {
+    /// The empty database of an attempt, and the values for what fills it.
+    pub(super) fn planned(&self, attempt: u32) -> Result<(NewDatabase, Value), Halt> {
         let at = Halt::at(CONDITION);
         let ctx = self.ctx;
         let spec = &self.release.spec;
-        let list = spec.install.as_ref().ok_or_else(|| at(Error::Bug("nothing to install".into())))?;
         let (host, port) = plan_server::address(self.object, self.settings);
         let access = DatabaseAccess {
             engine: self.object.spec.engine.word().into(),
@@ -109,10 +129,33 @@ impl Build<'_> {
         for secret in &spec.secrets {
             secrets.insert(secret.name.clone(), ctx.password(usize::from(secret.length)).map_err(&at)?);
         }
-        // Thrown away with the job: every copy gets its own by `personalise`.
+        // Thrown away after the build: every copy gets its own by `personalise`.
         let keys =
             Keys { admin_password: ctx.password(usize::from(spec.admin.password_length)).map_err(&at)?, secrets };
         let values = context::template(self.release, self.settings, &access, &keys);
+        let new = NewDatabase {
+            name: self.name.to_owned(),
+            owner: self.owner.to_owned(),
+            tenant: String::new(),
+            generation: attempt,
+            role: access.user,
+            password: access.password,
+            connection_limit: None,
+            source: Source::Empty,
+            release_hash: self.release.hash.clone(),
+            extensions: spec.database.as_ref().map(|d| d.extensions.clone()).unwrap_or_default(),
+            charset: spec.database.as_ref().and_then(|d| d.charset.clone()),
+        };
+        Ok((new, values))
+    }
+
+    /// Makes an empty database and the job that fills it.
+    async fn start(&self, attempt: u32) -> Result<String, Halt> {
+        let at = Halt::at(CONDITION);
+        let ctx = self.ctx;
+        let spec = &self.release.spec;
+        let list = spec.install.as_ref().ok_or_else(|| at(Error::Bug("nothing to install".into())))?;
+        let (new, values) = self.planned(attempt)?;
         let blueprint = &self.release.blueprint;
         let config = Config::render(blueprint, spec, &values, false).map_err(|e| at(e.into()))?;
         let file = job::file(blueprint, "install", list, &values).map_err(|e| at(e.into()))?;
@@ -131,19 +174,6 @@ impl Build<'_> {
             image,
             config: &config,
             claims: None,
-        };
-        let new = NewDatabase {
-            name: self.name.to_owned(),
-            owner: self.owner.to_owned(),
-            tenant: String::new(),
-            generation: attempt,
-            role: access.user.clone(),
-            password: access.password.clone(),
-            connection_limit: None,
-            source: Source::Empty,
-            release_hash: self.release.hash.clone(),
-            extensions: spec.database.as_ref().map(|d| d.extensions.clone()).unwrap_or_default(),
-            charset: spec.database.as_ref().and_then(|d| d.charset.clone()),
         };
         self.server.admin.create(&new).await.map_err(|e| at(e.into()))?;
         ctx.apply(&job::build_secret(&place, &file).map_err(|e| at(e.into()))?).await.map_err(&at)?;

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use k8s_openapi::api::core::v1::Secret as KubeSecret;
 use kube::api::Api;
@@ -26,17 +27,44 @@ pub struct Server {
     key: String,
 }
 
+/// A build of a template by SQL that failed. It has no job that could be asked later.
+#[derive(Debug, Clone)]
+pub struct FailedBuild {
+    /// Its number.
+    pub attempt: u32,
+    /// The step and the server's words.
+    pub said: String,
+    /// When it failed.
+    pub since: Instant,
+}
+
 /// Open administrations by name of the server.
 #[derive(Debug, Default)]
 pub struct Servers {
     open: Mutex<HashMap<String, Server>>,
     locks: Mutex<HashMap<String, Arc<Mutex<()>>>>,
+    /// By the key of the template. Losing it costs one more attempt, whose number the server's registry keeps.
+    failed_builds: Mutex<HashMap<String, FailedBuild>>,
 }
 
 impl Servers {
     /// A lock of this process for a name, for work that must not be done twice at once.
     pub async fn lock(&self, name: &str) -> Arc<Mutex<()>> {
         self.locks.lock().await.entry(name.to_owned()).or_default().clone()
+    }
+
+    /// The last build of a template by SQL, if it failed.
+    pub async fn failed_build(&self, key: &str) -> Option<FailedBuild> {
+        self.failed_builds.lock().await.get(key).cloned()
+    }
+
+    /// Remembers how a build of a template by SQL ended; none: well.
+    pub async fn build_ended(&self, key: &str, failed: Option<FailedBuild>) {
+        let mut all = self.failed_builds.lock().await;
+        match failed {
+            Some(failed) => all.insert(key.to_owned(), failed),
+            None => all.remove(key),
+        };
     }
 
     /// Forgets a server, so that it is connected anew.
@@ -86,7 +114,7 @@ pub async fn administration(ctx: &Ctx, object: &DatabaseServer, settings: &Setti
         Some(external) if external.tls => Tls::Require { ca: data.get("ca.crt").cloned() },
         _ => Tls::Disable,
     };
-    let endpoint = Endpoint { engine: engine(object.spec.engine), host, port, tls };
+    let endpoint = Endpoint { name: Some(name.clone()), engine: engine(object.spec.engine), host, port, tls };
     let login = Login { user, password: Secret::new(password) };
     let admin: Arc<dyn Administration> =
         Arc::from(tenantry_database::connect(endpoint.clone(), login, ctx.gate.clone())?);

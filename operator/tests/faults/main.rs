@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 mod gate;
+mod installs;
 mod life;
 mod picture;
 mod reads;

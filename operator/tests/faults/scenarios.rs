@@ -211,7 +211,8 @@ fn a_database_server_that_is_away_is_told_and_disturbs_only_its_own_tenants() {
             "{}",
             said.message
         );
-        assert!(said.message.contains(&world.ports[1].to_string()), "{}", said.message);
+        let named = format!("\"pg-b\" (postgresql, 127.0.0.1:{})", world.ports[1]);
+        assert!(said.message.contains(&named), "{}", said.message);
         assert_eq!(status.phase, InstancePhase::Installing);
         let operator = far.operator.clone();
         let pg_b = Arc::new(servers.get("pg-b").await.unwrap());

@@ -84,7 +84,7 @@ fn life_name(k: usize, mode: Mode) -> String {
 }
 
 /// With `TENANTRY_FAULTS_EVERY=n` only every n-th call fails, which is said; without it every call does.
-fn every() -> usize {
+pub fn every() -> usize {
     std::env::var("TENANTRY_FAULTS_EVERY").ok().and_then(|n| n.parse().ok()).unwrap_or(1).max(1)
 }
 

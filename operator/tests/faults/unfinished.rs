@@ -11,7 +11,7 @@ use crate::scenarios::{condition, run};
 use crate::world::{SYSTEM, World, apply, fixture};
 
 /// A tenant on `pg-a` whose instance, of a product of its own, was looked at some times.
-async fn begun(base: &Client, what: &str, spec: Value) -> Life {
+pub async fn begun(base: &Client, what: &str, spec: Value) -> Life {
     let mut life = Life::new(base, what);
     life.blueprint = World::get().name(what);
     let blueprint = json!({"apiVersion": "tenantry.dev/v1alpha1", "kind": "Blueprint",
@@ -25,13 +25,15 @@ async fn begun(base: &Client, what: &str, spec: Value) -> Life {
     life
 }
 
-async fn rounds(life: &mut Life) {
+/// Looks at everything some times.
+pub async fn rounds(life: &mut Life) {
     for _ in 0..5 {
         life.round().await.unwrap();
     }
 }
 
-async fn root(sql: &str) -> String {
+/// Asks the first server as its administrator.
+pub async fn root(sql: &str) -> String {
     World::get().root("pg-a", sql).await.unwrap()
 }
 
@@ -75,7 +77,8 @@ fn a_template_that_was_left_half_dropped_is_built_again() {
         spec["install"] = json!({"steps": [{"name": "make", "command": ["make-everything"]}]});
         let mut life = begun(&base, "template", spec).await;
         let (_, reason, message) = condition(&life, INSTANCE, "Installed").await;
-        assert_eq!(reason, "BuildingTemplate", "{message}");
+        // Its job runs, as far as it can in a cluster without a node, which the scheduler tells sooner or later.
+        assert!(["BuildingTemplate", "NoNode"].contains(&reason.as_str()), "{reason}: {message}");
         let mine = format!("owner LIKE 'template/{}/%'", life.blueprint);
         let look = format!("SELECT state || ' ' || generation FROM databases WHERE {mine}");
         assert_eq!(root(&look).await, "installing 1");

@@ -67,7 +67,8 @@ impl World {
 
     pub fn endpoint(&self, server: &str) -> Endpoint {
         let n = usize::from(server == SERVERS[1]);
-        Endpoint { engine: Engine::Postgresql, host: "127.0.0.1".into(), port: self.ports[n], tls: Tls::Disable }
+        let (engine, host) = (Engine::Postgresql, "127.0.0.1".into());
+        Endpoint { name: None, engine, host, port: self.ports[n], tls: Tls::Disable }
     }
 
     /// Asks a server as its administrator.

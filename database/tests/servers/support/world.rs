@@ -100,7 +100,7 @@ impl World {
             Kind::Mariadb => (Engine::Mariadb, servers.ports[2], "admin", "admin"),
         };
         let login = |user: &str| Login { user: user.into(), password: Secret::new(PASSWORD) };
-        let endpoint = Endpoint { engine, host: "127.0.0.1".into(), port, tls: Tls::Disable };
+        let endpoint = Endpoint { name: None, engine, host: "127.0.0.1".into(), port, tls: Tls::Disable };
         Self { kind, endpoint, login: login(user), root: login(root), dir: servers.dir.clone() }
     }
 
