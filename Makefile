@@ -1,5 +1,5 @@
 # The two commands of the README, and what goes with them. Each script says what it does and what is missing.
-.PHONY: demo demo-down test check fmt reference
+.PHONY: demo demo-down test bench check fmt reference
 
 demo: ## A cluster with a real CRM in it, left running
 	@tests/demo/up
@@ -9,6 +9,15 @@ demo-down: ## Takes the demo away
 
 test: ## Every layer of tests, the real CRM included
 	@tests/run
+
+# What follows `bench` on the command line are names of figures.
+ifeq (bench,$(firstword $(MAKECMDGOALS)))
+FIGURES := $(wordlist 2,$(words $(MAKECMDGOALS)),$(MAKECMDGOALS))
+$(eval $(FIGURES):;@:)
+endif
+
+bench: ## Figures beside the bare way: all, or those that are named
+	@tests/bench/run $(FIGURES)
 
 check: ## Format and lints
 	cargo fmt --all --check
