@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
 
 use kube::api::ObjectMeta;
+use tenantry_core::hash::content_hash;
 use tenantry_core::id::Id;
 use tenantry_plan::{Child, Kind};
 
@@ -21,6 +22,8 @@ pub struct Seen {
     pub version: String,
     /// Generation after our apply, for kinds that count one.
     pub generation: Option<i64>,
+    /// Hash of who had written what after our apply, statuses apart; none when the server does not tell.
+    pub fields: Option<String>,
 }
 
 /// Memory of one process. Losing it costs one read for each object, never a write.
@@ -30,6 +33,8 @@ pub struct Memory {
     settled: Mutex<HashMap<String, String>>,
     failures: Mutex<HashMap<String, u32>>,
     pruned: Mutex<HashMap<Id, String>>,
+    /// Versions of our own objects as this process last wrote them, by uid.
+    written: Mutex<HashMap<String, u64>>,
     /// Volumes that outlive their claims.
     kept: Mutex<HashSet<String>>,
     /// Names of all children of a kind, once its watch has told all of them.
@@ -49,10 +54,37 @@ fn key(kind: Kind, namespace: Option<&str>, name: &str) -> Key {
     (kind, namespace.unwrap_or_default().to_owned(), name.to_owned())
 }
 
+/// The version as a number, which grows with every write of any object.
+fn version(meta: &ObjectMeta) -> Option<u64> {
+    meta.resource_version.as_deref().and_then(|v| v.parse().ok())
+}
+
+/// Hash of who wrote which fields, statuses apart: another one means that somebody wrote, and not only a status.
+fn fields(meta: &ObjectMeta) -> Option<String> {
+    let entries = meta.managed_fields.as_ref().filter(|all| !all.is_empty())?;
+    let spec: Vec<_> = entries.iter().filter(|e| e.subresource.as_deref() != Some("status")).collect();
+    content_hash(&spec).ok()
+}
+
 impl Memory {
     fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
         // A panic elsewhere leaves the map whole: every change is one insert or remove.
         mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Remembers that an object of ours was written, and the version that it got.
+    pub fn wrote(&self, meta: &ObjectMeta) {
+        if let (Some(uid), Some(version)) = (&meta.uid, version(meta)) {
+            Self::lock(&self.written).insert(uid.clone(), version);
+        }
+    }
+
+    /// Whether an object is older than what this process wrote: the watch is about to bring the newer one, and
+    /// work on the old one would be done for nothing.
+    #[must_use]
+    pub fn is_stale(&self, meta: &ObjectMeta) -> bool {
+        let written = meta.uid.as_ref().and_then(|uid| Self::lock(&self.written).get(uid).copied());
+        matches!((version(meta), written), (Some(now), Some(written)) if now < written)
     }
 
     /// Remembers an apply.
@@ -62,6 +94,7 @@ impl Memory {
             uid: meta.uid.clone().unwrap_or_default(),
             version: meta.resource_version.clone().unwrap_or_default(),
             generation: meta.generation,
+            fields: fields(meta),
         };
         Self::lock(&self.applied).insert(key(child.kind, child.namespace.as_deref(), &child.name), seen);
     }
@@ -92,7 +125,10 @@ impl Memory {
         let same_object = meta.uid.as_deref() == Some(seen.uid.as_str());
         let same = match (seen.generation, meta.generation) {
             (Some(a), Some(b)) => a == b,
-            _ => meta.resource_version.as_deref() == Some(seen.version.as_str()),
+            _ => {
+                meta.resource_version.as_deref() == Some(seen.version.as_str())
+                    || (seen.fields.is_some() && seen.fields == fields(meta))
+            }
         };
         if !deleted && same_object && same {
             // Statuses of processes and jobs matter to their instance even when the spec is untouched.
@@ -204,6 +240,7 @@ impl Memory {
     pub fn forget_object(&self, uid: &str) {
         self.unsettle(uid);
         self.recovered(uid);
+        Self::lock(&self.written).remove(uid);
     }
 
     /// Forgets an instance that is gone, and its children: their names begin with its id.
@@ -225,6 +262,7 @@ impl Memory {
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::{FieldsV1, ManagedFieldsEntry};
     use serde_json::json;
     use tenantry_plan::labels::Labels;
 
@@ -236,6 +274,50 @@ mod tests {
         let child = Child::new(kind, namespace, name, &Labels::managed(), json!({}));
         memory.applied(&child, &ObjectMeta::default());
         child
+    }
+
+    #[test]
+    fn of_a_kind_without_generation_a_status_is_no_foreign_change_and_a_field_is() {
+        let entry = |manager: &str, subresource: Option<&str>, fields: serde_json::Value| ManagedFieldsEntry {
+            manager: Some(manager.into()),
+            subresource: subresource.map(Into::into),
+            fields_v1: Some(FieldsV1(fields)),
+            ..ManagedFieldsEntry::default()
+        };
+        let meta = |version: &str, fields: Vec<ManagedFieldsEntry>| ObjectMeta {
+            name: Some("quota".into()),
+            namespace: Some(NAMESPACE.into()),
+            uid: Some("uid".into()),
+            resource_version: Some(version.into()),
+            managed_fields: Some(fields),
+            ..ObjectMeta::default()
+        };
+        let ours = || entry("tenantry-operator", None, json!({"f:spec": {}}));
+        let status = entry("kube-controller-manager", Some("status"), json!({"f:status": {}}));
+        let hand = entry("kubectl", None, json!({"f:spec": {"f:hard": {}}}));
+        let memory = Memory::default();
+        let child = Child::new(Kind::ResourceQuota, Some(NAMESPACE), "quota", &Labels::managed(), json!({}));
+        memory.applied(&child, &meta("1", vec![ours()]));
+        assert!(!memory.observe(Kind::ResourceQuota, &meta("2", vec![ours(), status.clone()]), false));
+        assert!(memory.knows(&child));
+        assert!(memory.observe(Kind::ResourceQuota, &meta("3", vec![ours(), status, hand]), false));
+        assert!(!memory.knows(&child));
+    }
+
+    #[test]
+    fn an_object_older_than_what_was_written_is_stale_and_its_successor_is_not() {
+        let meta = |uid: &str, version: &str| ObjectMeta {
+            uid: Some(uid.into()),
+            resource_version: Some(version.into()),
+            ..ObjectMeta::default()
+        };
+        let memory = Memory::default();
+        memory.wrote(&meta("a", "100"));
+        assert!(memory.is_stale(&meta("a", "99")));
+        assert!(!memory.is_stale(&meta("a", "100")));
+        assert!(!memory.is_stale(&meta("b", "7")), "a new object of the same name");
+        memory.forget_object("a");
+        assert!(!memory.is_stale(&meta("a", "99")));
     }
 
     #[test]

@@ -11,7 +11,7 @@ mod volumes;
 pub use apply::{Applied, FIELD_MANAGER};
 pub use ledger::{Stream, record, replay};
 pub use memory::{Memory, Seen};
-pub use objects::{data_of, dynamic_api};
+pub use objects::{data_of, dynamic_api, typed};
 pub use pods::{Trouble, trouble};
 pub use recorder::notice;
 pub use volumes::{keep, look_at_growth};

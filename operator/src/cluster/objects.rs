@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use k8s_openapi::ByteString;
 use kube::Client;
 use kube::api::{Api, DynamicObject};
+use serde::de::DeserializeOwned;
 use tenantry_plan::Kind;
+
+use crate::error::Result;
 
 /// The API of a kind of child.
 #[must_use]
@@ -23,4 +26,12 @@ pub fn data_of(data: Option<&BTreeMap<String, ByteString>>) -> BTreeMap<String, 
         .flatten()
         .filter_map(|(k, v)| String::from_utf8(v.0.clone()).ok().map(|text| (k.clone(), text)))
         .collect()
+}
+
+/// An untyped object as what it is.
+///
+/// # Errors
+/// [`crate::error::Error::Json`] when it is something else.
+pub fn typed<K: DeserializeOwned>(object: &DynamicObject) -> Result<K> {
+    Ok(serde_json::from_value(serde_json::to_value(object)?)?)
 }

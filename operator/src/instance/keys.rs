@@ -8,7 +8,7 @@ use tenantry_plan::context::Keys;
 use tenantry_plan::instance::{Wanted, build_keys_secret, keys_of};
 
 use super::live::Pass;
-use crate::cluster::data_of;
+use crate::cluster::{data_of, typed};
 use crate::context::Ctx;
 use crate::error::Error;
 use crate::halt::Halt;
@@ -21,12 +21,15 @@ pub async fn ensure(ctx: &Ctx, pass: &Pass, wanted: &Wanted) -> Result<Keys, Hal
     let at = Halt::at("SpecValid");
     let name = names::keys_secret(&wanted.id, wanted.generation);
     let api: Api<Secret> = Api::namespaced(ctx.client.clone(), &wanted.namespace);
-    let mut found = api.get_opt(&name).await.map_err(|e| at(Error::kube("get the keys")(e)))?;
+    let mut found: Option<Secret> = None;
+    if pass.instance.status.is_some() || pass.had_data_before() {
+        found = api.get_opt(&name).await.map_err(|e| at(Error::kube("get the keys")(e)))?;
+    }
     if found.is_none() && !pass.had_data_before() {
         let keys = generate(ctx, wanted).map_err(&at)?;
-        // Whoever made them first wins: what is stored is read back.
-        ctx.create_once(&build_keys_secret(wanted, &keys)).await.map_err(&at)?;
-        found = api.get_opt(&name).await.map_err(|e| at(Error::kube("get the keys")(e)))?;
+        // Whoever made them first wins: what is stored counts.
+        let stored = ctx.create_once(&build_keys_secret(wanted, &keys)).await.map_err(&at)?;
+        found = Some(typed(&stored).map_err(&at)?);
     }
     let data = data_of(found.and_then(|s| s.data).as_ref());
     keys_of(&data).ok_or_else(|| {

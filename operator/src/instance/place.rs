@@ -14,7 +14,7 @@ use tenantry_plan::instance::{Wanted, access_of, build_database_secret};
 use tenantry_plan::{Settings, server};
 
 use super::live::Pass;
-use crate::cluster::data_of;
+use crate::cluster::{data_of, typed};
 use crate::context::Ctx;
 use crate::error::Error;
 use crate::halt::Halt;
@@ -45,7 +45,8 @@ pub async fn ensure(
     let at = Halt::at(CONDITION);
     let name = names::database_secret(&wanted.id, wanted.generation);
     let api: Api<KubeSecret> = Api::namespaced(ctx.client.clone(), &wanted.namespace);
-    if let Some(placed) = read(&api, &name).await.map_err(&at)? {
+    let is_new = pass.instance.status.is_none() && !pass.had_data_before();
+    if !is_new && let Some(placed) = read(&api, &name).await.map_err(&at)? {
         return Ok(placed);
     }
     let servers = ctx.database_servers().await.map_err(&at)?;
@@ -73,9 +74,9 @@ pub async fn ensure(
         set.map_err(|e| at(e.into()))?;
     }
     let child = build_database_secret(wanted, &object.name_any(), &access);
-    ctx.create_once(&child).await.map_err(&at)?;
-    let placed = read(&api, &name).await.map_err(&at)?;
-    placed.ok_or_else(|| {
+    // Whoever decided first wins: what is stored counts.
+    let stored: KubeSecret = typed(&ctx.create_once(&child).await.map_err(&at)?).map_err(&at)?;
+    placed(&stored).ok_or_else(|| {
         let text = format!("Secret {}/{name} is not whole; its keys are needed: server, engine, host, port, database, username, password", wanted.namespace);
         Halt::fail(CONDITION, "SecretIncomplete", text, ErrorClass::Blocked)
     })
@@ -83,8 +84,11 @@ pub async fn ensure(
 
 async fn read(api: &Api<KubeSecret>, name: &str) -> crate::error::Result<Option<Placed>> {
     let found = api.get_opt(name).await.map_err(Error::kube("get the database's Secret"))?;
-    let data = data_of(found.and_then(|s| s.data).as_ref());
-    Ok(access_of(&data).map(|(server, access)| Placed { server, access }))
+    Ok(found.as_ref().and_then(placed))
+}
+
+fn placed(secret: &KubeSecret) -> Option<Placed> {
+    access_of(&data_of(secret.data.as_ref())).map(|(server, access)| Placed { server, access })
 }
 
 /// The server on which a database of this instance lies already, when its Secret was lost.

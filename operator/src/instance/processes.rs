@@ -175,6 +175,11 @@ async fn waiting(ctx: &Ctx, wanted: &Wanted, message: String) -> Halt {
 /// each configuration and host; a new instance has no old ones.
 async fn prune(ctx: &Ctx, wanted: &Wanted, plan: &Desired, pass: &Pass) -> crate::error::Result<()> {
     let in_use = format!("{} {:?}", wanted.host, plan.config);
+    if pass.instance.status.is_none() && !pass.had_data_before() {
+        // Its first pass: nothing was there before.
+        ctx.memory.pruned(&wanted.id, in_use);
+        return Ok(());
+    }
     if pass.instance.status.as_ref().is_none_or(|s| s.installed_at.is_none())
         || ctx.memory.is_pruned(&wanted.id, &in_use)
     {

@@ -17,6 +17,9 @@ use crate::error::Result;
 /// # Errors
 /// What stopped it while the status was written.
 pub async fn reconcile(instance: Arc<CrmInstance>, ctx: &Ctx, now: Timestamp) -> Result<Option<Duration>> {
+    if ctx.memory.is_stale(&instance.metadata) {
+        return Ok(None);
+    }
     let instance = (*instance).clone();
     if instance.metadata.deletion_timestamp.is_some() {
         if !instance.finalizers().iter().any(|f| f == names::FINALIZER) {

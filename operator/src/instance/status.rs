@@ -127,7 +127,10 @@ async fn write(instance: &CrmInstance, ctx: &Ctx, status: CrmInstanceStatus) -> 
     });
     let params = PatchParams::apply(names::MANAGED_BY).force();
     match api.patch_status(&instance.name_any(), &params, &Patch::Apply(&object)).await {
-        Ok(_) => Ok(()),
+        Ok(stored) => {
+            ctx.memory.wrote(&stored.metadata);
+            Ok(())
+        }
         Err(kube::Error::Api(s)) if s.code == 404 => Ok(()),
         Err(e) => Err(Error::kube("write the instance's status")(e)),
     }

@@ -74,9 +74,13 @@ pub async fn claim<K: Resource<DynamicType = ()>>(ctx: &Ctx, object: &K, id: &Id
     let ready = Halt::at("Ready");
     let me = Holder::of(object);
     let child = build(ctx, id, &me);
+    if ctx.memory.knows(&child) {
+        return Ok(());
+    }
     let stored = ctx.create_once(&child).await.map_err(&ready)?;
     let holder = Holder::stored(&stored);
     if holder == me {
+        ctx.memory.applied(&child, &stored.metadata);
         return Ok(());
     }
     if holder.lives(ctx, id).await? {

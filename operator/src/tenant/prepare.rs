@@ -53,6 +53,7 @@ where
         .patch(&object.name_any(), &PatchParams::default(), &Patch::Merge(&patch))
         .await
         .map_err(Error::kube(format!("prepare {}", object.name_any())))?;
+    ctx.memory.wrote(stored.meta());
     Ok(Some(stored))
 }
 

@@ -16,6 +16,9 @@ use crate::error::Result;
 /// # Errors
 /// What stopped it, after the status was written.
 pub async fn reconcile(tenant: Arc<Tenant>, ctx: &Ctx, now: Timestamp) -> Result<Option<Duration>> {
+    if ctx.memory.is_stale(&tenant.metadata) {
+        return Ok(None);
+    }
     let tenant = (*tenant).clone();
     if tenant.metadata.deletion_timestamp.is_some() {
         if !tenant.finalizers().iter().any(|f| f == tenantry_core::names::FINALIZER) {

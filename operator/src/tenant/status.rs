@@ -108,7 +108,10 @@ async fn write(tenant: &Tenant, ctx: &Ctx, status: TenantStatus) -> Result<()> {
     });
     let params = PatchParams::apply(names::MANAGED_BY).force();
     match api.patch_status(&tenant.name_any(), &params, &Patch::Apply(&object)).await {
-        Ok(_) => Ok(()),
+        Ok(stored) => {
+            ctx.memory.wrote(&stored.metadata);
+            Ok(())
+        }
         // It went while we looked.
         Err(kube::Error::Api(s)) if s.code == 404 => Ok(()),
         Err(e) => Err(Error::kube("write the tenant's status")(e)),
