@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::api::{Api, Patch, PatchParams};
 use serde_json::json;
-use tenantry_api::condition::{Said, set};
+use tenantry_api::condition::{Said, holds, set};
 use tenantry_api::crm_instance::{CrmInstance, CrmInstanceStatus, DatabaseStatus, InstancePhase};
 use tenantry_core::class::ErrorClass;
 use tenantry_core::names;
@@ -77,6 +77,10 @@ pub async fn write_halted(
         _ => InstancePhase::Pending,
     };
     set(&mut status.conditions, Said::no(halt.condition, &halt.reason, halt.message.clone()), generation, now);
+    if halt.condition == "Installed" && !holds(&status.conditions, "DatabaseReady") {
+        // What the database waited for before is no longer true: it waits for its installation.
+        set(&mut status.conditions, Said::no("DatabaseReady", &halt.reason, halt.message.clone()), generation, now);
+    }
     if halt.condition != "Ready" && !archiving {
         set(&mut status.conditions, Said::no("Ready", &halt.reason, halt.message.clone()), generation, now);
     }
