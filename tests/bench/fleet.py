@@ -190,8 +190,8 @@ def run(world, count, releases):
     used, bare_used = work(spent) / count, (work(cost_before) + work(cost_after)) / (2 * half)
     row("fleet", "processor time a tenant, all programs", "ms", 1000 * used, 1000 * bare_used, "ms bare apply", used / bare_used)
     writes = asked["writes"] / count
-    row("fleet", "writes a tenant, goal 6 more than objects", "", writes, objects, "objects", writes / objects,
-        f"<= {(objects + 6) / objects:.2f}")
+    # Here the last column is no ratio but what the goal speaks of.
+    row("fleet", "writes a tenant; last: beyond its objects", "", writes, objects, "objects", writes - objects, "<= 6")
     row("fleet", "reads a tenant", "", asked["reads"] / count, 0, "bare", None)
     row("fleet", "machine taken by other programs", "%", 100 * others, None, "-", None)
     detail("fleet", tenants=count, objects=[f"{i['kind']} {i['metadata']['name']}" for i in pattern.items],
