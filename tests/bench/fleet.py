@@ -68,14 +68,18 @@ def create_tenants(api, tenants, blueprint, plan="fibo-2", patience=1800):
     instances_from = api.get(collection + "?limit=1")["metadata"]["resourceVersion"]
 
     def watch_namespaces():
-        for kind, item in api.watch(PATHS["Namespace"], namespaces_from, "app.kubernetes.io/managed-by=tenantry"):
+        changes = api.watch(PATHS["Namespace"], namespaces_from, "app.kubernetes.io/managed-by=tenantry")
+        while not done.is_set():
+            try:
+                kind, item = next(changes)
+            except (StopIteration, TimeoutError):
+                # Nothing changes any more.
+                return
             names = waiting.get(item["metadata"]["name"]) if kind != "ERROR" else None
             if names and item.get("status", {}).get("phase") == "Active":
                 del waiting[item["metadata"]["name"]]
                 path = f"{TENANTRY}/namespaces/{item['metadata']['name']}/crminstances"
                 jobs.put((path, instance_of(names, blueprint)))
-            if done.is_set():
-                return
 
     def watch_instances():
         for _, item in api.watch(collection, instances_from):
