@@ -63,6 +63,8 @@ pub async fn ensure(
     }
     if state == Some(State::Loaded)
         && !lost(pass)
+        // What came out of an archive may have been worked in, however far it was installed: it is never dropped.
+        && pass.instance.spec.adopt.is_none()
         && record.as_ref().is_some_and(|r| r.release_hash != wanted.release.hash && r.owner == owner)
     {
         // A copy of what another release installed. Nobody has worked in it yet: processes start after this.
