@@ -2,12 +2,13 @@
 
 use serde_json::{Value, json};
 use tenantry_api::blueprint::{BlueprintSpec, StepList};
+use tenantry_api::scheduling::Scheduling;
 use tenantry_core::steps::{JobFile, RenderedStep, Step};
 
 use crate::child::{Child, Kind};
 use crate::config::{Config, render, without_secrets};
 use crate::labels::Labels;
-use crate::{PlanError, Settings, pod};
+use crate::{PlanError, Settings, pod, scheduling};
 
 /// Seconds that a finished job is kept for its log.
 const KEEP_SECONDS: u32 = 86_400;
@@ -75,6 +76,8 @@ pub struct Place<'a> {
     pub image: String,
     /// Rendered configuration of the product.
     pub config: &'a Config,
+    /// On which nodes it may run; on any when absent.
+    pub scheduling: Option<&'a Scheduling>,
     /// Claims of the blueprint's volumes by name; none: an empty folder that is forgotten.
     pub claims: Option<&'a (dyn Fn(&str) -> String + Sync)>,
 }
@@ -114,7 +117,7 @@ pub fn build_job(place: &Place<'_>, file: &JobFile, settings: &Settings) -> Chil
     let mut mounts = pod::mounts(place.spec, place.config);
     mounts.push(json!({"name": "agent", "mountPath": "/tenantry/bin", "readOnly": true}));
     mounts.push(json!({"name": "job", "mountPath": "/tenantry/job", "readOnly": true}));
-    let pod_spec = json!({
+    let mut pod_spec = json!({
         "restartPolicy": "Never",
         "automountServiceAccountToken": false,
         "enableServiceLinks": false,
@@ -141,6 +144,7 @@ pub fn build_job(place: &Place<'_>, file: &JobFile, settings: &Settings) -> Chil
         }],
         "volumes": volumes,
     });
+    scheduling::place(&mut pod_spec, place.scheduling);
     let rest = json!({ "spec": {
         "backoffLimit": 0,
         "activeDeadlineSeconds": file.timeout_seconds + START_SECONDS,

@@ -15,6 +15,7 @@ pub mod job;
 pub mod labels;
 pub mod limits;
 pub mod pod;
+pub mod scheduling;
 pub mod server;
 pub mod settings;
 pub mod tenant;

@@ -173,6 +173,8 @@ impl Build<'_> {
             spec,
             image,
             config: &config,
+            // It belongs to no tenant, whose nodes it could ask for.
+            scheduling: None,
             claims: None,
         };
         self.server.admin.create(&new).await.map_err(|e| at(e.into()))?;
@@ -342,6 +344,7 @@ pub async fn personalise_job(
         spec: &wanted.release.spec,
         image: wanted.release.release().map(|r| settings.image(&r.image)).unwrap_or_default(),
         config: &config,
+        scheduling: wanted.scheduling.as_ref(),
         claims: Some(&claim),
     };
     ctx.apply(&job::build_secret(&place, &file).map_err(|e| at(e.into()))?).await.map_err(&at)?;
