@@ -7,6 +7,8 @@ use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 use tenantry_core::bounds;
 
+use crate::scheduling::Scheduling;
+
 /// What an instance is for. Only production counts as billed seats; the others never write to customers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -99,6 +101,14 @@ pub struct CrmInstanceSpec {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(transform = bounds::map(50, bounds::NAME, Some(1_000)))]
     pub settings: BTreeMap<String, String>,
+    /// How many pods of a process run, by the process's name, up to what the blueprint bears; the blueprint's own
+    /// number where absent. A change starts nothing anew.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(transform = replicas)]
+    pub replicas: BTreeMap<String, u32>,
+    /// On which nodes its pods may run; on any when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scheduling: Option<Scheduling>,
     /// Name of a DatabaseServer; the least loaded that fits when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
@@ -107,6 +117,15 @@ pub struct CrmInstanceSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     pub adopt: Option<String>,
+}
+
+/// Bounds of the pods of each process: those of the blueprint's own field.
+fn replicas(schema: &mut schemars::Schema) {
+    bounds::map(10, 20, None)(schema);
+    if let Some(serde_json::Value::Object(number)) = schema.get_mut("additionalProperties") {
+        number.insert("minimum".into(), 1.into());
+        number.insert("maximum".into(), 50.into());
+    }
 }
 
 /// Phases of an instance.

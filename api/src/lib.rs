@@ -9,6 +9,7 @@ pub mod condition;
 pub mod crm_instance;
 pub mod database_server;
 pub mod plan;
+pub mod scheduling;
 pub mod site;
 pub mod tenant;
 

@@ -174,6 +174,29 @@ fn a_companion_may_be_anything_but_the_one_that_serves() {
 }
 
 #[test]
+fn a_toleration_is_one_that_kubernetes_takes() {
+    let spec = json!({ "tenant": "acme", "blueprint": "tryton", "host": "crm.acme.example", "replicas": { "web": 2 } });
+    let instance = |toleration: Value| {
+        let scheduling = json!({ "nodeSelector": { "pool": "acme" }, "tolerations": [toleration] });
+        object("CrmInstance", "crm", with(&spec, json!({ "scheduling": scheduling })))
+    };
+    for fits in [
+        json!({ "key": "for", "value": "acme", "effect": "NoSchedule" }),
+        json!({ "operator": "Exists" }),
+        json!({ "key": "for", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 60 }),
+    ] {
+        accepted("CrmInstance", &instance(fits), None);
+    }
+    for (wrong, words) in [
+        (json!({ "key": "for", "operator": "Exists", "value": "acme" }), "has no value"),
+        (json!({ "value": "acme" }), "needs operator Exists"),
+        (json!({ "key": "for", "operator": "Exists", "tolerationSeconds": 60 }), "needs effect NoExecute"),
+    ] {
+        refused("CrmInstance", &instance(wrong), None, words);
+    }
+}
+
+#[test]
 fn an_archive_is_a_record_and_is_purged_only_by_its_name() {
     let spec = json!({ "kind": "Tenant", "id": "abcdefghij", "name": "acme", "life": 1, "tenantId": "abcdefghij",
         "tenantName": "acme", "namespace": "tenant-abcdefghij", "databases": [], "volumes": [], "secrets": [],

@@ -146,6 +146,20 @@ pub struct Confirm {
     pub confirm: Vec<String>,
 }
 
+/// What is asked of whoever takes something away: the name once more, whether to wait, whether only to try.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Sure {
+    /// The name once more.
+    #[command(flatten)]
+    pub confirm: Confirm,
+    /// Waiting.
+    #[command(flatten)]
+    pub wait: NoWaitArgs,
+    /// Dry run.
+    #[command(flatten)]
+    pub dry: DryRun,
+}
+
 /// A time such as 90s, 10m or 1h30m.
 pub fn time(text: &str) -> Result<Duration, String> {
     let signed: jiff::SignedDuration =

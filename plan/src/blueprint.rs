@@ -4,7 +4,7 @@ mod processes;
 
 use std::collections::BTreeSet;
 
-use tenantry_api::blueprint::{BlueprintSpec, StepList};
+use tenantry_api::blueprint::{BlueprintSpec, StepList, Strategy};
 use tenantry_core::template;
 
 /// Every problem of a blueprint, each naming its place. Empty: it can be used.
@@ -81,6 +81,12 @@ pub fn problems(spec: &BlueprintSpec) -> Vec<String> {
     for s in &spec.schedules {
         let own = tenantry_core::cron::of_instance(&s.cron, "any");
         found.extend(own.err().map(|e| format!("schedules[{}].cron: {e}", s.name)));
+    }
+    for p in spec.processes.iter().filter(|p| p.replicas.max > 1 && p.strategy == Strategy::Recreate) {
+        found.push(format!(
+            "processes[{}].replicas: more than one pod (max {}) needs strategy: rolling, which says that two may run side by side",
+            p.name, p.replicas.max
+        ));
     }
     found.extend(duplicates(spec));
     found.extend(processes::problems(spec));

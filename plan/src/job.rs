@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use tenantry_api::blueprint::{BlueprintSpec, StepList};
+use tenantry_api::scheduling::Scheduling;
 use tenantry_core::steps::{JobFile, RenderedStep, Step};
 
 use crate::child::{Child, Kind};
@@ -9,7 +10,7 @@ use crate::config::{Config, render, without_secrets};
 use crate::labels::Labels;
 use crate::one_node::Together;
 use crate::view::View;
-use crate::{PlanError, Settings, pod};
+use crate::{PlanError, Settings, pod, scheduling};
 
 /// Seconds that a finished job is kept for its log.
 const KEEP_SECONDS: u32 = 86_400;
@@ -84,6 +85,8 @@ pub struct Place<'a> {
     pub image: String,
     /// Rendered configuration of the product.
     pub config: &'a Config,
+    /// On which nodes it may run; on any when absent.
+    pub scheduling: Option<&'a Scheduling>,
     /// Claims of the blueprint's volumes by name; none: an empty folder that is forgotten.
     pub claims: Option<&'a (dyn Fn(&str) -> String + Sync)>,
     /// The pods whose node it needs, because they mount the same volumes.
@@ -114,7 +117,7 @@ pub fn build_job(place: &Place<'_>, file: &JobFile, settings: &Settings) -> Chil
     let mut mounts = view.mounts(place.config);
     mounts.push(json!({"name": "agent", "mountPath": "/tenantry/bin", "readOnly": true}));
     mounts.push(json!({"name": "job", "mountPath": "/tenantry/job", "readOnly": true}));
-    let pod_spec = json!({
+    let mut pod_spec = json!({
         "restartPolicy": "Never",
         "automountServiceAccountToken": false,
         "enableServiceLinks": false,
@@ -141,6 +144,7 @@ pub fn build_job(place: &Place<'_>, file: &JobFile, settings: &Settings) -> Chil
         }],
         "volumes": volumes,
     });
+    scheduling::place(&mut pod_spec, place.scheduling);
     let mut template = json!({ "metadata": { "labels": place.labels.to_map() }, "spec": pod_spec });
     if let Some(together) = &place.together {
         together.mark(&mut template);

@@ -16,6 +16,7 @@ pub mod labels;
 pub mod limits;
 pub mod one_node;
 pub mod pod;
+pub mod scheduling;
 pub mod server;
 pub mod settings;
 pub mod tenant;

@@ -240,6 +240,64 @@ fn a_volume_that_exists_keeps_its_class_whatever_the_site_says_later() {
     assert_eq!(claims(&world, &small)[0].object["spec"]["resources"]["requests"]["storage"], "10");
 }
 
+/// Where the pods of a child are described.
+fn pod_of(child: &Child) -> Option<&Value> {
+    let path = match child.kind {
+        Kind::Deployment => "/spec/template/spec",
+        Kind::CronJob => "/spec/jobTemplate/spec/template/spec",
+        _ => return None,
+    };
+    child.object.pointer(path)
+}
+
+#[test]
+fn another_number_of_pods_changes_that_number_and_a_budget_and_nothing_else() {
+    let mut world = world(false);
+    let one = children(&world, &Seen::default());
+    assert!(one.iter().all(|c| c.kind != Kind::PodDisruptionBudget), "a single pod must not keep its node busy");
+    world.wanted.replicas.insert("web".into(), 3);
+    let mut three = children(&world, &Seen::default());
+    let budget = three.iter().position(|c| c.kind == Kind::PodDisruptionBudget).map(|at| three.remove(at)).unwrap();
+    assert_eq!(budget.object["spec"]["minAvailable"], 1);
+    for (a, b) in one.iter().zip(&mut three) {
+        if a.kind == Kind::Deployment {
+            assert_eq!(budget.object["spec"]["selector"], b.object["spec"]["selector"]);
+            assert_eq!(b.object["spec"]["replicas"], 3);
+            b.object["spec"]["replicas"] = 1.into();
+        }
+        assert_eq!(a, b);
+    }
+    // One that is left from more pods goes; that of others stays.
+    world.wanted.replicas.clear();
+    let seen = Seen { budgets: [budget.name.clone(), "another".into()].into(), ..Seen::default() };
+    let limits = limits::resolve(&world.tenant.spec, &world.plan.spec).unwrap();
+    let plan = desired(&world.wanted, &world.settings, &limits, None, Some(&world.database), &world.keys, &seen);
+    assert_eq!(plan.unwrap().prunes, [(Kind::PodDisruptionBudget, budget.name)]);
+}
+
+#[test]
+fn everything_of_an_instance_but_its_page_runs_on_the_nodes_that_it_asks_for() {
+    for suspended in [false, true] {
+        let mut world = world(suspended);
+        let plain = children(&world, &Seen { verified: true, ..Seen::default() });
+        let wish =
+            json!({ "nodeSelector": { "pool": "acme" }, "tolerations": [{ "key": "acme", "operator": "Exists" }] });
+        world.wanted.scheduling = Some(serde_json::from_value(wish.clone()).unwrap());
+        let mut placed = 0;
+        for (child, before) in children(&world, &Seen { verified: true, ..Seen::default() }).iter().zip(&plain) {
+            let (Some(pod), Some(before)) = (pod_of(child), pod_of(before)) else { continue };
+            assert!(before.get("nodeSelector").is_none() && before.get("tolerations").is_none());
+            let page = child.name.ends_with(instance::PAGE);
+            let expected = |field: &str| (!page).then(|| wish[field].clone()).unwrap_or_default();
+            for field in ["nodeSelector", "tolerations"] {
+                assert_eq!(pod.get(field).cloned().unwrap_or_default(), expected(field), "{}", child.describe());
+            }
+            placed += usize::from(!page);
+        }
+        assert_eq!(placed, 2, "the process and the schedule");
+    }
+}
+
 #[test]
 fn planning_twice_gives_the_same() {
     let world = world(false);
@@ -266,6 +324,15 @@ fn every_blueprint_that_is_shipped_is_sound() {
         let shipped: Blueprint = yaml::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
         assert_eq!(blueprint::problems(&shipped.spec), Vec::<String>::new(), "{}", path.display());
     }
+}
+
+#[test]
+fn a_blueprint_that_lets_several_writers_of_a_volume_run_is_not_sound() {
+    let mut spec = world(false).wanted.release.spec;
+    assert!(spec.processes[0].replicas.max > 1 && blueprint::problems(&spec).is_empty());
+    spec.processes[0].strategy = tenantry_api::blueprint::Strategy::Recreate;
+    let said = blueprint::problems(&spec).join("; ");
+    assert!(said.contains("processes[web].replicas") && said.contains("strategy: rolling"), "{said}");
 }
 
 #[test]

@@ -12,6 +12,7 @@ import unseen  # noqa: F401
 import doors  # noqa: F401
 import faults  # noqa: F401
 import servers  # noqa: F401
+import big  # noqa: F401
 import operators  # noqa: F401
 import refusals  # noqa: F401
 import terminal  # noqa: F401

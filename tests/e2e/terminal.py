@@ -6,7 +6,7 @@ from harness import ADDRESS, apply, check, get, kubectl, run, tenantry, wait
 from products import page
 from world import fetch, instance, ready, tenant_with, unique
 
-CHILDREN = "deployments,services,ingresses,secrets,configmaps,pvc,networkpolicies,resourcequotas,limitranges,rolebindings,cronjobs"
+CHILDREN = "deployments,services,ingresses,secrets,configmaps,pvc,networkpolicies,resourcequotas,limitranges,rolebindings,cronjobs,poddisruptionbudgets"
 
 
 def picture(namespace):

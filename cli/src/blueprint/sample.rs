@@ -109,6 +109,8 @@ fn instance(blueprint: &Blueprint, release: &Effective, wanted: &Wanted) -> tena
         host: wanted.host.clone().unwrap_or_else(|| "crm.acme.example".into()),
         admin_email: "admin@acme.example".into(),
         time_zone: "Asia/Ho_Chi_Minh".into(),
+        replicas: std::collections::BTreeMap::new(),
+        scheduling: None,
         settings,
         generation: 1,
         database_server: None,

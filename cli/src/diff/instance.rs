@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Secret, Service};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 use tenantry_api::blueprint::Effective;
@@ -12,7 +13,9 @@ use tenantry_core::ledger::Limits;
 use tenantry_core::names::{self, SYSTEM_NAMESPACE};
 use tenantry_core::secret::Secret as Hidden;
 use tenantry_plan::context::{DatabaseAccess, Keys};
-use tenantry_plan::instance::{Seen, Serving, Wanted, access_of, desired, keys_of, validate, volume_bytes};
+use tenantry_plan::instance::{
+    Seen, Serving, Wanted, access_of, desired, keys_of, may_be_many, validate, volume_bytes,
+};
 use tenantry_plan::{Claim, Kind, Settings};
 
 use super::children::{Planned, cannot_be};
@@ -134,5 +137,11 @@ async fn seen(session: &Session, wanted: &Wanted, limits: &Limits) -> Result<See
             look(session, claim, volume_bytes(limits, volume)).await;
         }
     }
-    Ok(Seen { serving, app_ready: true, page_ready: true, verified: true, volumes })
+    let budgets: Api<PodDisruptionBudget> = Api::namespaced(client.clone(), &wanted.namespace);
+    let budgets = match wanted.release.spec.processes.iter().any(may_be_many) {
+        true => session.cluster.list(&budgets, "disruption budgets", Some(&label)).await?,
+        false => Vec::new(),
+    };
+    let budgets = budgets.iter().map(ResourceExt::name_any).collect();
+    Ok(Seen { serving, app_ready: true, page_ready: true, verified: true, budgets, volumes })
 }

@@ -10,6 +10,7 @@ use tenantry_api::crm_instance::{CrmInstance, CrmInstanceSpec};
 use tenantry_api::tenant::Tenant;
 use tenantry_core::names;
 
+use super::size::{Size, without_nulls};
 use crate::args::pair;
 use crate::change::fields::{differences, lines};
 use crate::change::mint;
@@ -41,6 +42,9 @@ pub struct Product {
     /// Server for its database; the least loaded that fits when not given
     #[arg(long, value_name = "NAME")]
     pub database_server: Option<String>,
+    /// How big it is, and where it runs.
+    #[command(flatten)]
+    pub size: Size,
 }
 
 /// Checks that blueprint, release, settings and database server exist.
@@ -77,7 +81,7 @@ pub fn fits(name: &str, spec: &BlueprintSpec, product: &Product) -> Result<(), P
         .map(|(key, _)| key.clone())
         .collect();
     if missing.is_empty() {
-        return Ok(());
+        return product.size.fits(name, spec);
     }
     Err(Problem::usage(format!("blueprint {name} needs settings that were not given: {}", missing.join(", ")))
         .safe("nothing was changed")
@@ -101,6 +105,9 @@ pub fn spec(tenant: &str, product: &Product) -> Result<CrmInstanceSpec, Problem>
     }
     if !settings.is_empty() {
         spec["settings"] = json!(settings);
+    }
+    if let (Value::Object(spec), Value::Object(size)) = (&mut spec, without_nulls(product.size.patch().into())) {
+        spec.extend(size);
     }
     serde_json::from_value(spec).map_err(|e| Problem::usage(format!("this product does not fit: {e}")))
 }

@@ -9,6 +9,8 @@ pub mod make;
 pub mod open;
 pub mod password;
 pub mod purge;
+pub mod set;
+pub mod size;
 #[cfg(test)]
 mod tests;
 pub mod track;
@@ -24,6 +26,8 @@ use crate::session::Session;
 pub enum Command {
     /// Creates one more instance of a tenant
     Create(Box<create::Args>),
+    /// Changes how many pods run, on which nodes, and the administrator's address
+    Set(Box<set::Args>),
     /// Lists instances; TENANT alone means all of its instances
     #[command(visible_alias = "ls")]
     List(list::ListArgs),
@@ -47,6 +51,7 @@ pub enum Command {
 pub async fn run(command: Command, session: &Session) -> Result<Exit, Problem> {
     match command {
         Command::Create(args) => create::run(&args, session).await,
+        Command::Set(args) => set::run(&args, session).await,
         Command::List(args) => list::list(&args, session).await,
         Command::Show(args) => list::show(&args, session).await,
         Command::Open(args) => open::run(&args, session).await,

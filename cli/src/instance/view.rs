@@ -5,6 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt;
 use tenantry_api::condition::find;
 use tenantry_api::crm_instance::{CrmInstance, InstancePhase};
+use tenantry_api::scheduling::{Scheduling, Toleration};
 
 use crate::listing::{Listed, age};
 use crate::output::page::Page;
@@ -77,6 +78,12 @@ pub fn page(instance: &CrmInstance, wide: bool, now: Timestamp) -> Page {
         Some(at) => page.noted("Installed", relative_text(at, now), at.clone()),
         None => page.fact("Installed", "not yet: the first verification has not passed"),
     };
+    for (process, pods) in &spec.replicas {
+        page.fact("Pods", format!("{pods} of {process}"));
+    }
+    for (key, value) in spec.scheduling.as_ref().map(placed).unwrap_or_default() {
+        page.fact(key, value);
+    }
     for (key, value) in &spec.settings {
         page.fact(&format!("  {key}"), value.clone());
     }
@@ -93,6 +100,28 @@ pub fn page(instance: &CrmInstance, wide: bool, now: Timestamp) -> Page {
     }
     attention(&mut page, troubles(instance, now));
     page
+}
+
+/// Where the pods may run, in words; nothing is said of what was not asked for.
+fn placed(wish: &Scheduling) -> Vec<(&'static str, String)> {
+    let mut all = Vec::new();
+    if !wish.node_selector.is_empty() {
+        let labels: Vec<String> = wish.node_selector.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        all.push(("Nodes", format!("only with {}", labels.join(", "))));
+    }
+    if !wish.tolerations.is_empty() {
+        let taint = |t: &Toleration| {
+            let value = t.value.as_ref().map(|v| format!("={v}")).unwrap_or_default();
+            let effect = t.effect.map(|e| format!(":{e:?}")).unwrap_or_default();
+            format!("{}{value}{effect}", t.key.as_deref().unwrap_or("any"))
+        };
+        let taints: Vec<String> = wish.tolerations.iter().map(taint).collect();
+        all.push(("Bears taints", taints.join(", ")));
+    }
+    if !wish.spread {
+        all.push(("Spread", "not over several nodes".to_owned()));
+    }
+    all
 }
 
 /// Conditions as a table.

@@ -15,7 +15,7 @@ use tenantry_plan::{Kind, Settings};
 
 use super::live::Pass;
 use super::observe::{Deployments, Found, deployments, is_ready, observe, serving_ready};
-use crate::cluster::{Applied, keep, trouble};
+use crate::cluster::{Applied, keep, refused, trouble};
 use crate::context::Ctx;
 use crate::error::Error;
 use crate::halt::Halt;
@@ -77,7 +77,7 @@ pub async fn ensure(ctx: &Ctx, pass: &Pass, planned: &Planned<'_>) -> Result<Run
             let message = std::iter::once(now.message).chain(plan.too_small).collect::<Vec<_>>().join("; ");
             return Ok(Running { message, waits_for_verification: !verified && waits(wanted), seen });
         }
-        return Err(if new { starting(now.message) } else { waiting(ctx, wanted, now.message).await });
+        return Err(if new { starting(now.message) } else { waiting(ctx, wanted, &found, now.message).await });
     }
     Err(Halt::wait(CONDITION, "Switching", "switching between application and page", Duration::from_secs(2)))
 }
@@ -127,7 +127,7 @@ struct Now {
 /// Whether what was planned runs, among the Deployments that were found; `new`: there were none before.
 fn ready(wanted: &Wanted, plan: &Desired, found: &Deployments, new: bool) -> Now {
     let spec = &wanted.release.spec;
-    let nothing_runs = spec.processes.iter().all(|p| p.replicas.default == 0);
+    let nothing_runs = spec.processes.iter().all(|p| wanted.pods(p) == 0);
     if nothing_runs && wanted.suspended.is_none() {
         return Now { app: true, page: false, all: true, message: "no process is meant to run".into() };
     }
@@ -155,14 +155,14 @@ fn starting(message: String) -> Halt {
 }
 
 /// A wait, or what keeps the pods from running.
-async fn waiting(ctx: &Ctx, wanted: &Wanted, message: String) -> Halt {
+async fn waiting(ctx: &Ctx, wanted: &Wanted, found: &Deployments, message: String) -> Halt {
     let api: Api<Pod> = Api::namespaced(ctx.client.clone(), &wanted.namespace);
     let params = ListParams::default().labels(&format!("{LABEL_INSTANCE_ID}={}", wanted.id));
     let pods = match api.list(&params).await {
         Ok(list) => list.items,
         Err(e) => return Halt::at(CONDITION)(Error::kube("list pods")(e)),
     };
-    match trouble(&pods) {
+    match trouble(&pods).or_else(|| found.values().find_map(refused)) {
         Some(t) => Halt {
             again: Some(Duration::from_secs(15)),
             ..Halt::fail(CONDITION, &t.reason, t.message, ErrorClass::Blocked)

@@ -175,6 +175,8 @@ impl Build<'_> {
             spec,
             image,
             config: &config,
+            // It belongs to no tenant, whose nodes it could ask for.
+            scheduling: None,
             claims: None,
             together: None,
         };
@@ -358,6 +360,7 @@ pub async fn start_personalise(
         spec: &wanted.release.spec,
         image: wanted.release.release().map(|r| settings.image(&r.image)).unwrap_or_default(),
         config: &config,
+        scheduling: wanted.scheduling.as_ref(),
         claims: Some(&claim),
         together: Together::jobs(wanted),
     };

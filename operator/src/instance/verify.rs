@@ -40,7 +40,7 @@ pub async fn run(
 ) -> Result<(), Halt> {
     let spec = &wanted.release.spec;
     let Some(verify) = &spec.verify else { return Ok(()) };
-    if spec.processes.iter().all(|p| p.replicas.default == 0) {
+    if spec.processes.iter().all(|p| wanted.pods(p) == 0) {
         return Ok(());
     }
     let address = ctx.service_ip(&wanted.namespace, &names::service(&wanted.id)).await;

@@ -8,9 +8,11 @@
 mod gate;
 mod installs;
 mod life;
+mod mended;
 mod picture;
 mod reads;
 mod refusals;
+mod replicas;
 mod scenarios;
 mod servers;
 mod sweep;

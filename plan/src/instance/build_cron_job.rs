@@ -46,6 +46,7 @@ pub(super) fn build_cron_job(
         spec: &wanted.release.spec,
         image: wanted.release.release().map(|r| settings.image(&r.image)).unwrap_or_default(),
         config,
+        scheduling: wanted.scheduling.as_ref(),
         claims: Some(&claim),
         together: Together::jobs(wanted),
     };

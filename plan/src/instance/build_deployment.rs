@@ -5,12 +5,12 @@ use tenantry_api::blueprint::{Probe, Process, Strategy};
 use tenantry_api::plan::Resources;
 use tenantry_core::names::{self, LABEL_INSTANCE_ID, LABEL_PROCESS, LABEL_SERVES};
 
-use super::Wanted;
+use super::{Wanted, may_be_many};
 use crate::child::{Child, Kind};
 use crate::config::Config;
 use crate::one_node::Together;
 use crate::view::View;
-use crate::{PlanError, Settings, pod};
+use crate::{PlanError, Settings, pod, scheduling};
 
 /// What a Deployment is made from, apart from the process itself.
 #[derive(Debug)]
@@ -79,6 +79,10 @@ pub(super) fn build_deployment(parts: &Parts<'_>, process: &Process, replicas: u
         "terminationGracePeriodSeconds": process.stop_timeout_seconds,
         "containers": [container],
     });
+    scheduling::place(&mut pod_spec, wanted.scheduling.as_ref());
+    if may_be_many(process) {
+        scheduling::spread(&mut pod_spec, wanted.scheduling.as_ref(), &selector);
+    }
     let volumes = view.pod_volumes(config, secret, Some(&claim));
     if !volumes.is_empty() {
         pod_spec["volumes"] = volumes.into();

@@ -1,12 +1,13 @@
 //! All children of an instance that runs, and what must go. No I/O.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 use tenantry_api::plan::Resources;
 use tenantry_core::ledger::Limits;
 use tenantry_core::names;
 
+use super::build_budget::{build_budget, may_be_many};
 use super::build_cron_job::build_cron_job;
 use super::build_deployment::{Parts, build_deployment};
 use super::build_ingress::build_ingress;
@@ -32,6 +33,8 @@ pub struct Seen {
     pub page_ready: bool,
     /// Whether the verification of this release and data has passed.
     pub verified: bool,
+    /// Names of the disruption budgets that exist, of processes that may have one.
+    pub budgets: BTreeSet<String>,
     /// Volume claims that exist, by name.
     pub volumes: BTreeMap<String, Claim>,
 }
@@ -94,8 +97,15 @@ pub fn desired(
     let parts = Parts { wanted, settings, config: &config, secret: &config_child.name, open: &open, plan_resources };
     for process in &spec.processes {
         let runs = decision.app_runs && (!process.after_verify || seen.verified);
-        let replicas = if runs { process.replicas.default } else { 0 };
+        let replicas = if runs { wanted.pods(process) } else { 0 };
         children.push(build_deployment(&parts, process, replicas)?);
+        // By the wish, and not by what runs: one of a process that rests stands in nobody's way.
+        let budget = build_budget(wanted, process);
+        if may_be_many(process) && wanted.pods(process) > 1 {
+            children.push(budget);
+        } else if seen.budgets.contains(&budget.name) {
+            prunes.push((Kind::PodDisruptionBudget, budget.name));
+        }
     }
     for schedule in &spec.schedules {
         // Jobs act on customers: they wait for the verification, and rest while the instance does.

@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use tenantry_api::blueprint::Effective;
+use tenantry_api::blueprint::{Effective, Process};
 use tenantry_api::crm_instance::{CrmInstance, Environment};
+use tenantry_api::scheduling::Scheduling;
 use tenantry_api::tenant::Tenant;
 use tenantry_core::id::Id;
 
+use super::replicas;
 use crate::labels::Labels;
-use crate::{PlanError, Settings};
+use crate::{PlanError, Settings, scheduling};
 
 /// An instance whose fields are known to fit together.
 #[derive(Debug, Clone)]
@@ -35,6 +37,10 @@ pub struct Wanted {
     pub admin_email: String,
     /// Time zone.
     pub time_zone: String,
+    /// How many pods of a process run, where the instance says it.
+    pub replicas: BTreeMap<String, u32>,
+    /// On which nodes they may run; on any when absent.
+    pub scheduling: Option<Scheduling>,
     /// Settings, defaults filled in.
     pub settings: BTreeMap<String, String>,
     /// Generation of the data in use.
@@ -53,6 +59,12 @@ impl Wanted {
         Labels::tenant(self.tenant_id.as_str(), &self.tenant)
             .and(LABEL_INSTANCE_ID, self.id.as_str())
             .and(LABEL_INSTANCE, &self.name)
+    }
+
+    /// How many pods of a process run when the instance does.
+    #[must_use]
+    pub fn pods(&self, process: &Process) -> u32 {
+        replicas::pods(&self.replicas, process)
     }
 
     /// Labels of what holds data.
@@ -99,6 +111,10 @@ pub fn validate(
             ),
         ));
     }
+    replicas::check(&release.blueprint, &release.spec, &spec.replicas)?;
+    if let Some(wish) = &spec.scheduling {
+        scheduling::check("spec.scheduling", wish)?;
+    }
     let tenant_name = tenant.metadata.name.clone().unwrap_or_default();
     let display = tenant.spec.display_name.clone().unwrap_or_else(|| tenant_name.clone());
     let suspended = tenant.spec.suspended.then(|| tenant.spec.suspended_reason.clone().unwrap_or_default());
@@ -114,6 +130,8 @@ pub fn validate(
         host: spec.host.clone(),
         admin_email: spec.admin_email.clone().unwrap_or_else(|| format!("admin@{}", spec.host)),
         time_zone: tenant.spec.time_zone.clone().unwrap_or_else(|| settings.site.time_zone.clone()),
+        replicas: spec.replicas.clone(),
+        scheduling: spec.scheduling.clone(),
         settings: chosen(spec.settings.clone(), release)?,
         generation,
         database_server: spec.database_server.clone(),
