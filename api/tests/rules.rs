@@ -162,6 +162,18 @@ fn a_release_stays_as_it_is_but_can_be_promoted() {
 }
 
 #[test]
+fn a_companion_may_be_anything_but_the_one_that_serves() {
+    let spec = json!({ "title": "T", "releases": [{ "version": "1", "image": "i" }] });
+    let blueprint = |process: Value| object("Blueprint", "desk", with(&spec, json!({ "processes": [process] })));
+    let companion = json!({ "name": "redis", "image": "redis:7", "port": 6379, "volumes": ["queue"],
+        "env": { "MODE": "small" }, "podSecurity": { "runAsUser": 999, "readOnlyRootFilesystem": false } });
+    accepted("Blueprint", &blueprint(companion.clone()), None);
+    accepted("Blueprint", &blueprint(with(&companion, json!({ "serves": false }))), None);
+    accepted("Blueprint", &blueprint(with(&companion, json!({ "serves": true, "image": null }))), None);
+    refused("Blueprint", &blueprint(with(&companion, json!({ "serves": true }))), None, "cannot serve");
+}
+
+#[test]
 fn an_archive_is_a_record_and_is_purged_only_by_its_name() {
     let spec = json!({ "kind": "Tenant", "id": "abcdefghij", "name": "acme", "life": 1, "tenantId": "abcdefghij",
         "tenantName": "acme", "namespace": "tenant-abcdefghij", "databases": [], "volumes": [], "secrets": [],

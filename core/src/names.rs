@@ -19,6 +19,8 @@ pub const LABEL_SERVES: &str = "tenantry.dev/serves";
 pub const LABEL_DATABASE_SERVER: &str = "tenantry.dev/database-server";
 /// Label: what a job or secret is for (`install`, `personalise`, `database`, `admin`, `config`, ...).
 pub const LABEL_PURPOSE: &str = "tenantry.dev/purpose";
+/// Label: the volumes that a pod mounts together with others, which run on its node.
+pub const LABEL_VOLUMES: &str = "tenantry.dev/volumes";
 /// Label: the generation of the data (database, volumes, secrets) that an object belongs to.
 pub const LABEL_DATA_GENERATION: &str = "tenantry.dev/data-generation";
 /// The standard label that marks all that the operator makes, and the selector of its watches.
@@ -53,7 +55,7 @@ pub fn service(instance: &Id) -> String {
     instance.to_string()
 }
 
-/// Name of the Deployment of a process, of a scheduled job, or of the page.
+/// Name of the Deployment of a process and of the Service that leads to it, of a scheduled job, or of the page.
 #[must_use]
 pub fn process(instance: &Id, process: &str) -> String {
     format!("{instance}-{process}")
@@ -63,6 +65,12 @@ pub fn process(instance: &Id, process: &str) -> String {
 #[must_use]
 pub fn volume(instance: &Id, volume: &str, generation: u32) -> String {
     format!("{instance}-{volume}-g{generation}")
+}
+
+/// Value of [`LABEL_VOLUMES`]: the first of the volumes, and the generation of the data.
+#[must_use]
+pub fn volume_group(first: &str, generation: u32) -> String {
+    format!("{first}-g{generation}")
 }
 
 /// Name of the Secret that holds the database's address, name, role and password.

@@ -1,5 +1,7 @@
 //! Static validation of a blueprint: everything that can be known before it is used. No I/O.
 
+mod processes;
+
 use std::collections::BTreeSet;
 
 use tenantry_api::blueprint::{BlueprintSpec, StepList};
@@ -49,6 +51,9 @@ pub fn problems(spec: &BlueprintSpec) -> Vec<String> {
         for (i, word) in s.command.iter().enumerate() {
             text(format!("schedules[{}].command[{i}]", s.name), word, false);
         }
+        for (name, source) in &s.env {
+            text(format!("schedules[{}].env.{name}", s.name), source, true);
+        }
     }
     let lists = [
         ("install", spec.install.as_ref()),
@@ -78,6 +83,7 @@ pub fn problems(spec: &BlueprintSpec) -> Vec<String> {
         found.extend(own.err().map(|e| format!("schedules[{}].cron: {e}", s.name)));
     }
     found.extend(duplicates(spec));
+    found.extend(processes::problems(spec));
     if let Some(verify) = &spec.verify {
         found.extend(tenantry_core::verify::check(verify).iter().map(|p| format!("verify: {p}")));
     }
@@ -106,9 +112,11 @@ fn step_problems(place: &str, list: &StepList) -> Vec<String> {
             found.push(format!("{place}[{}].failOnOutput: {e}", s.name));
         }
     }
-    let sql = list.steps.iter().filter(|s| s.sql.is_some()).count();
-    if sql != 0 && sql != list.steps.len() {
-        found.push(format!("{place}: steps are all commands or all SQL; mixed lists cannot be repeated safely"));
+    let (sql, commands) = crate::job::split(list);
+    if let Some(late) = commands.iter().find(|s| s.sql.is_some()) {
+        found.push(format!("{place}[{}]: SQL steps stand before the first command", late.name));
+    } else if place == "install" && !sql.is_empty() && !commands.is_empty() {
+        found.push(format!("{place}: its steps are all commands or all SQL"));
     }
     found
 }
@@ -172,7 +180,12 @@ fn unknown(spec: &BlueprintSpec, variable: &str) -> Option<String> {
             name.is_empty() || spec.releases.iter().all(|r| r.vars.contains_key(name))
         }
         "database" if spec.database.is_none() => false,
+        "processes" => rest.is_empty() || processes::knows(spec, rest),
         _ => KNOWN.iter().any(|k| *k == variable || k.starts_with(&format!("{variable}."))),
     };
-    (!known).then(|| format!("unknown variable {variable:?} (release.vars must be set in every release)"))
+    let hint = match head {
+        "processes" => processes::HINT,
+        _ => "release.vars must be set in every release",
+    };
+    (!known).then(|| format!("unknown variable {variable:?} ({hint})"))
 }

@@ -14,10 +14,12 @@ pub mod instance;
 pub mod job;
 pub mod labels;
 pub mod limits;
+pub mod one_node;
 pub mod pod;
 pub mod server;
 pub mod settings;
 pub mod tenant;
+pub mod view;
 pub mod volume;
 
 pub use child::{Child, Kind};

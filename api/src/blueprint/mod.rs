@@ -1,6 +1,7 @@
 //! Blueprint: how one CRM product is run. Data only: adding a product needs no change in code. No I/O.
 
 mod parts;
+mod process;
 mod release;
 
 use std::collections::BTreeMap;

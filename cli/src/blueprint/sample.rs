@@ -148,11 +148,18 @@ fn templates(spec: &BlueprintSpec) -> Vec<Template<'_>> {
             if let Some(http) = probe.as_ref().and_then(|p| p.http.as_ref()) {
                 add(format!("processes[{}].{word}.http.path", p.name), &http.path);
             }
+            let command = probe.iter().flat_map(|p| p.command.iter().flatten()).enumerate();
+            for (i, text) in command {
+                add(format!("processes[{}].{word}.command[{i}]", p.name), text);
+            }
         }
     }
     for s in &spec.schedules {
         for (i, word) in s.command.iter().enumerate() {
             add(format!("schedules[{}].command[{i}]", s.name), word);
+        }
+        for (name, source) in &s.env {
+            add(format!("schedules[{}].env.{name}", s.name), source);
         }
     }
     all

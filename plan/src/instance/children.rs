@@ -12,7 +12,7 @@ use super::build_deployment::{Parts, build_deployment};
 use super::build_ingress::build_ingress;
 use super::build_page::{PageText, build_page};
 use super::build_secrets::build_config_secret;
-use super::build_service::build_service;
+use super::build_service::{build_inner_service, build_service};
 use super::build_volume::{build_volume, volume_bytes};
 use super::serving::{Decision, Serving, serving};
 use super::{PAGE, Wanted};
@@ -87,6 +87,9 @@ pub fn desired(
     if serves {
         children.push(build_service(wanted, decision.serving));
         children.push(build_ingress(wanted, settings));
+    }
+    for process in &spec.processes {
+        children.extend(process.inner_port().map(|port| build_inner_service(wanted, process, port)));
     }
     let parts = Parts { wanted, settings, config: &config, secret: &config_child.name, open: &open, plan_resources };
     for process in &spec.processes {

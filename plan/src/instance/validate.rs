@@ -87,13 +87,14 @@ pub fn validate(
             format!("an instance of tenant {:?} must be in namespace {home}, not {namespace}", spec.tenant),
         ));
     }
-    if release.spec.pod_security.level > settings.site.pod_security {
+    let level = release.spec.loosest_level();
+    if level > settings.site.pod_security {
         return Err(PlanError::invalid(
             "spec.blueprint",
             format!(
                 "blueprint {:?} needs Pod Security level {}, the Site allows {} at most; set Site spec.podSecurity or choose another blueprint",
                 release.blueprint,
-                release.spec.pod_security.level.label(),
+                level.label(),
                 settings.site.pod_security.label()
             ),
         ));
