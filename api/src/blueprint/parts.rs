@@ -375,6 +375,11 @@ pub struct SeatTable {
     /// Table.
     #[schemars(length(min = 1, max = 100))]
     pub table: String,
+    /// Number or name of the user that a row is about, with `{row}` for the row, when several tables decide
+    /// about the same users: rows of the same user are one seat, taken while the conditions of all tables hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 200))]
+    pub user: Option<String>,
     /// Condition on a row, with `{row}` for the row, under which it takes a seat.
     #[schemars(length(min = 1, max = 1000))]
     pub active_when: String,
