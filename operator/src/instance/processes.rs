@@ -55,6 +55,7 @@ pub struct Running {
 ///
 /// # Errors
 /// [`Halt`] at `ProcessesReady`.
+#[tracing::instrument(target = "tenantry::trace", level = "debug", name = "processes", skip_all)]
 pub async fn ensure(ctx: &Ctx, pass: &Pass, planned: &Planned<'_>) -> Result<Running, Halt> {
     let wanted = planned.wanted;
     let at = Halt::at(CONDITION);
@@ -103,6 +104,7 @@ fn plan(planned: &Planned<'_>, seen: &Seen) -> Result<Desired, Halt> {
 }
 
 /// Returns whether a process was changed.
+#[tracing::instrument(target = "tenantry::trace", level = "debug", name = "apply", skip_all)]
 async fn apply(ctx: &Ctx, wanted: &Wanted, plan: &Desired) -> Result<bool, Halt> {
     let at = Halt::at(CONDITION);
     let mut changed = false;
