@@ -98,6 +98,7 @@ fn waits(wanted: &Wanted) -> bool {
     !spec.schedules.is_empty() || spec.processes.iter().any(|p| p.after_verify)
 }
 
+#[tracing::instrument(target = "tenantry::trace", level = "debug", name = "plan", skip_all)]
 fn plan(planned: &Planned<'_>, seen: &Seen) -> Result<Desired, Halt> {
     let Planned { wanted, settings, limits, resources, database, keys } = planned;
     desired(wanted, settings, limits, *resources, *database, keys, seen).map_err(|e| Halt::at(CONDITION)(e.into()))
