@@ -42,16 +42,31 @@ class WebClient:
         return f".tab-pane.active .form input[name='{name}']"
 
     def fill(self, name, text):
-        self.browser.type(self.field(name), text)
+        """Writes into a field; again when the form was still being filled by the client and took it away."""
+        b = self.browser
+
+        def written():
+            if self.value(name) == text:
+                return True
+            b.clear(self.field(name))
+            b.type(self.field(name), text)
+            return False
+        b.until(f"{name} holds its text", written)
 
     def choose(self, name, text):
-        """Writes the beginning of a record's name and leaves the field: the one that fits is taken."""
+        """Writes a record's name and takes it from the list that the client offers."""
         b = self.browser
-        b.type(self.field(name), text + "\ue004")
-        b.until(f"{name} is {text}", lambda: self.value(name) == text)
+
+        def taken():
+            self.fill(name, text)
+            b.click(".tab-pane.active .form li.completion a", text, 5)
+            return True
+        b.until(f"{name} offers {text}", taken, 60)
+        b.until(f"{name} is {text}", lambda: self.value(name) == text and not b.all(".tab-pane.active li.completion a"))
 
     def value(self, name):
-        return self.browser.run("return document.querySelector(arguments[0])?.value", self.field(name))
+        """What a person reads in a field."""
+        return self.browser.run("return arguments[0].value", self.browser.see(self.field(name)))
 
     def save(self, model):
         """Saves the form; gives the number that the record got, as the address tells it."""

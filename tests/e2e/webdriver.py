@@ -11,7 +11,6 @@ import urllib.request
 
 # How the protocol names the reference of an element.
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
-ENTER, TAB, ESCAPE = "\ue007", "\ue004", "\ue00c"
 
 
 class Refused(Exception):
@@ -83,7 +82,7 @@ class Browser:
                 found = condition()
                 if found:
                     return found
-            except (Refused, OSError) as error:
+            except (Refused, OSError, AssertionError) as error:
                 last = error
             time.sleep(0.1)
         raise AssertionError(f"waited {seconds} s in vain until {what}; last: {last}")
@@ -123,6 +122,10 @@ class Browser:
                 self.tell("POST", f"/element/{element[ELEMENT]}/value", {"text": text})
                 return True
         self.until(f"{css} takes a text", typed, seconds)
+
+    def clear(self, css):
+        for element in self.all(css)[:1]:
+            self.tell("POST", f"/element/{element[ELEMENT]}/clear", {})
 
     def picture(self, path):
         path.write_bytes(base64.b64decode(self.tell("GET", "/screenshot")))
