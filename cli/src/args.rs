@@ -8,7 +8,7 @@ use crate::cluster::Where;
 use crate::output::Format;
 use crate::{
     archive, billing, blueprint, completion, database_server, diff, doctor, install, instance, plan, program, tenant,
-    version,
+    top, version,
 };
 
 /// Runs CRM systems for tenants on Kubernetes
@@ -69,6 +69,8 @@ pub enum Command {
     Billing(billing::Command),
     /// Shows what would change, object by object, and changes nothing
     Diff(diff::Args),
+    /// Shows which tenants, instances or database servers use most
+    Top(top::Args),
     /// Tells whether the cluster is fit, the operator healthy, and what is stuck
     Doctor(doctor::Args),
     /// Installs or updates Tenantry in the cluster

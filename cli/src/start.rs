@@ -9,7 +9,7 @@ use crate::output::Out;
 use crate::session::{Leave, Session};
 use crate::{
     archive, billing, blueprint, completion, database_server, diff, doctor, install, instance, plan, reference, tenant,
-    version,
+    top, version,
 };
 
 /// Runs the command.
@@ -73,6 +73,7 @@ async fn dispatch(command: Command, place: &Where, out: Out, leave: Leave) -> Re
         Command::Archive(command) => archive::run(command, &session).await,
         Command::Billing(command) => billing::run(&command, &session).await,
         Command::Diff(args) => diff::run(&args, &session).await,
+        Command::Top(args) => top::run(&args, &session).await,
         Command::Install(args) => install::run(&args, &session).await,
         Command::Uninstall(args) => install::uninstall::run(&args, &session).await,
         Command::Completion(_) | Command::Reference | Command::Version(_) | Command::Doctor(_) => Ok(Exit::DONE),

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Service;
 use kube::api::Api;
 use kube::runtime::events::Recorder;
@@ -20,6 +21,7 @@ use tenantry_plan::{Settings, server};
 use crate::cluster::Memory;
 use crate::error::{Error, Result};
 use crate::process::metrics::Metrics;
+use crate::process::traces::Traces;
 use crate::sql::Servers;
 
 /// Caches that watches keep full. Without them (in tests) every look is a read.
@@ -60,6 +62,8 @@ pub struct Ctx {
     pub recorder: Option<Recorder>,
     /// Figures.
     pub metrics: Arc<Metrics>,
+    /// The way to a collector of traces, when there is one.
+    pub traces: Option<Traces>,
     /// Random bytes.
     pub random: fn(&mut [u8]) -> Result<()>,
 }
@@ -87,7 +91,15 @@ impl Ctx {
             caches: None,
             recorder: None,
             metrics: Arc::default(),
+            traces: None,
             random: system_random,
+        }
+    }
+
+    /// Makes the span of a job that has ended, when there is a collector.
+    pub fn trace_job(&self, purpose: &'static str, job: &Job) {
+        if let Some(traces) = &self.traces {
+            traces.job(purpose, job);
         }
     }
 

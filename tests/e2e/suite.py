@@ -10,10 +10,12 @@ import tenants  # noqa: F401
 import engines  # noqa: F401
 import unseen  # noqa: F401
 import doors  # noqa: F401
+import browser  # noqa: F401
 import faults  # noqa: F401
 import servers  # noqa: F401
 import big  # noqa: F401
 import operators  # noqa: F401
+import updates  # noqa: F401
 import refusals  # noqa: F401
 import terminal  # noqa: F401
 import leaving  # noqa: F401

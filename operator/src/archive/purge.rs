@@ -61,6 +61,7 @@ pub async fn may(archive: &Archive, ctx: &Ctx) -> Result<(), Halt> {
 ///
 /// # Errors
 /// [`Halt`] at `Purged` while something holds it up.
+#[tracing::instrument(target = "tenantry::trace", level = "debug", name = "purge", skip_all)]
 pub async fn run(archive: &Archive, ctx: &Ctx, now: Timestamp) -> Result<(), Halt> {
     let at = Halt::at(CONDITION);
     let spec = &archive.spec;

@@ -32,6 +32,7 @@ const CONDITION: &str = "Archived";
 ///
 /// # Errors
 /// [`Halt`] at `Archived` while something holds it up; the data is safe then.
+#[tracing::instrument(target = "tenantry::trace", level = "debug", name = "archive", skip_all)]
 pub async fn run(instance: &CrmInstance, ctx: &Ctx, now: Timestamp) -> std::result::Result<(), Halt> {
     let at = Halt::at(CONDITION);
     let namespace = instance.namespace().unwrap_or_default();

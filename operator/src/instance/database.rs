@@ -26,6 +26,7 @@ const CONDITION: &str = "DatabaseReady";
 ///
 /// # Errors
 /// [`Halt`] at `DatabaseReady` or `Installed`.
+#[tracing::instrument(target = "tenantry::trace", level = "debug", name = "database", skip_all)]
 pub async fn ensure(
     ctx: &Ctx,
     pass: &Pass,

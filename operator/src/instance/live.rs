@@ -263,6 +263,7 @@ async fn limits(ctx: &Ctx, tenant: &Tenant) -> Result<(Limits, Option<tenantry_a
 }
 
 /// Records the installation before it is reported. It happens once in a life, whatever restarts between.
+#[tracing::instrument(target = "tenantry::trace", level = "debug", name = "record", skip_all)]
 async fn installed(ctx: &Ctx, pass: &mut Pass, wanted: &Wanted, limits: &Limits, now: Timestamp) -> Result<(), Halt> {
     let at = Halt::at("Ready");
     let was = recorded_of(pass.instance.annotations())?.unwrap_or_default();

@@ -35,6 +35,7 @@ pub struct Found {
 ///
 /// # Errors
 /// [`Halt`] at `ProcessesReady`.
+#[tracing::instrument(target = "tenantry::trace", level = "debug", name = "observe", skip_all)]
 pub async fn observe(ctx: &Ctx, pass: &Pass, planned: &Planned<'_>, verified: bool) -> Result<Found, Halt> {
     let at = Halt::at(CONDITION);
     let wanted = planned.wanted;

@@ -55,6 +55,7 @@ pub struct Running {
 ///
 /// # Errors
 /// [`Halt`] at `ProcessesReady`.
+#[tracing::instrument(target = "tenantry::trace", level = "debug", name = "processes", skip_all)]
 pub async fn ensure(ctx: &Ctx, pass: &Pass, planned: &Planned<'_>) -> Result<Running, Halt> {
     let wanted = planned.wanted;
     let at = Halt::at(CONDITION);
@@ -97,12 +98,14 @@ fn waits(wanted: &Wanted) -> bool {
     !spec.schedules.is_empty() || spec.processes.iter().any(|p| p.after_verify)
 }
 
+#[tracing::instrument(target = "tenantry::trace", level = "debug", name = "plan", skip_all)]
 fn plan(planned: &Planned<'_>, seen: &Seen) -> Result<Desired, Halt> {
     let Planned { wanted, settings, limits, resources, database, keys } = planned;
     desired(wanted, settings, limits, *resources, *database, keys, seen).map_err(|e| Halt::at(CONDITION)(e.into()))
 }
 
 /// Returns whether a process was changed.
+#[tracing::instrument(target = "tenantry::trace", level = "debug", name = "apply", skip_all)]
 async fn apply(ctx: &Ctx, wanted: &Wanted, plan: &Desired) -> Result<bool, Halt> {
     let at = Halt::at(CONDITION);
     let mut changed = false;

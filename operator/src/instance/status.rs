@@ -118,6 +118,7 @@ fn base(pass: &Pass, halted_at: Option<&str>, now: Timestamp) -> CrmInstanceStat
     status
 }
 
+#[tracing::instrument(target = "tenantry::trace", level = "debug", name = "status", skip_all)]
 async fn write(instance: &CrmInstance, ctx: &Ctx, status: CrmInstanceStatus) -> Result<()> {
     if instance.status.as_ref() == Some(&status) {
         return Ok(());

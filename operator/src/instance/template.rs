@@ -37,6 +37,7 @@ const LABEL_TEMPLATE: &str = "tenantry.dev/template";
 ///
 /// # Errors
 /// [`Halt`] at `Installed` while it is being built, or when the build failed.
+#[tracing::instrument(target = "tenantry::trace", level = "debug", name = "template", skip_all)]
 pub async fn ensure(
     ctx: &Ctx,
     object: &DatabaseServer,
@@ -202,6 +203,7 @@ impl Build<'_> {
     /// Seals the template when its job is done, or clears up after a failure.
     async fn follow(&self, attempt: u32, job: &Job) -> Result<(), Halt> {
         let at = Halt::at(CONDITION);
+        self.ctx.trace_job("install", job);
         match outcome(job) {
             Outcome::Succeeded => {
                 self.server.admin.seal_template(self.name, self.owner).await.map_err(|e| at(e.into()))?;
@@ -308,6 +310,7 @@ pub async fn personalise_due(ctx: &Ctx, wanted: &Wanted) -> Result<Option<u32>, 
     let newest = attempts::newest(jobs.items);
     let attempt = newest.as_ref().map_or(0, |(attempt, _)| *attempt);
     if let Some((_, job)) = &newest {
+        ctx.trace_job("personalise", job);
         match outcome(job) {
             Outcome::Succeeded => return Ok(None),
             Outcome::Running => {

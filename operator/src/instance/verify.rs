@@ -30,6 +30,7 @@ const TURN: Duration = Duration::from_secs(20);
 ///
 /// # Errors
 /// [`Halt`] at `Verified`.
+#[tracing::instrument(target = "tenantry::trace", level = "debug", name = "verify", skip_all)]
 pub async fn run(
     ctx: &Ctx,
     wanted: &Wanted,
