@@ -14,6 +14,7 @@ import servers  # noqa: F401
 import operators  # noqa: F401
 import refusals  # noqa: F401
 import terminal  # noqa: F401
+import authors  # noqa: F401
 import leaving  # noqa: F401
 from harness import main
 

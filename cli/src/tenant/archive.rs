@@ -63,7 +63,7 @@ pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
     listing::changed(&session.out, &archives, &text(&names, &archives))
 }
 
-async fn delete(session: &Session, tenant: &Tenant, dry_run: bool) -> Result<(), Problem> {
+pub async fn delete(session: &Session, tenant: &Tenant, dry_run: bool) -> Result<(), Problem> {
     let name = tenant.name_any();
     // Only this very tenant: one that was made anew under the same name meanwhile is left alone.
     let params = DeleteParams {
@@ -79,7 +79,7 @@ async fn delete(session: &Session, tenant: &Tenant, dry_run: bool) -> Result<(),
 }
 
 /// Waits until the tenant itself is gone, which is after its archive was written.
-async fn gone(session: &Session, tenant: &Tenant, until: Until, progress: &mut Progress) -> Result<(), Problem> {
+pub async fn gone(session: &Session, tenant: &Tenant, until: Until, progress: &mut Progress) -> Result<(), Problem> {
     let (name, begun) = (tenant.name_any(), tokio::time::Instant::now());
     let label = format!("tenant {name}");
     progress.now(&label, "archiving");
@@ -108,7 +108,7 @@ async fn gone(session: &Session, tenant: &Tenant, until: Until, progress: &mut P
 }
 
 /// The archives that a tenant left, its own first.
-async fn written(session: &Session, tenant: &Tenant) -> Result<Vec<Archive>, Problem> {
+pub async fn written(session: &Session, tenant: &Tenant) -> Result<Vec<Archive>, Problem> {
     let all = session.cluster.list(&session.cluster.archives(), "archives", None).await?;
     let id = tenant.spec.id.clone().unwrap_or_default();
     let mut ours: Vec<Archive> =
