@@ -26,7 +26,7 @@ pub fn run(cli: Cli) -> ExitCode {
     let ended = runtime.block_on(async {
         tokio::select! {
             ended = dispatch(cli.command, &cli.place, out.clone(), leave.clone()) => ended,
-            () = left() => Err(leave.problem()),
+            () = left(&leave) => Err(leave.problem()),
         }
     });
     // A question that nobody answers any more must not hold the process.
@@ -42,9 +42,14 @@ pub fn run(cli: Cli) -> ExitCode {
     }
 }
 
-async fn left() {
-    if tokio::signal::ctrl_c().await.is_err() {
-        std::future::pending::<()>().await;
+async fn left(leave: &Leave) {
+    loop {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        if !leave.passes() {
+            return;
+        }
     }
 }
 
@@ -59,6 +64,11 @@ async fn dispatch(command: Command, place: &Where, out: Out, leave: Leave) -> Re
         Command::Version(args) => return version::run(&args, place, &out).await,
         Command::Blueprint(blueprint::Command::Validate(args)) => return blueprint::validate::run(&args, &out),
         Command::Blueprint(blueprint::Command::Render(args)) => return blueprint::render::run(&args, &out),
+        Command::Blueprint(blueprint::Command::New(args)) => return blueprint::new::run(&args, &out).await,
+        Command::Blueprint(blueprint::Command::Schema) => return blueprint::schema::run(&out),
+        Command::Plan(plan::Command::Advise(args)) if !args.files.is_empty() => {
+            return plan::advise::run_files(&args, &out);
+        }
         Command::Doctor(args) => return doctor::run(&args, place, out).await,
         other => other,
     };

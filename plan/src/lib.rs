@@ -3,6 +3,7 @@
 //! Pure: no client, no clock, no random. The operator applies what these functions return, and
 //! `tenantry diff` prints it. Builders are one file for each kind of child.
 
+pub mod advise;
 pub mod archive;
 pub mod blueprint;
 pub mod child;

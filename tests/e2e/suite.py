@@ -18,6 +18,7 @@ import operators  # noqa: F401
 import updates  # noqa: F401
 import refusals  # noqa: F401
 import terminal  # noqa: F401
+import authors  # noqa: F401
 import leaving  # noqa: F401
 from harness import main
 

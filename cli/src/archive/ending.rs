@@ -49,8 +49,9 @@ pub async fn begin<K: Living>(session: &Session, all: &[K], sure: &Sure) -> Resu
     listing::changed(&session.out, all, &lines.join("\n")).map(Some)
 }
 
-async fn delete<K: Living>(session: &Session, object: &K, dry_run: bool) -> Result<(), Problem> {
-    // Only this very one: what was made anew under the same name meanwhile is left alone.
+/// Deletes one object, and only this very one.
+pub async fn delete<K: Living>(session: &Session, object: &K, dry_run: bool) -> Result<(), Problem> {
+    // What was made anew under the same name meanwhile is left alone.
     let params = DeleteParams {
         dry_run,
         preconditions: Some(Preconditions { uid: object.meta().uid.clone(), resource_version: None }),
@@ -74,7 +75,8 @@ pub async fn gone<K: Living + Send + 'static>(session: &Session, all: &[K], sure
     Ok(())
 }
 
-async fn one_gone<K: Living + Send + 'static>(
+/// Waits until one object is gone.
+pub async fn one_gone<K: Living + Send + 'static>(
     session: &Session,
     object: &K,
     until: Until,

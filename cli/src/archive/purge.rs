@@ -67,7 +67,7 @@ pub fn lives(word: &str, name: &str) -> Problem {
 }
 
 /// Demands the purge of archives and waits until their data is gone.
-async fn purge(
+pub async fn purge(
     session: &Session,
     archives: &[&Archive],
     wait: NoWaitArgs,

@@ -68,7 +68,7 @@ async fn configurations(session: &Session, wanted: &Wanted) -> Result<Vec<String
 }
 
 /// The pinned release, or what a new instance would pin.
-async fn release(session: &Session, instance: &CrmInstance) -> Result<Effective, Problem> {
+pub async fn release(session: &Session, instance: &CrmInstance) -> Result<Effective, Problem> {
     let spec = &instance.spec;
     if let Some(hash) = instance.annotations().get(PINNED) {
         let kept: Api<ConfigMap> = Api::namespaced(session.cluster.client.clone(), SYSTEM_NAMESPACE);
@@ -84,7 +84,11 @@ async fn release(session: &Session, instance: &CrmInstance) -> Result<Effective,
 }
 
 /// The data of a Secret as texts.
-async fn secret(session: &Session, wanted: &Wanted, name: &str) -> Result<Option<BTreeMap<String, String>>, Problem> {
+pub async fn secret(
+    session: &Session,
+    wanted: &Wanted,
+    name: &str,
+) -> Result<Option<BTreeMap<String, String>>, Problem> {
     let secrets: Api<Secret> = Api::namespaced(session.cluster.client.clone(), &wanted.namespace);
     let found = secrets.get_opt(name).await.map_err(|e| {
         api::problem("compare the configuration", &e)

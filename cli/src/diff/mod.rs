@@ -3,8 +3,8 @@
 //! Two halves: the objects of the file themselves, through a dry run in the API server, and what the operator
 //! would make of them, through the functions that it plans with ([`children`]).
 
-mod children;
-mod instance;
+pub mod children;
+pub mod instance;
 mod server;
 mod volumes;
 

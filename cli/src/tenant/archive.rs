@@ -51,7 +51,7 @@ pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
 }
 
 /// The archives that a tenant left, its own first.
-fn written(all: &[Archive], tenant: &Tenant) -> Vec<Archive> {
+pub fn written(all: &[Archive], tenant: &Tenant) -> Vec<Archive> {
     let id = tenant.spec.id.clone().unwrap_or_default();
     let ours = all.iter().filter(|a| a.spec.tenant_id == id && crate::archive::is_kept(a));
     let mut ours: Vec<Archive> = ours.cloned().collect();

@@ -113,6 +113,7 @@ async fn instance(archive: &Archive, ctx: &Ctx, id: &Id) -> Result<(), Halt> {
         })?;
         let server = sql::administration(ctx, &object, &settings).await.map_err(&at)?;
         server.admin.drop_database(&database.name, &owner).await.map_err(|e| at(e.into()))?;
+        drop_template(archive, ctx, &server).await?;
     }
     let ns = Some(spec.namespace.as_str());
     set_reclaim_policy(ctx, &spec.namespace, &spec.volumes, "Delete").await.map_err(&at)?;
@@ -128,6 +129,24 @@ async fn instance(archive: &Archive, ctx: &Ctx, id: &Id) -> Result<(), Halt> {
     let rendered = rendered.items.iter().map(ResourceExt::name_any);
     for secret in spec.secrets.iter().cloned().chain(rendered) {
         ctx.remove(Kind::Secret, ns, &secret).await.map_err(&at)?;
+    }
+    Ok(())
+}
+
+/// A template whose Blueprint was deleted is copied by nobody any more: it goes with what was made from it. It
+/// belongs to no tenant, and would be built again if an instance of that release came back to its install.
+async fn drop_template(archive: &Archive, ctx: &Ctx, server: &sql::Server) -> Result<(), Halt> {
+    let at = Halt::at(CONDITION);
+    let blueprint = serde_json::from_str::<serde_json::Value>(&archive.spec.object).ok();
+    let blueprint = blueprint.and_then(|o| o.get("blueprint").and_then(|b| b.as_str()).map(str::to_owned));
+    let (Some(blueprint), Some(hash)) = (blueprint, &archive.spec.release_hash) else { return Ok(()) };
+    if ctx.blueprint(&blueprint).await.map_err(&at)?.is_some() {
+        return Ok(());
+    }
+    let (name, owner) = (names::template_database(&blueprint, hash), names::owner_of_template(&blueprint, hash));
+    // Only what the server's own registry says is this template.
+    if server.admin.record(&name).await.map_err(|e| at(e.into()))?.is_some_and(|r| r.owner == owner) {
+        server.admin.drop_database(&name, &owner).await.map_err(|e| at(e.into()))?;
     }
     Ok(())
 }
