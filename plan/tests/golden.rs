@@ -53,7 +53,7 @@ fn world(suspended: bool) -> World {
     let tryton: Blueprint = yaml::from_str(&manifest("blueprints/tryton.yaml")).unwrap();
     let plan: Plan = yaml::from_str(&manifest("plans/fibo-2.yaml")).unwrap();
     let release = Effective::pin("tryton", &tryton.spec, None).unwrap();
-    let wanted = instance::validate(&object, &tenant, &release, &settings, 1).unwrap();
+    let wanted = instance::validate(&object, &tenant, &release, &settings, 1, &BTreeMap::new()).unwrap();
     let database = DatabaseAccess {
         engine: "postgresql".into(),
         host: "pg".into(),

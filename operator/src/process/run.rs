@@ -100,7 +100,7 @@ pub async fn controllers(ctx: Ctx, health: Arc<Health>) -> Result<(), String> {
         servers: servers.clone(),
         tenants: tenants.clone(),
     };
-    let ctx = Arc::new(Ctx { caches: Some(caches), ..ctx });
+    let ctx = Arc::new(Ctx { caches: Some(caches), wake: Some(wake.instances.clone()), ..ctx });
     let h = &health;
     let sites = Controller::for_stream(watch(&ctx, sites_cache, h, KeepLast, wake.by_site(&ctx)), sites);
     let blueprints =
