@@ -116,7 +116,12 @@ fn an_integration_names_settings_that_there_are() {
     accepted("Blueprint", &blueprint(json!({ "smtp_host": {} }), json!(["smtp_host"])), None);
     accepted("Blueprint", &blueprint(json!(null), json!(null)), None);
     for settings in [json!({ "smtp_host": {} }), json!(null)] {
-        refused("Blueprint", &blueprint(settings, json!(["smpt_host"])), None, "a setting that the blueprint does not have");
+        refused(
+            "Blueprint",
+            &blueprint(settings, json!(["smpt_host"])),
+            None,
+            "a setting that the blueprint does not have",
+        );
     }
 }
 

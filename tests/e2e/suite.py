@@ -12,6 +12,7 @@ import doors  # noqa: F401
 import faults  # noqa: F401
 import servers  # noqa: F401
 import operators  # noqa: F401
+import integrations  # noqa: F401
 import refusals  # noqa: F401
 import terminal  # noqa: F401
 import leaving  # noqa: F401

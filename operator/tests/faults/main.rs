@@ -13,6 +13,7 @@ mod reads;
 mod refusals;
 mod scenarios;
 mod servers;
+mod settings;
 mod sweep;
 mod takeover;
 mod unfinished;
