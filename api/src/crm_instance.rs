@@ -7,6 +7,7 @@ use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 use tenantry_core::bounds;
 
+use crate::integration::{IntegrationStatus, SettingSource};
 use crate::scheduling::Scheduling;
 
 /// What an instance is for. Only production counts as billed seats; the others never write to customers.
@@ -68,6 +69,7 @@ impl Environment {
 #[x_kube(validation = Rule::new("!has(oldSelf.databaseServer) || (has(self.databaseServer) && self.databaseServer == oldSelf.databaseServer)").message("spec.databaseServer cannot change: the data would stay behind"))]
 #[x_kube(validation = Rule::new("!has(oldSelf.adopt) || (has(self.adopt) && self.adopt == oldSelf.adopt)").message("spec.adopt says which archive this instance came from and cannot change"))]
 #[x_kube(validation = Rule::new("!has(self.adopt) || has(self.id)").message("an instance adopted from an archive needs the archive's id as spec.id; use `tenantry instance adopt`"))]
+#[x_kube(validation = Rule::new("!has(self.settings) || !has(self.settingsFrom) || self.settings.all(s, !(s in self.settingsFrom))").message("a setting stands in settings or in settingsFrom, not in both"))]
 #[x_kube(validation = Rule::new("!has(self.databaseServer) || self.databaseServer.size() > 0").message("spec.databaseServer must not be empty"))]
 pub struct CrmInstanceSpec {
     /// Immutable id; the operator mints one when it is absent.
@@ -101,6 +103,10 @@ pub struct CrmInstanceSpec {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(transform = bounds::map(50, bounds::NAME, Some(1_000)))]
     pub settings: BTreeMap<String, String>,
+    /// Settings whose values lie in Secrets of the instance's namespace, by name. Treated as secret everywhere.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(transform = bounds::map(50, bounds::NAME, None))]
+    pub settings_from: BTreeMap<String, SettingSource>,
     /// How many pods of a process run, by the process's name, up to what the blueprint bears; the blueprint's own
     /// number where absent. A change starts nothing anew.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -192,6 +198,9 @@ pub struct CrmInstanceStatus {
     /// When it was verified for the first time, RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub installed_at: Option<String>,
+    /// What is known of the integrations that the blueprint offers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub integrations: Vec<IntegrationStatus>,
     /// `Ready`, `SpecValid`, `HostClaimed`, `DatabaseReady`, `Installed`, `ProcessesReady`, `Verified`, `Archived`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,

@@ -85,6 +85,12 @@ pub fn keys_secret(instance: &Id, generation: u32) -> String {
     format!("{instance}-keys-g{generation}")
 }
 
+/// Name of the Secret into which the command line writes settings that are secret.
+#[must_use]
+pub fn settings_secret(instance: &Id) -> String {
+    format!("{instance}-settings")
+}
+
 /// Name of the Secret with the rendered files and environment. Its content is part of the name:
 /// a change makes a new Secret and nothing is overwritten under a running process.
 #[must_use]

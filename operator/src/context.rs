@@ -10,6 +10,7 @@ use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use tenantry_api::blueprint::Blueprint;
+use tenantry_api::crm_instance::CrmInstance;
 use tenantry_api::database_server::DatabaseServer;
 use tenantry_api::plan::Plan;
 use tenantry_api::site::Site;
@@ -17,6 +18,7 @@ use tenantry_api::tenant::Tenant;
 use tenantry_core::calls::Gate;
 use tenantry_core::names;
 use tenantry_plan::{Settings, server};
+use tokio::sync::mpsc::UnboundedSender;
 
 use crate::cluster::Memory;
 use crate::error::{Error, Result};
@@ -64,6 +66,8 @@ pub struct Ctx {
     pub metrics: Arc<Metrics>,
     /// The way to a collector of traces, when there is one.
     pub traces: Option<Traces>,
+    /// Wakes an instance; without it (in tests) nobody comes back for an answer, so that it is waited for.
+    pub wake: Option<UnboundedSender<ObjectRef<CrmInstance>>>,
     /// Random bytes.
     pub random: fn(&mut [u8]) -> Result<()>,
 }
@@ -92,6 +96,7 @@ impl Ctx {
             recorder: None,
             metrics: Arc::default(),
             traces: None,
+            wake: None,
             random: system_random,
         }
     }

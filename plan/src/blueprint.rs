@@ -90,6 +90,7 @@ pub fn problems(spec: &BlueprintSpec) -> Vec<String> {
     }
     found.extend(duplicates(spec));
     found.extend(processes::problems(spec));
+    found.extend(crate::integrations::problems(spec));
     if let Some(verify) = &spec.verify {
         found.extend(tenantry_core::verify::check(verify).iter().map(|p| format!("verify: {p}")));
     }
@@ -97,7 +98,7 @@ pub fn problems(spec: &BlueprintSpec) -> Vec<String> {
 }
 
 /// Whether a variable is a setting that is declared as secret, or holds one.
-fn secret_setting(spec: &BlueprintSpec, variable: &str) -> bool {
+pub(crate) fn secret_setting(spec: &BlueprintSpec, variable: &str) -> bool {
     let mut secret = spec.settings.iter().filter(|(_, s)| s.secret);
     match variable.strip_prefix("settings") {
         Some("") => secret.next().is_some(),
@@ -175,7 +176,8 @@ const KNOWN: &[&str] = &[
     "plan.storage_bytes",
 ];
 
-fn unknown(spec: &BlueprintSpec, variable: &str) -> Option<String> {
+/// The problem of a variable that no instance has.
+pub(crate) fn unknown(spec: &BlueprintSpec, variable: &str) -> Option<String> {
     let (head, rest) = variable.split_once('.').unwrap_or((variable, ""));
     let known = match head {
         "captures" => true,

@@ -1,5 +1,7 @@
 //! The values that a blueprint's templates may use. No I/O.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
 use tenantry_api::blueprint::{Effective, Release};
 use tenantry_core::ledger::Limits;
@@ -66,6 +68,11 @@ pub fn instance(
     if !inner.is_empty() {
         all["processes"] = inner.into();
     }
+    let mut secret = secret_settings(&wanted.release);
+    secret.extend(wanted.hidden.iter().map(String::as_str));
+    if !secret.is_empty() {
+        all[SECRET_SETTINGS] = json!(secret);
+    }
     let mut plan = json!({ "name": limits.plan, "storage_bytes": limits.storage_bytes });
     if let Some(seats) = limits.seats {
         plan["seats"] = seats.into();
@@ -89,6 +96,11 @@ pub fn template(release: &Effective, settings: &Settings, database: &DatabaseAcc
     all
 }
 
+/// Settings that the blueprint declares as secret.
+fn secret_settings(release: &Effective) -> BTreeSet<&str> {
+    release.spec.settings.iter().filter(|(_, s)| s.secret).map(|(name, _)| name.as_str()).collect()
+}
+
 fn common(
     release: &Effective,
     settings: &Settings,
@@ -105,8 +117,7 @@ fn common(
     if let Some(Release { version, image, vars, .. }) = release.release() {
         all["release"] = json!({ "version": version, "image": settings.image(image), "vars": vars });
     }
-    let declared = &release.spec.settings;
-    let secret: Vec<&str> = declared.iter().filter(|(_, s)| s.secret).map(|(name, _)| name.as_str()).collect();
+    let secret = secret_settings(release);
     if !secret.is_empty() {
         all[SECRET_SETTINGS] = json!(secret);
     }

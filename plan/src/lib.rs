@@ -12,6 +12,7 @@ pub mod context;
 pub mod error;
 pub mod event;
 pub mod instance;
+pub mod integrations;
 pub mod job;
 pub mod labels;
 pub mod limits;

@@ -57,7 +57,7 @@ fn world_of(blueprint: &str, spec: &BlueprintSpec, suspended: bool) -> Result<Wo
     .unwrap();
     let plan: Plan = yaml::from_str(&manifest("plans/fibo-2.yaml")).unwrap();
     let release = Effective::pin(blueprint, spec, None).unwrap();
-    let wanted = instance::validate(&object, &tenant, &release, &settings, 1)?;
+    let wanted = instance::validate(&object, &tenant, &release, &settings, 1, &BTreeMap::new())?;
     let database = DatabaseAccess {
         engine: "postgresql".into(),
         host: "pg".into(),

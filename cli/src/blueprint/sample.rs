@@ -112,6 +112,7 @@ fn instance(blueprint: &Blueprint, release: &Effective, wanted: &Wanted) -> tena
         replicas: std::collections::BTreeMap::new(),
         scheduling: None,
         settings,
+        hidden: std::collections::BTreeSet::new(),
         generation: 1,
         database_server: None,
         suspended: None,
@@ -124,6 +125,11 @@ fn templates(spec: &BlueprintSpec) -> Vec<Template<'_>> {
     let mut add = |place: String, source| all.push(Template { place, source });
     for (name, source) in &spec.env {
         add(format!("env.{name}"), source);
+    }
+    for (name, check) in spec.integrations.iter().filter_map(|i| i.check.as_ref().map(|c| (&i.name, c))) {
+        for (field, source, _) in tenantry_plan::integrations::templates(check) {
+            add(format!("integrations[{name}].check.{field}"), source);
+        }
     }
     for file in &spec.files {
         add(format!("files[{}]", file.path), &file.content);

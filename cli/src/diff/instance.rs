@@ -38,7 +38,9 @@ pub async fn planned(session: &Session, mut instance: CrmInstance, settings: &Se
     let limits = tenantry_plan::limits::resolve(&tenant.spec, &plan.spec).map_err(|e| cannot_be(&address, &e))?;
     let release = release(session, &instance).await?;
     let generation = instance.status.as_ref().and_then(|s| s.data_generation).unwrap_or(1);
-    let wanted = validate(&instance, &tenant, &release, settings, generation).map_err(|e| cannot_be(&address, &e))?;
+    let referenced = referenced(session, &instance).await?;
+    let wanted = validate(&instance, &tenant, &release, settings, generation, &referenced);
+    let wanted = wanted.map_err(|e| cannot_be(&address, &e))?;
     let keys = secret(session, &wanted, &names::keys_secret(&wanted.id, generation)).await?;
     let keys = keys.as_ref().and_then(keys_of).unwrap_or_else(|| sample_keys(&wanted));
     let database = secret(session, &wanted, &names::database_secret(&wanted.id, generation)).await?;
@@ -83,13 +85,30 @@ pub async fn release(session: &Session, instance: &CrmInstance) -> Result<Effect
         .map_err(|e| Problem::not_found(e.to_string()).next("", format!("blueprint show {}", spec.blueprint)))
 }
 
-/// The data of a Secret as texts.
+/// Values of settings that lie in Secrets; one that is missing is no value.
+pub async fn referenced(session: &Session, instance: &CrmInstance) -> Result<BTreeMap<String, Hidden>, Problem> {
+    let namespace = instance.namespace().unwrap_or_default();
+    let mut all = BTreeMap::new();
+    for (setting, source) in &instance.spec.settings_from {
+        let data = texts(session, &namespace, &source.secret).await?.unwrap_or_default();
+        if let Some(value) = data.get(&source.key) {
+            all.insert(setting.clone(), Hidden::new(value.clone()));
+        }
+    }
+    Ok(all)
+}
+
+/// The data of a Secret of an instance as texts.
 pub async fn secret(
     session: &Session,
     wanted: &Wanted,
     name: &str,
 ) -> Result<Option<BTreeMap<String, String>>, Problem> {
-    let secrets: Api<Secret> = Api::namespaced(session.cluster.client.clone(), &wanted.namespace);
+    texts(session, &wanted.namespace, name).await
+}
+
+async fn texts(session: &Session, namespace: &str, name: &str) -> Result<Option<BTreeMap<String, String>>, Problem> {
+    let secrets: Api<Secret> = Api::namespaced(session.cluster.client.clone(), namespace);
     let found = secrets.get_opt(name).await.map_err(|e| {
         api::problem("compare the configuration", &e)
             .safe("it holds passwords, so that their Secrets must be read; nothing was changed")

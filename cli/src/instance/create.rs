@@ -44,7 +44,7 @@ fn environment() -> impl TypedValueParser<Value = Environment> {
 /// Runs it.
 pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
     let until = Until::after(args.wait.timeout);
-    make::checked(session, &args.product).await?;
+    let blueprint = make::checked(session, &args.product).await?;
     let tenant = target::tenant(session, &args.name.tenant).await?;
     let mut spec = make::spec(&tenant.name_any(), &args.product)?;
     spec.environment = args.environment;
@@ -63,6 +63,7 @@ pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
     let mut progress = Progress::new(&session.out);
     made = track::until_ready(session, &made, until, &mut progress).await?;
     progress.end();
-    let page = view::page(&made, false, session.now()).render(&session.out.paint, session.out.columns);
+    let page =
+        view::page(&made, Some(&blueprint.spec), false, session.now()).render(&session.out.paint, session.out.columns);
     listing::changed(&session.out, &[made], &page)
 }

@@ -10,6 +10,8 @@ use tenantry_api::crm_instance::{CrmInstance, CrmInstanceSpec};
 use tenantry_api::tenant::Tenant;
 use tenantry_core::names;
 
+use super::settings::change::on_a_command_line;
+use super::settings::hide::DOTS;
 use super::size::{Size, without_nulls};
 use crate::args::pair;
 use crate::change::fields::{differences, lines};
@@ -74,10 +76,17 @@ pub fn fits(name: &str, spec: &BlueprintSpec, product: &Product) -> Result<(), P
             return Err(near::missing(&format!("setting of blueprint {name}"), key, known, &show));
         }
     }
+    if let Some((key, _)) = product.settings.iter().find(|(key, _)| spec.settings.get(key).is_some_and(|s| s.secret)) {
+        return Err(on_a_command_line(key).next(
+            "leave it away here, and afterwards",
+            format!("instance settings set TENANT/INSTANCE --from-stdin {key}"),
+        ));
+    }
+    // A secret that must be given is given afterwards; the instance waits for it and says so.
     let missing: Vec<String> = spec
         .settings
         .iter()
-        .filter(|(key, s)| s.default.is_none() && !product.settings.iter().any(|(k, _)| k == *key))
+        .filter(|(key, s)| s.default.is_none() && !s.secret && !product.settings.iter().any(|(k, _)| k == *key))
         .map(|(key, _)| key.clone())
         .collect();
     if missing.is_empty() {
@@ -166,8 +175,14 @@ fn taken_over(existing: CrmInstance, new: &CrmInstance) -> Result<CrmInstance, P
     if compared.adopt.is_none() {
         compared.id.clone_from(&existing.spec.id);
     }
-    same("instance", &address, &existing.spec, &compared)
-        .map_err(|p| p.next("look", format!("instance show {address}")))?;
+    // The difference is printed: what the person did not write may be a secret.
+    let mut shown = existing.spec.clone();
+    for (key, value) in &mut shown.settings {
+        if !compared.settings.contains_key(key) {
+            *value = DOTS.to_owned();
+        }
+    }
+    same("instance", &address, &shown, &compared).map_err(|p| p.next("look", format!("instance show {address}")))?;
     Ok(existing)
 }
 

@@ -10,6 +10,7 @@ pub mod open;
 pub mod password;
 pub mod purge;
 pub mod set;
+pub mod settings;
 pub mod size;
 #[cfg(test)]
 mod tests;
@@ -39,6 +40,8 @@ pub enum Command {
     Logs(logs::Args),
     /// Prints the administrator's first password
     Password(password::Args),
+    /// Lists and changes the settings of instances, and tells whether their mail servers and so on answer
+    Settings(settings::Args),
     /// Removes instances and keeps their data in archives
     Archive(archive::Args),
     /// Brings an archived instance back with all its data
@@ -57,6 +60,7 @@ pub async fn run(command: Command, session: &Session) -> Result<Exit, Problem> {
         Command::Open(args) => open::run(&args, session).await,
         Command::Logs(args) => logs::run(&args, session).await,
         Command::Password(args) => password::run(&args, session).await,
+        Command::Settings(args) => settings::run(&args, session).await,
         Command::Archive(args) => archive::run(&args, session).await,
         Command::Adopt(args) => adopt::run(&args, session).await,
         Command::Purge(args) => purge::run(&args, session).await,

@@ -28,8 +28,14 @@ fn ready() -> tenantry_api::crm_instance::CrmInstance {
 
 #[test]
 fn an_instance_shows_where_it_is_and_never_its_password() {
-    insta::assert_snapshot!(view::page(&ready(), false, now()).render(&Paint::default(), None));
-    insta::assert_snapshot!("wide", view::page(&ready(), true, now()).render(&Paint::default(), None));
+    let spec: BlueprintSpec = serde_json::from_value(json!({
+        "title": "T", "processes": [{"name": "web"}], "settings": {"language": {"default": "en"}},
+        "releases": [{"version": "7.0", "image": "i"}],
+    }))
+    .unwrap();
+    let page = |wide| view::page(&ready(), Some(&spec), wide, now());
+    insta::assert_snapshot!(page(false).render(&Paint::default(), None));
+    insta::assert_snapshot!("wide", page(true).render(&Paint::default(), None));
     insta::assert_snapshot!("list", table(&[ready()], true, now()).render(&Paint::default(), None));
 }
 
@@ -51,11 +57,11 @@ fn an_instance_shows_how_big_it_is_and_where_it_may_run() {
         }),
         Value::Null,
     );
-    let page = view::page(&big, false, now()).render(&Paint::default(), None);
+    let page = view::page(&big, None, false, now()).render(&Paint::default(), None);
     for said in ["3 of web", "only with pool=acme", "for=acme:NoSchedule, any", "not over several nodes"] {
         assert!(page.contains(said), "{said} is not in:\n{page}");
     }
-    let small = view::page(&ready(), true, now()).render(&Paint::default(), None);
+    let small = view::page(&ready(), None, true, now()).render(&Paint::default(), None);
     assert!(["Pods", "Nodes", "taints", "Spread"].iter().all(|word| !small.contains(word)), "{small}");
 }
 
@@ -93,12 +99,13 @@ fn product(line: &[&str]) -> make::Product {
 fn release_and_settings_are_checked_before_anything_is_stored() {
     let spec: BlueprintSpec = serde_json::from_value(json!({
         "title": "Demo", "processes": [{"name": "web"}],
-        "settings": {"language": {"default": "en"}, "currency": {}},
+        "settings": {"language": {"default": "en"}, "currency": {}, "key": {"secret": true}},
         "releases": [{"version": "1.0", "image": "demo:1.0"}],
     }))
     .unwrap();
     for (line, exit) in [
         (vec!["--setting", "currency=VND"], None),
+        (vec!["--setting", "currency=VND", "--setting", "key=hunter22"], Some(Exit::REFUSED)),
         (vec![], Some(Exit::USAGE)),
         (vec!["--setting", "currency=VND", "--setting", "langage=vi"], Some(Exit::NOT_FOUND)),
         (vec!["--setting", "currency=VND", "--release", "2.0"], Some(Exit::NOT_FOUND)),

@@ -3,10 +3,13 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt;
+use tenantry_api::blueprint::BlueprintSpec;
 use tenantry_api::condition::find;
 use tenantry_api::crm_instance::{CrmInstance, InstancePhase};
+use tenantry_api::integration::IntegrationState;
 use tenantry_api::scheduling::{Scheduling, Toleration};
 
+use super::settings;
 use crate::listing::{Listed, age};
 use crate::output::page::Page;
 use crate::output::table::Table;
@@ -60,8 +63,8 @@ pub fn state(instance: &CrmInstance) -> String {
     instance.status.as_ref().map_or_else(|| "Pending".to_owned(), |s| format!("{:?}", s.phase))
 }
 
-/// The page of an instance.
-pub fn page(instance: &CrmInstance, wide: bool, now: Timestamp) -> Page {
+/// The page of an instance. Settings that the blueprint, as far as it is known, does not call open are not shown.
+pub fn page(instance: &CrmInstance, blueprint: Option<&BlueprintSpec>, wide: bool, now: Timestamp) -> Page {
     let (spec, status) = (&instance.spec, instance.status.clone().unwrap_or_default());
     let mut page = Page::new(format!("{} · {} · {}", address_of(instance), product(instance), spec.environment.word()));
     let ready = find(&status.conditions, "Ready");
@@ -84,8 +87,11 @@ pub fn page(instance: &CrmInstance, wide: bool, now: Timestamp) -> Page {
     for (key, value) in spec.scheduling.as_ref().map(placed).unwrap_or_default() {
         page.fact(key, value);
     }
-    for (key, value) in &spec.settings {
-        page.fact(&format!("  {key}"), value.clone());
+    for (key, shown) in settings::hide::lines(instance, blueprint) {
+        page.fact(&format!("  {key}"), shown);
+    }
+    for i in &status.integrations {
+        page.noted(&i.name, i.state.word(), i.message.clone());
     }
     if let Some(adopted) = &spec.adopt {
         page.noted("Came from", adopted.clone(), "an archive");
@@ -157,8 +163,18 @@ pub fn troubles(instance: &CrmInstance, now: Timestamp) -> Vec<String> {
     match &instance.status {
         None => vec![format!("{address}: the operator has not looked at it yet")],
         Some(status) if status.phase == InstancePhase::Suspended => Vec::new(),
-        Some(status) => problems(&address, &status.conditions, instance.metadata.deletion_timestamp.is_some(), now),
+        Some(status) => {
+            let archiving = instance.metadata.deletion_timestamp.is_some();
+            let mut all = problems(&address, &status.conditions, archiving, now);
+            let silent = status.integrations.iter().filter(|_| !archiving).filter(|i| is_trouble(i.state));
+            all.extend(silent.map(|i| format!("{address}: {} {}: {}", i.name, i.state.word(), i.message)));
+            all
+        }
     }
+}
+
+fn is_trouble(state: IntegrationState) -> bool {
+    matches!(state, IntegrationState::Unreachable | IntegrationState::Refused)
 }
 
 /// Conditions that do not hold. `Ready` is left out when another one says why.

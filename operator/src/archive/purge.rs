@@ -120,8 +120,8 @@ async fn instance(archive: &Archive, ctx: &Ctx, id: &Id) -> Result<(), Halt> {
     for claim in &spec.volumes {
         ctx.remove(Kind::PersistentVolumeClaim, ns, claim).await.map_err(&at)?;
     }
-    // Rendered configuration is not listed in the archive; it holds passwords and goes with them.
-    let selector = format!("{}={id},{}=config", names::LABEL_INSTANCE_ID, names::LABEL_PURPOSE);
+    // Rendered configuration and secret settings are not listed in the archive; they hold passwords and go, too.
+    let selector = format!("{}={id},{} in (config,settings)", names::LABEL_INSTANCE_ID, names::LABEL_PURPOSE);
     let rendered = dynamic_api(&ctx.client, Kind::Secret, ns)
         .list_metadata(&ListParams::default().labels(&selector))
         .await

@@ -8,7 +8,7 @@ use kube::ResourceExt;
 use tenantry_api::crm_instance::{CrmInstance, InstancePhase};
 use tenantry_core::names;
 
-use super::{archive, live, status};
+use super::{archive, integrations, live, status};
 use crate::context::Ctx;
 use crate::error::Result;
 
@@ -34,8 +34,9 @@ pub async fn reconcile(instance: Arc<CrmInstance>, ctx: &Ctx, now: Timestamp) ->
     let fingerprint = live::fingerprint(ctx, &instance).await?;
     if let Some(print) = &fingerprint
         && ctx.memory.is_settled(&uid, print)
+        && !ctx.memory.checks.wants(&uid, now)
     {
-        return Ok(None);
+        return Ok(integrations::again(ctx, &instance, now));
     }
     let mut pass = live::Pass::new(instance);
     match live::run(&mut pass, ctx, now).await {
@@ -45,7 +46,7 @@ pub async fn reconcile(instance: Arc<CrmInstance>, ctx: &Ctx, now: Timestamp) ->
             if let Some(print) = live::fingerprint_of(ctx, &pass).await? {
                 ctx.memory.settle(&uid, print);
             }
-            Ok(None)
+            Ok(integrations::again(ctx, &pass.instance, now))
         }
         Err(halt) => status::write_halted(&pass, ctx, halt, false, now).await,
     }

@@ -108,6 +108,9 @@ fn base(pass: &Pass, halted_at: Option<&str>, now: Timestamp) -> CrmInstanceStat
     if pass.url.is_some() {
         status.url.clone_from(&pass.url);
     }
+    if let Some(integrations) = &pass.integrations {
+        status.integrations.clone_from(integrations);
+    }
     if let Some((server, access)) = &pass.database {
         status.database = Some(DatabaseStatus { server: server.clone(), name: access.name.clone() });
     }

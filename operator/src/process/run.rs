@@ -103,7 +103,7 @@ pub async fn controllers(ctx: Ctx, health: Arc<Health>) -> Result<(), String> {
         servers: servers.clone(),
         tenants: tenants.clone(),
     };
-    let ctx = Arc::new(Ctx { caches: Some(caches), ..ctx });
+    let ctx = Arc::new(Ctx { caches: Some(caches), wake: Some(wake.instances.clone()), ..ctx });
     ctx.metrics.count(Figures {
         tenants: tenants.clone(),
         instances: instances.clone(),

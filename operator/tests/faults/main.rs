@@ -15,6 +15,7 @@ mod refusals;
 mod replicas;
 mod scenarios;
 mod servers;
+mod settings;
 mod sweep;
 mod takeover;
 mod unfinished;

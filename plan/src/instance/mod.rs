@@ -9,6 +9,7 @@ mod build_secrets;
 mod build_service;
 mod build_volume;
 mod children;
+mod choose;
 mod replicas;
 mod serving;
 mod validate;
@@ -19,5 +20,6 @@ pub use build_secrets::{access_of, build_database_secret, build_keys_secret, key
 pub use build_service::build_service;
 pub use build_volume::{build_volume, volume_bytes};
 pub use children::{Desired, Seen, desired};
+pub use choose::{PURPOSE as SETTINGS_PURPOSE, VALUE_MAX, in_the_open, usable};
 pub use serving::{Decision, Serving, serving};
 pub use validate::{Wanted, validate};

@@ -1,13 +1,15 @@
 //! From the object as written to an instance that can be planned. No I/O.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tenantry_api::blueprint::{Effective, Process};
 use tenantry_api::crm_instance::{CrmInstance, Environment};
 use tenantry_api::scheduling::Scheduling;
 use tenantry_api::tenant::Tenant;
 use tenantry_core::id::Id;
+use tenantry_core::secret::Secret;
 
+use super::choose::{chosen, given};
 use super::replicas;
 use crate::labels::Labels;
 use crate::{PlanError, Settings, scheduling};
@@ -43,6 +45,8 @@ pub struct Wanted {
     pub scheduling: Option<Scheduling>,
     /// Settings, defaults filled in.
     pub settings: BTreeMap<String, String>,
+    /// Settings whose values came from Secrets: secret, whatever the blueprint says of them.
+    pub hidden: BTreeSet<String>,
     /// Generation of the data in use.
     pub generation: u32,
     /// Server that it names.
@@ -74,7 +78,8 @@ impl Wanted {
     }
 }
 
-/// Validates an instance against its tenant and pinned release.
+/// Validates an instance against its tenant and pinned release. `referenced` are the values of
+/// `spec.settingsFrom`, by setting.
 ///
 /// # Errors
 /// [`PlanError::Invalid`] naming the field and the remedy; [`PlanError::Blocked`] while something is missing.
@@ -84,6 +89,7 @@ pub fn validate(
     release: &Effective,
     settings: &Settings,
     generation: u32,
+    referenced: &BTreeMap<String, Secret>,
 ) -> Result<Wanted, PlanError> {
     let spec = &instance.spec;
     let id = spec.id.as_deref().ok_or_else(|| PlanError::Blocked("spec.id is not minted yet".into()))?;
@@ -116,11 +122,13 @@ pub fn validate(
         scheduling::check("spec.scheduling", wish)?;
     }
     let tenant_name = tenant.metadata.name.clone().unwrap_or_default();
+    let name = instance.metadata.name.clone().unwrap_or_default();
+    let chosen = chosen(&given(spec, referenced)?, release, &format!("{tenant_name}/{name}"))?;
     let display = tenant.spec.display_name.clone().unwrap_or_else(|| tenant_name.clone());
     let suspended = tenant.spec.suspended.then(|| tenant.spec.suspended_reason.clone().unwrap_or_default());
     Ok(Wanted {
         id,
-        name: instance.metadata.name.clone().unwrap_or_default(),
+        name,
         namespace,
         tenant_id,
         tenant: tenant_name,
@@ -132,36 +140,10 @@ pub fn validate(
         time_zone: tenant.spec.time_zone.clone().unwrap_or_else(|| settings.site.time_zone.clone()),
         replicas: spec.replicas.clone(),
         scheduling: spec.scheduling.clone(),
-        settings: chosen(spec.settings.clone(), release)?,
+        settings: chosen,
+        hidden: spec.settings_from.keys().cloned().collect(),
         generation,
         database_server: spec.database_server.clone(),
         suspended,
     })
-}
-
-fn chosen(mut given: BTreeMap<String, String>, release: &Effective) -> Result<BTreeMap<String, String>, PlanError> {
-    let offered = &release.spec.settings;
-    if let Some(unknown) = given.keys().find(|k| !offered.contains_key(*k)) {
-        let known: Vec<_> = offered.keys().map(String::as_str).collect();
-        return Err(PlanError::invalid(
-            format!("spec.settings.{unknown}"),
-            format!("blueprint {:?} has no such setting; it offers: {}", release.blueprint, known.join(", ")),
-        ));
-    }
-    for (name, setting) in offered {
-        let field = || format!("spec.settings.{name}");
-        if !given.contains_key(name) {
-            let default = setting.default.clone();
-            let default = default.ok_or_else(|| PlanError::invalid(field(), "this setting must be given"))?;
-            given.insert(name.clone(), default);
-        }
-        if let (Some(pattern), Some(value)) = (&setting.pattern, given.get(name)) {
-            let fits = tenantry_core::pattern::matches_whole(pattern, value)
-                .map_err(|e| PlanError::invalid(field(), format!("the blueprint's pattern is wrong: {e}")))?;
-            if !fits {
-                return Err(PlanError::invalid(field(), format!("the value does not match {pattern}")));
-            }
-        }
-    }
-    Ok(given)
 }

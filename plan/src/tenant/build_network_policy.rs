@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tenantry_api::database_server::DatabaseServer;
 use tenantry_core::id::Id;
-use tenantry_core::names;
+use tenantry_core::{address, names};
 
 use super::TenantWanted;
 use crate::Settings;
@@ -91,8 +91,13 @@ pub(super) fn build_network_policy(wanted: &TenantWanted, settings: &Settings, d
     // Mail and the web outside: what a CRM needs to write to customers. The cluster's own addresses stay closed.
     egress.push(json!({
         "to": [{ "ipBlock": { "cidr": "0.0.0.0/0",
-                 "except": ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16"] } }],
+                 "except": address::PRIVATE } }],
     }));
+    // What the Site opens inside: a customer's own mail server.
+    if !site.internal_cidrs.is_empty() {
+        let to: Vec<Value> = site.internal_cidrs.iter().map(|cidr| json!({ "ipBlock": { "cidr": cidr } })).collect();
+        egress.push(json!({ "to": to }));
+    }
     let rest = json!({ "spec": {
         "podSelector": {},
         "policyTypes": ["Ingress", "Egress"],
@@ -110,6 +115,37 @@ mod tests {
         let object = json!({ "apiVersion": "tenantry.dev/v1alpha1", "kind": "DatabaseServer",
             "metadata": { "name": name }, "spec": spec });
         serde_json::from_value(object).unwrap()
+    }
+
+    #[test]
+    fn inside_addresses_are_closed_to_a_tenant_but_for_those_that_the_site_opens() {
+        let egress = |more: Value| {
+            let mut spec = json!({ "id": "site-1" });
+            spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            let site = json!({ "apiVersion": "tenantry.dev/v1alpha1", "kind": "Site",
+                "metadata": { "name": "site" }, "spec": spec });
+            let limits = tenantry_core::ledger::Limits {
+                plan: "p".into(),
+                seats: None,
+                storage_bytes: 1,
+                bandwidth_bytes: None,
+                records: None,
+            };
+            let id = Id::parse("abcdefghij").unwrap();
+            let wanted = TenantWanted {
+                id,
+                name: "acme".into(),
+                namespace: "tenant-abcdefghij".into(),
+                limits,
+                suspended: false,
+            };
+            let settings = Settings::of_site(&serde_json::from_value(site).unwrap());
+            build_network_policy(&wanted, &settings, &[]).object["spec"]["egress"].clone()
+        };
+        let (shut, open) = (egress(json!({})), egress(json!({ "internalCidrs": ["10.20.0.25/32"] })));
+        let added = json!({ "to": [{ "ipBlock": { "cidr": "10.20.0.25/32" } }] });
+        assert!(!shut.as_array().unwrap().contains(&added) && open.as_array().unwrap().contains(&added));
+        assert_eq!(open.as_array().unwrap().len(), shut.as_array().unwrap().len() + 1);
     }
 
     #[test]

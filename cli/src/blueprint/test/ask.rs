@@ -48,7 +48,8 @@ pub async fn questions(session: &Session, instance: &CrmInstance, settings: &Set
     let limits = tenantry_plan::limits::resolve(&tenant.spec, &plan.spec).map_err(cannot)?;
     let release = release(session, instance).await?;
     let generation = instance.status.as_ref().and_then(|s| s.data_generation).unwrap_or(1);
-    let wanted = validate(instance, &tenant, &release, settings, generation).map_err(cannot)?;
+    let wanted = validate(instance, &tenant, &release, settings, generation, &referenced(session, instance).await?);
+    let wanted = wanted.map_err(cannot)?;
     let keys = secret(session, &wanted, &names::keys_secret(&wanted.id, generation)).await?;
     let keys = keys.as_ref().and_then(keys_of);
     let keys = keys.ok_or_else(|| Problem::failed(format!("{} has no keys", instance.name_any())))?;

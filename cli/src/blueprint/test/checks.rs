@@ -20,11 +20,12 @@ use super::points::Verdict;
 use super::secrets::{self, Held};
 use super::world::World;
 use super::{ask, seats, sql, watch};
+use crate::change::patch::patched;
 use crate::cluster::post;
 use crate::error::{Problem, api};
 use crate::output::text::duration;
 use crate::progress::Progress;
-use crate::tenant::{follow, set};
+use crate::tenant::follow;
 use crate::wait::Until;
 
 /// How often something is looked at.
@@ -142,7 +143,7 @@ async fn change(world: &World, suspended: bool, wanted: TenantPhase, progress: &
     } else {
         json!({"suspended": null, "suspendedReason": null})
     };
-    set::patched(&world.session, std::slice::from_ref(&tenant), &spec, false).await?;
+    patched(&world.session, std::slice::from_ref(&tenant), &spec, false).await?;
     follow::phase(&world.session, &tenant.name_any(), &[wanted], Until::after(world.longest), progress).await?;
     Ok(())
 }

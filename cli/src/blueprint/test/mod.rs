@@ -24,7 +24,7 @@ use super::{render, validate};
 use crate::args::{pair, time};
 use crate::diff::children;
 use crate::error::{Exit, Problem};
-use crate::instance::make;
+use crate::instance::{make, size::Size};
 use crate::progress::Progress;
 use crate::session::Session;
 use judge::Made;
@@ -138,6 +138,7 @@ async fn world(args: &Args, session: &Session, blueprint: &Blueprint) -> Result<
         admin_email: None,
         settings: args.settings.clone(),
         database_server: args.server.clone(),
+        size: Size::default(),
     };
     make::fits(&blueprint.name_any(), &blueprint.spec, &product)?;
     let settings = children::settings(session).await?.ok_or_else(|| {
