@@ -86,7 +86,7 @@ fn production_sends_by_its_mail_server_with_the_password_in_a_file_alone() {
         &site,
         &[
             "Set($MailCommand, 'sendmailpipe');",
-            "Set($SendmailArguments, '30 /usr/sbin/sendmail -oi');",
+            "Set($SendmailArguments, '20 /usr/sbin/sendmail -oi');",
             "Set($CorrespondAddress, 'desk@acme.example');",
             "Set($CommentAddress, 'desk@acme.example');",
             "Set($DatabasePassword, 'it\\'s \\\\ $me@');",
