@@ -8,6 +8,7 @@ import sys
 import installing  # noqa: F401
 import tenants  # noqa: F401
 import engines  # noqa: F401
+import request_tracker  # noqa: F401
 import unseen  # noqa: F401
 import doors  # noqa: F401
 import browser  # noqa: F401

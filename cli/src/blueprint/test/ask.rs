@@ -15,7 +15,7 @@ use tenantry_plan::instance::{access_of, keys_of, validate};
 use tenantry_plan::{Settings, context};
 use tokio::time::Instant;
 
-use crate::diff::instance::{release, secret};
+use crate::diff::instance::{referenced, release, secret};
 use crate::error::{Problem, api};
 use crate::session::Session;
 use crate::target;
