@@ -52,7 +52,7 @@ fn of_line(line: &str) -> Option<(String, String)> {
     let line = line.trim();
     let define = line.strip_prefix("define(").map(|rest| rest.replacen(',', "=", 1));
     let line = define.as_deref().unwrap_or(line);
-    let at = line.find("=>").or_else(|| line.find('=')).or_else(|| line.find(':'))?;
+    let at = line.find("=>").or_else(|| line.find(['=', ':']))?;
     let (name, value) = (line.get(..at)?, line.get(at..)?);
     let marks: &[char] = &['\'', '"', '`', ' ', '\t', ';', ',', ')', '(', '$', '=', '>', ':'];
     let name = name.trim_matches(marks).rsplit([' ', '.', '[']).next()?.trim_matches([']', '\'', '"']);

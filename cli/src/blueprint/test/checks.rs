@@ -1,6 +1,7 @@
 //! The points that are tried on running instances. Does I/O; what they prove is judged elsewhere.
 
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use k8s_openapi::api::batch::v1::{CronJob, Job};
@@ -10,7 +11,7 @@ use kube::{Api, ResourceExt};
 use serde_json::json;
 use tenantry_api::blueprint::BlueprintSpec;
 use tenantry_api::condition::find;
-use tenantry_api::crm_instance::CrmInstance;
+use tenantry_api::crm_instance::{CrmInstance, InstancePhase};
 use tenantry_api::tenant::TenantPhase;
 use tenantry_core::names::{LABEL_INSTANCE_ID, LABEL_PROCESS, LABEL_PURPOSE};
 use tokio::time::Instant;
@@ -25,8 +26,9 @@ use crate::cluster::post;
 use crate::error::{Problem, api};
 use crate::output::text::duration;
 use crate::progress::Progress;
+use crate::progress::steps::said;
 use crate::tenant::follow;
-use crate::wait::Until;
+use crate::wait::{self, Until};
 
 /// How often something is looked at.
 const TICK: Duration = Duration::from_millis(500);
@@ -120,6 +122,9 @@ pub async fn restart(world: &World, made: &Made, progress: &mut Progress) -> Res
 /// Stops the tenant behind the page.
 pub async fn suspend(world: &World, made: &Made, progress: &mut Progress) -> Result<Verdict, Problem> {
     change(world, true, TenantPhase::Suspended, progress).await?;
+    if let Err(why) = reaches(world, made, InstancePhase::Suspended, progress).await? {
+        return Ok(Verdict::Failed(why));
+    }
     let answer = patiently(world, made, progress, |status| status == 503).await;
     Ok(judge::page(answer))
 }
@@ -128,9 +133,8 @@ pub async fn suspend(world: &World, made: &Made, progress: &mut Progress) -> Res
 pub async fn resume(world: &World, made: &Made, progress: &mut Progress) -> Result<Verdict, Problem> {
     let questions = ask::questions(&world.session, &made.instance, &world.settings).await?;
     change(world, false, TenantPhase::Active, progress).await?;
-    let patience = questions.steps().map(|_| world.longest);
-    if let Err(stopped) = watch::ready(&world.session, &made.instance, patience, world.longest, progress).await? {
-        return Ok(Verdict::Failed(format!("not Ready after resuming: {}", stopped.why)));
+    if let Err(why) = reaches(world, made, InstancePhase::Ready, progress).await? {
+        return Ok(Verdict::Failed(why));
     }
     let again = ask::all(&world.session, &made.instance, &questions).await;
     Ok(judge::answers(questions.steps(), again, "resuming"))
@@ -146,6 +150,30 @@ async fn change(world: &World, suspended: bool, wanted: TenantPhase, progress: &
     patched(&world.session, std::slice::from_ref(&tenant), &spec, false).await?;
     follow::phase(&world.session, &tenant.name_any(), &[wanted], Until::after(world.longest), progress).await?;
     Ok(())
+}
+
+/// Waits until the instance has a phase: it follows its tenant a moment later. Why not, when it does not.
+async fn reaches(
+    world: &World,
+    made: &Made,
+    wanted: InstancePhase,
+    progress: &mut Progress,
+) -> Result<Result<(), String>, Problem> {
+    let name = made.instance.name_any();
+    let api = world.session.cluster.instances(&made.instance.namespace().unwrap_or_default());
+    let end = wait::follow(api, &name, Until::after(world.longest), |seen| {
+        let status = seen.and_then(|s| s.status.clone()).unwrap_or_default();
+        let held = find(&status.conditions, "Ready").map(said).unwrap_or_default();
+        if status.phase == wanted {
+            return ControlFlow::Break(Ok(()));
+        }
+        if [InstancePhase::Failed, InstancePhase::Invalid].contains(&status.phase) {
+            return ControlFlow::Break(Err(format!("it is {:?}: {held}", status.phase)));
+        }
+        progress.now(&name, &format!("{:?} {held}", status.phase));
+        ControlFlow::Continue(())
+    });
+    Ok(end.await?.unwrap_or_else(|| Err(format!("it is not {wanted:?} after {}", duration(world.longest)))))
 }
 
 /// Asks until the answer is as wanted or the time is up: a Service's change of mind takes a moment.

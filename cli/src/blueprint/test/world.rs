@@ -221,7 +221,9 @@ impl World {
             progress.now("clearing up", "archiving the tenant of the test");
             self.tenant = living;
             if let Err(problem) = self.archive(progress).await {
+                // Nothing can be purged of what is not archived yet; the plan and the blueprint are still needed.
                 left.push(format!("tenant {}: {}", self.name, problem.what));
+                return left;
             }
         }
         progress.now("clearing up", "purging what the test kept");
