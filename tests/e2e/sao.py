@@ -21,10 +21,6 @@ class WebClient:
         b.see("#user-preferences a", seconds=60)
         b.see("#menu tr", seconds=60)
 
-    def log_out(self):
-        self.browser.click("#user-logout > a")
-        self.browser.see(".login-dialog input[name=login]", seconds=60)
-
     def open(self, model):
         """A tab with the records of a model, as from a bookmark."""
         b = self.browser
