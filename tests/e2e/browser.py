@@ -65,8 +65,8 @@ def a_person_works_in_the_web_client_over_https_and_makes_a_seats_user():
             client.save("res.user")
             browser.picture(taken / "tryton-user.png")
             assert int(query(database, SEATS).stdout) == seats + 1
-
-            client.log_out()
-            client.log_in("second", "a word that nobody guesses")
-            browser.picture(taken / "tryton-second.png")
+        with Browser(f"{folder}/elsewhere", [host], AUTHORITY) as browser:
+            WebClient(browser, address, database).log_in("second", "a word that nobody guesses")
+            shown = browser.run("return document.querySelector('#user-preferences a').textContent")
+            assert shown.startswith("Second Person"), shown
     wait("the URL says http again", lambda: instance(crm)["status"]["url"].startswith("http://"), 60)

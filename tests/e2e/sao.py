@@ -21,10 +21,6 @@ class WebClient:
         b.see("#user-preferences a", seconds=60)
         b.see("#menu tr", seconds=60)
 
-    def log_out(self):
-        self.browser.click("#user-logout > a")
-        self.browser.see(".login-dialog input[name=login]", seconds=60)
-
     def open(self, model):
         """A tab with the records of a model, as from a bookmark."""
         b = self.browser
@@ -36,22 +32,29 @@ class WebClient:
         """An empty form; it is there when `field` is."""
         self.browser.click(".tab-pane.active .toolbar button[title=New]")
         self.browser.see(self.field(field))
+        self.quiet()
 
     @staticmethod
     def field(name):
         return f".tab-pane.active .form input[name='{name}']"
 
+    def quiet(self):
+        """Waits until the client has no request under way: its answer would fill the form anew."""
+        self.browser.until("the client is quiet", lambda: self.browser.run("return Sao.common.processing.queries === 0"), 120)
+
     def fill(self, name, text):
-        """Writes into a field; again when the form was still being filled by the client and took it away."""
+        """Writes into a field; again when the client took it away while it filled the form."""
         b = self.browser
 
         def written():
-            if self.value(name) == text:
-                return True
-            b.clear(self.field(name))
-            b.type(self.field(name), text)
-            return False
-        b.until(f"{name} holds its text", written)
+            self.quiet()
+            now = self.value(name)
+            if now and now != text:
+                b.clear(self.field(name))
+            elif not now:
+                b.type(self.field(name), text)
+            return self.value(name) == text
+        b.until(f"{name} holds its text", written, 60)
 
     def choose(self, name, text):
         """Writes a record's name and takes it from the list that the client offers."""
@@ -71,6 +74,7 @@ class WebClient:
     def save(self, model):
         """Saves the form; gives the number that the record got, as the address tells it."""
         b = self.browser
+        self.quiet()
         b.click(".tab-pane.active .toolbar button[title=Save]")
 
         def number():
