@@ -85,7 +85,8 @@ fn world(name: &str, product: &Blueprint, release: Option<&str>, environment: &s
     }))
     .unwrap();
     let release = Effective::pin(name, &product.spec, release).unwrap();
-    let wanted = validate(&object, &tenant, &release, &settings, 1, &BTreeMap::new()).unwrap_or_else(|e| panic!("{name}: {e}"));
+    let wanted =
+        validate(&object, &tenant, &release, &settings, 1, &BTreeMap::new()).unwrap_or_else(|e| panic!("{name}: {e}"));
     let limits = Limits {
         plan: "fibo-2".into(),
         seats: Some(7),

@@ -50,7 +50,9 @@ pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
         for instance in &mut changed {
             *instance = track::until_ready(session, instance, until, &mut progress).await?;
             text.push_str("\n\n");
-            text.push_str(&view::page(instance, None, false, session.now()).render(&session.out.paint, session.out.columns));
+            text.push_str(
+                &view::page(instance, None, false, session.now()).render(&session.out.paint, session.out.columns),
+            );
         }
         progress.end();
     }
