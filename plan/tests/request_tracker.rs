@@ -55,7 +55,7 @@ fn values(environment: &str, ingress: Value, settings: Value) -> Result<Value, P
                 "environment": environment, "settings": settings }),
     );
     let release = Effective::pin("request-tracker", &blueprint().spec, None).unwrap();
-    let wanted = validate(&instance, &tenant, &release, &site, 1)?;
+    let wanted = validate(&instance, &tenant, &release, &site, 1, &std::collections::BTreeMap::new())?;
     let limits =
         Limits { plan: "fibo-2".into(), seats: Some(3), storage_bytes: 1, bandwidth_bytes: None, records: None };
     Ok(context::instance(&wanted, &site, &limits, Some(&database()), &keys()))
