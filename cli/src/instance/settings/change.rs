@@ -416,11 +416,11 @@ async fn taken(
     until: Until,
     progress: &mut Progress,
 ) -> Result<CrmInstance, Problem> {
-    let (address, begun) = (address_of(instance), tokio::time::Instant::now());
+    let (address, name, begun) = (address_of(instance), instance.name_any(), tokio::time::Instant::now());
     let look = format!("instance show {address} --wait");
     session.leave.goes_on("the settings are stored and the operator goes on", "come back", &look);
     let api = session.cluster.instances(&instance.namespace().unwrap_or_default());
-    let end = follow(api, &instance.name_any(), until, |seen| {
+    let end = follow(api, &name, until, |seen| {
         let Some(seen) = seen else { return ControlFlow::Break(Err("it was deleted meanwhile".to_owned())) };
         let status = seen.status.clone().unwrap_or_default();
         if status.observed_generation < instance.metadata.generation {
