@@ -114,7 +114,7 @@ fn an_integration_names_settings_that_there_are() {
         object("Blueprint", "notes", with(&spec, json!({ "settings": settings })))
     };
     accepted("Blueprint", &blueprint(json!({ "smtp_host": {} }), json!(["smtp_host"])), None);
-    accepted("Blueprint", &blueprint(json!(null), json!(null)), None);
+    accepted("Blueprint", &blueprint(json!(null), json!([])), None);
     for settings in [json!({ "smtp_host": {} }), json!(null)] {
         refused(
             "Blueprint",

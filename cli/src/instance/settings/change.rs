@@ -416,7 +416,7 @@ async fn taken(
     until: Until,
     progress: &mut Progress,
 ) -> Result<CrmInstance, Problem> {
-    let (address, begun) = (address_of(instance), tokio::time::Instant::now());
+    let (address, name, begun) = (address_of(instance), instance.name_any(), tokio::time::Instant::now());
     let look = format!("instance show {address} --wait");
     session.leave.goes_on("the settings are stored and the operator goes on", "come back", &look);
     let (api, name) = (session.cluster.instances(&instance.namespace().unwrap_or_default()), instance.name_any());
