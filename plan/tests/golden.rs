@@ -110,8 +110,7 @@ volumes:
   - {name: files, mountPath: /srv/files, percentOfStorage: 50}
   - {name: queue, mountPath: /data, percentOfStorage: 5, backup: false}
 files:
-  - {path: /srv/files/desk.ini, content: "queue = {{ processes.queue.host }}:{{ processes.queue.port }}
-"}
+  - {path: /srv/files/desk.ini, content: "queue = {{ processes.queue.host }}:{{ processes.queue.port }} "}
 env:
   DATABASE_PASSWORD: "{{ database.password }}"
 releases:
