@@ -419,7 +419,7 @@ async fn taken(
     let (address, name, begun) = (address_of(instance), instance.name_any(), tokio::time::Instant::now());
     let look = format!("instance show {address} --wait");
     session.leave.goes_on("the settings are stored and the operator goes on", "come back", &look);
-    let (api, name) = (session.cluster.instances(&instance.namespace().unwrap_or_default()), instance.name_any());
+    let api = session.cluster.instances(&instance.namespace().unwrap_or_default());
     let end = follow(api, &name, until, |seen| {
         let Some(seen) = seen else { return ControlFlow::Break(Err("it was deleted meanwhile".to_owned())) };
         let status = seen.status.clone().unwrap_or_default();
