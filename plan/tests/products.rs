@@ -267,7 +267,6 @@ fn what_acts_on_customers_waits_for_the_verification() {
     }
 }
 
-/// Secrets have their data as texts with line breaks, so that files are read in the snapshot as they are written.
 #[test]
 fn the_children_of_every_product_are_as_written_down() {
     for (name, product) in shipped() {
