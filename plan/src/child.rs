@@ -171,6 +171,14 @@ fn encoded(text: &str) -> Value {
     serde_json::to_value(k8s_openapi::ByteString(text.as_bytes().to_vec())).unwrap_or_default()
 }
 
+/// Whether an apply of a child would leave a live object as it is: everything that it says holds there, and nothing
+/// that we own there is something that it no longer says.
+#[must_use]
+pub fn is_applied(child: &Child, live: &Value) -> bool {
+    let wanted = child.stored();
+    holds(&wanted, live) && !crate::owned::is_more(&wanted, live)
+}
+
 /// Whether everything that `wanted` says holds in `live`. What `live` has besides is not ours.
 ///
 /// Lists are compared item by item, because every list that we own, we own as a whole; lists whose items

@@ -17,6 +17,7 @@ pub mod job;
 pub mod labels;
 pub mod limits;
 pub mod one_node;
+mod owned;
 pub mod pod;
 pub mod scheduling;
 pub mod server;

@@ -12,7 +12,7 @@ use tenantry_api::site::Site;
 use tenantry_api::tenant::Tenant;
 use tenantry_core::id::{ID_LENGTH, Id};
 use tenantry_core::names::{SITE_NAME, SYSTEM_NAMESPACE};
-use tenantry_plan::child::{FIELD_MANAGER, holds};
+use tenantry_plan::child::{FIELD_MANAGER, is_applied};
 use tenantry_plan::tenant::DatabaseAddress;
 use tenantry_plan::{Child, Kind, PlanError, Settings};
 
@@ -125,7 +125,7 @@ async fn change(session: &Session, child: &Child) -> Result<ObjectChange, Proble
     let Some(live) = live else { return Ok(ObjectChange::new(None, Some(child.object.clone()))) };
     let live = super::value(&live)?;
     // The test that the operator itself uses before it writes.
-    if holds(&child.stored(), &live) {
+    if is_applied(child, &live) {
         return Ok(ObjectChange::new(Some(live.clone()), Some(live)));
     }
     let after = objects.patch(&child.name, &as_the_operator(), &Patch::Apply(&child.object)).await;

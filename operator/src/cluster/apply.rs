@@ -34,7 +34,7 @@ impl Ctx {
             let live = api.get_opt(&child.name).await.map_err(Error::kube(format!("get {}", child.describe())))?;
             if let Some(live) = live {
                 let value = serde_json::to_value(&live)?;
-                if child::holds(&child.stored(), &value) {
+                if child::is_applied(child, &value) {
                     self.memory.applied(child, &live.metadata);
                     return Ok(Applied::Unchanged);
                 }
