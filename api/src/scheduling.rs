@@ -13,11 +13,11 @@ pub struct Scheduling {
     /// Labels that a node must have, all of them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     // The longest name of a label: a prefix of 253, a slash, and 63.
-    #[schemars(transform = bounds::map(20, 317, Some(63)))]
+    #[schemars(transform = bounds::map(10, 317, Some(63)))]
     pub node_selector: BTreeMap<String, String>,
     /// Taints of nodes that do not keep the pods away.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 20))]
+    #[schemars(length(max = 10))]
     pub tolerations: Vec<Toleration>,
     /// Whether several pods of one process prefer different nodes. One node takes them all when there is no other.
     #[serde(default = "yes")]

@@ -130,11 +130,7 @@ async fn mended(base: &Client, fault: Option<(usize, Mode)>) -> Outcome<Life> {
     life.round().await?;
     life.round().await?;
     life.instances().create(&post, &life.instance_object(&json!({}))).await.map_err(|e| e.to_string())?;
-    life.round().await?;
-    let (old, before) = (pinned(&life).await, databases(&life).await);
-    if before != format!("loaded {old}") {
-        return Err(format!("before it is mended: {before:?}, pinned to {old}"));
-    }
+    let old = copied(&mut life).await?;
     blueprint(base, &life.blueprint, with_first("right", "SELECT 1")).await;
     life.operator = Operator::new(base);
     let drive = life.drive(Step::Create, fault).await?;
@@ -150,6 +146,21 @@ async fn mended(base: &Client, fault: Option<(usize, Mode)>) -> Outcome<Life> {
         return Err(format!("the registry says {after:?}, pinned to {new}"));
     }
     Ok(life)
+}
+
+/// Reconciles until the copy is there that cannot be made the instance's own. Returns the release of it.
+async fn copied(life: &mut Life) -> Outcome<String> {
+    let mut last = Vec::new();
+    for _ in 0..5 {
+        last = life.round().await?;
+        if life.instance_id.is_some() {
+            let old = pinned(life).await;
+            if databases(life).await == format!("loaded {old}") {
+                return Ok(old);
+            }
+        }
+    }
+    Err(format!("before it is mended there is no copy: {last:?}\n  {}", life.describe().await))
 }
 
 async fn one_of_it(base: &Client, (k, mode): (usize, Mode)) -> Outcome {
