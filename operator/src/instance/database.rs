@@ -63,11 +63,14 @@ pub async fn ensure(
     if state == Some(State::Personalised) {
         return Ok(());
     }
-    if state == Some(State::Loaded)
+    let of_another_release = record.as_ref().is_some_and(|r| r.release_hash != wanted.release.hash);
+    // Begun for the same reason and broken off: it is finished, or nothing could be made in its place.
+    let replaced = state == Some(State::Dropping) || (state == Some(State::Loaded) && of_another_release);
+    if replaced
         && !lost(pass)
         // What came out of an archive may have been worked in, however far it was installed: it is never dropped.
         && pass.instance.spec.adopt.is_none()
-        && record.as_ref().is_some_and(|r| r.release_hash != wanted.release.hash && r.owner == owner)
+        && record.as_ref().is_some_and(|r| r.owner == owner)
     {
         // A copy of what another release installed. Nobody has worked in it yet: processes start after this.
         server.admin.drop_database(name, &owner).await.map_err(|e| at(e.into()))?;
