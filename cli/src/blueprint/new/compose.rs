@@ -55,7 +55,7 @@ impl Service<'_> {
         settled(&self.text("image").unwrap_or_default())
     }
 
-    /// The program of the image: `docker.io/library/postgres:16` is `postgres`.
+    /// The program of the image: `registry.example/library/postgres:16` is `postgres`.
     fn program(&self) -> String {
         let image = self.image();
         let image = image.split('@').next().unwrap_or_default();
