@@ -9,6 +9,7 @@ import installing  # noqa: F401
 import tenants  # noqa: F401
 import engines  # noqa: F401
 import doors  # noqa: F401
+import staging  # noqa: F401
 import faults  # noqa: F401
 import servers  # noqa: F401
 import operators  # noqa: F401

@@ -5,6 +5,7 @@
 // A test that cannot go on says so and ends.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
+mod copies;
 mod gate;
 mod installs;
 mod life;
@@ -13,6 +14,7 @@ mod reads;
 mod refusals;
 mod scenarios;
 mod servers;
+mod staging;
 mod sweep;
 mod takeover;
 mod unfinished;

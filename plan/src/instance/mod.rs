@@ -3,6 +3,7 @@
 mod build_cron_job;
 mod build_deployment;
 mod build_ingress;
+mod build_network_policy;
 mod build_page;
 mod build_secrets;
 mod build_service;

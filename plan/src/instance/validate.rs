@@ -17,6 +17,8 @@ pub struct Wanted {
     pub id: Id,
     /// Its name.
     pub name: String,
+    /// The object's uid; none before it is stored.
+    pub uid: Option<String>,
     /// Its namespace.
     pub namespace: String,
     /// Id of its tenant.
@@ -49,10 +51,12 @@ impl Wanted {
     /// Labels of everything of this instance.
     #[must_use]
     pub fn labels(&self) -> Labels {
-        use tenantry_core::names::{LABEL_INSTANCE, LABEL_INSTANCE_ID};
+        use tenantry_core::names::{LABEL_ENVIRONMENT, LABEL_INSTANCE, LABEL_INSTANCE_ID};
         Labels::tenant(self.tenant_id.as_str(), &self.tenant)
             .and(LABEL_INSTANCE_ID, self.id.as_str())
             .and(LABEL_INSTANCE, &self.name)
+            // Pods need it: the rules for the network ask for it.
+            .and(LABEL_ENVIRONMENT, self.environment.word())
     }
 
     /// Labels of what holds data.
@@ -98,12 +102,16 @@ pub fn validate(
             ),
         ));
     }
+    if let Some(Err(e)) = spec.expires.as_deref().map(str::parse::<jiff::Timestamp>) {
+        return Err(PlanError::invalid("spec.expires", format!("this is not a date and time of RFC 3339: {e}")));
+    }
     let tenant_name = tenant.metadata.name.clone().unwrap_or_default();
     let display = tenant.spec.display_name.clone().unwrap_or_else(|| tenant_name.clone());
     let suspended = tenant.spec.suspended.then(|| tenant.spec.suspended_reason.clone().unwrap_or_default());
     Ok(Wanted {
         id,
         name: instance.metadata.name.clone().unwrap_or_default(),
+        uid: instance.metadata.uid.clone(),
         namespace,
         tenant_id,
         tenant: tenant_name,

@@ -1,6 +1,7 @@
 //! Who may talk to a tenant's pods and to whom they may talk. No I/O.
 
 use serde_json::{Value, json};
+use tenantry_api::crm_instance::Environment;
 use tenantry_api::database_server::DatabaseServer;
 use tenantry_core::id::Id;
 use tenantry_core::names;
@@ -45,12 +46,26 @@ impl DatabaseAddress {
     }
 }
 
-/// One policy for all pods: everything is denied but what is written here.
+/// The policy for all pods, which denies everything but what is written here, and the one that leads outside.
+///
+/// Policies add up: what one allows, no other can take away. So only pods that say of themselves that they are
+/// production are led to the world and to other pods of the tenant; others bring a policy of their own
+/// (`instance/build_network_policy.rs`). Pods made before they carried that label reach nothing outside until they
+/// are made anew, which the label itself does to every Deployment.
 #[must_use]
-pub(super) fn build_network_policy(wanted: &TenantWanted, settings: &Settings, databases: &[DatabaseAddress]) -> Child {
+pub(super) fn build_network_policies(
+    wanted: &TenantWanted,
+    settings: &Settings,
+    databases: &[DatabaseAddress],
+) -> [Child; 2] {
+    [for_all(wanted, settings, databases), outside(wanted)]
+}
+
+fn for_all(wanted: &TenantWanted, settings: &Settings, databases: &[DatabaseAddress]) -> Child {
     let site = &settings.site;
     let mut from = vec![
-        // The operator verifies; pods of the tenant talk to each other (web to worker).
+        // The operator verifies; pods of the tenant talk to each other (web to worker), as far as the rules for
+        // the way out let them.
         json!({ "namespaceSelector": { "matchLabels": { "kubernetes.io/metadata.name": settings.system_namespace } } }),
         json!({ "podSelector": {} }),
     ];
@@ -61,14 +76,11 @@ pub(super) fn build_network_policy(wanted: &TenantWanted, settings: &Settings, d
     );
     from.extend(site.ingress_cidrs.iter().map(|cidr| json!({ "ipBlock": { "cidr": cidr } })));
 
-    let mut egress = vec![
-        json!({
-            "to": [{ "namespaceSelector": {}, "podSelector": { "matchLabels": { "k8s-app": "kube-dns" } } },
-                   { "ipBlock": { "cidr": "0.0.0.0/0" } }],
-            "ports": [{ "port": 53, "protocol": "UDP" }, { "port": 53, "protocol": "TCP" }],
-        }),
-        json!({ "to": [{ "podSelector": {} }] }),
-    ];
+    let mut egress = vec![json!({
+        "to": [{ "namespaceSelector": {}, "podSelector": { "matchLabels": { "k8s-app": "kube-dns" } } },
+               { "ipBlock": { "cidr": "0.0.0.0/0" } }],
+        "ports": [{ "port": 53, "protocol": "UDP" }, { "port": 53, "protocol": "TCP" }],
+    })];
     let mut databases = databases.to_vec();
     databases.sort();
     egress.extend(databases.iter().map(|db| match db {
@@ -88,11 +100,6 @@ pub(super) fn build_network_policy(wanted: &TenantWanted, settings: &Settings, d
             json!({ "to": to, "ports": [{ "port": port, "protocol": "TCP" }] })
         }
     }));
-    // Mail and the web outside: what a CRM needs to write to customers. The cluster's own addresses stay closed.
-    egress.push(json!({
-        "to": [{ "ipBlock": { "cidr": "0.0.0.0/0",
-                 "except": ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16"] } }],
-    }));
     let rest = json!({ "spec": {
         "podSelector": {},
         "policyTypes": ["Ingress", "Egress"],
@@ -100,6 +107,21 @@ pub(super) fn build_network_policy(wanted: &TenantWanted, settings: &Settings, d
         "egress": egress,
     }});
     Child::new(Kind::NetworkPolicy, Some(&wanted.namespace), "tenantry", &wanted.labels(), rest)
+}
+
+/// Mail and the web outside, for production alone: what a CRM needs to write to customers. The cluster's own
+/// addresses stay closed.
+fn outside(wanted: &TenantWanted) -> Child {
+    let rest = json!({ "spec": {
+        "podSelector": { "matchLabels": { names::LABEL_ENVIRONMENT: Environment::Production.word() } },
+        "policyTypes": ["Egress"],
+        "egress": [
+            { "to": [{ "podSelector": {} }] },
+            { "to": [{ "ipBlock": { "cidr": "0.0.0.0/0",
+                       "except": ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16"] } }] },
+        ],
+    }});
+    Child::new(Kind::NetworkPolicy, Some(&wanted.namespace), "tenantry-outside", &wanted.labels(), rest)
 }
 
 #[cfg(test)]

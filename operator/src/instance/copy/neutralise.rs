@@ -1,0 +1,104 @@
+//! Makes a copy unable to write to customers, by the blueprint's own steps. Does I/O (SQL, Kubernetes).
+
+use std::time::Duration;
+
+use serde_json::Value;
+use tenantry_api::blueprint::StepList;
+use tenantry_core::class::ErrorClass;
+use tenantry_core::names::{self, LABEL_PURPOSE};
+use tenantry_database::Login;
+use tenantry_plan::config::Config;
+use tenantry_plan::job::{self, Place};
+use tenantry_plan::{context, instance::build_volume};
+
+use super::stage::Stage;
+use super::{Filling, NEUTRALISED, Target};
+use crate::error::Error;
+use crate::halt::Halt;
+
+/// Reason of a blueprint that does not say how.
+pub const NOT_STATED: &str = "NotStated";
+
+/// Refuses a copy of a product whose blueprint does not say how it is neutralised.
+///
+/// # Errors
+/// [`Halt`] at `Neutralised`.
+pub fn stated(filling: &Filling<'_>) -> Result<(), Halt> {
+    let wanted = filling.wanted;
+    if wanted.release.spec.neutralise.as_ref().is_some_and(|list| !list.steps.is_empty()) {
+        return Ok(());
+    }
+    let text = format!(
+        "blueprint {:?} does not say how a copy is kept from writing to customers, so none is made; nothing was copied. Write `neutralise` into the blueprint (docs: For the author of a blueprint) and the copy goes on by itself",
+        wanted.release.blueprint
+    );
+    Err(Halt::fail(NEUTRALISED, NOT_STATED, text, ErrorClass::Blocked))
+}
+
+/// Runs the steps, with the copy's own values. They may run again, after anything that broke off what follows.
+///
+/// # Errors
+/// [`Halt`] at `Neutralised`.
+pub async fn run(filling: &Filling<'_>, target: Option<&Target<'_>>) -> Result<(), Halt> {
+    let Filling { ctx, wanted, settings, limits, keys, .. } = filling;
+    let Some(list) = &wanted.release.spec.neutralise else { return stated(filling) };
+    let at = Halt::at(NEUTRALISED);
+    let access = target.map(|t| &t.placed.access);
+    let values = context::instance(wanted, settings, limits, access, keys);
+    if !job::is_sql(list) {
+        return by_commands(filling, list, &values).await;
+    }
+    let Some(target) = target else {
+        let text = "the blueprint neutralises by SQL and has no database; it must be mended";
+        return Err(Halt::fail(NEUTRALISED, "NoDatabase", text, ErrorClass::Blocked));
+    };
+    let access = &target.placed.access;
+    let login = Login { user: access.user.clone(), password: access.password.clone() };
+    let timeout = Duration::from_secs(u64::from(list.timeout_seconds));
+    for (step, sql) in job::sql(&wanted.release.blueprint, "neutralise", list, &values).map_err(|e| at(e.into()))? {
+        let (endpoint, gate) = (&target.server.endpoint, &ctx.gate);
+        let done = tenantry_database::run_as(endpoint, &login, &access.name, &sql, gate, timeout).await;
+        done.map_err(|e| {
+            let halt = at(Error::Database(e));
+            Halt { message: format!("neutralise[{step}]: {}; nothing of the copy was started", halt.message), ..halt }
+        })?;
+    }
+    Ok(())
+}
+
+/// By one job in the product's image, with the copy's configuration and volumes.
+async fn by_commands(filling: &Filling<'_>, list: &StepList, values: &Value) -> Result<(), Halt> {
+    let Filling { ctx, wanted, settings, limits, .. } = filling;
+    let at = Halt::at(NEUTRALISED);
+    let attempt = match &Stage::Neutralise.newest(filling).await? {
+        None => 1,
+        Some((attempt, job)) => match Stage::Neutralise.follow(filling, *attempt, job).await? {
+            None => return Ok(()),
+            Some(next) => next,
+        },
+    };
+    Stage::Neutralise.clear_the_way(filling).await?;
+    let (spec, blueprint) = (&wanted.release.spec, &wanted.release.blueprint);
+    for volume in &spec.volumes {
+        ctx.create_once(&build_volume(wanted, settings, limits, volume, None)).await.map_err(&at)?;
+    }
+    let config = Config::render(blueprint, spec, values, false).map_err(|e| at(e.into()))?;
+    let file = job::file(blueprint, "neutralise", list, values).map_err(|e| at(e.into()))?;
+    let claim = |volume: &str| names::volume(&wanted.id, volume, wanted.generation);
+    let name = Stage::Neutralise.job_name(filling, attempt);
+    let place = |purpose: &str| Place {
+        namespace: &wanted.namespace,
+        name: &name,
+        labels: wanted.labels().and(LABEL_PURPOSE, purpose),
+        spec,
+        image: wanted.release.release().map(|r| settings.image(&r.image)).unwrap_or_default(),
+        config: &config,
+        claims: Some(&claim),
+    };
+    // The Secret is cleared away like any configuration.
+    let secret = job::build_secret(&place("config"), &file).map_err(|e| at(e.into()))?;
+    ctx.apply(&secret).await.map_err(&at)?;
+    let purpose = Stage::Neutralise.purpose(wanted.generation);
+    ctx.create_once(&job::build_job(&place(&purpose), &file, settings)).await.map_err(&at)?;
+    Err(Stage::Neutralise.under_way(filling, attempt))
+}
