@@ -81,7 +81,7 @@ pub struct ArchiveSpec {
     pub release_hash: Option<String>,
     /// The object's spec as JSON, for `adopt`.
     // The longest spec that the definitions admit, every character escaped, is shorter: tests/rules.rs.
-    #[schemars(length(max = 350_000))]
+    #[schemars(length(max = 600_000))]
     pub object: String,
     /// The recorded end of its billing stream as JSON.
     #[schemars(length(max = 4096))]

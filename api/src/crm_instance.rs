@@ -7,6 +7,9 @@ use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 use tenantry_core::bounds;
 
+use crate::integration::{IntegrationStatus, SettingSource};
+use crate::scheduling::Scheduling;
+
 /// What an instance is for. Only production counts as billed seats; the others never write to customers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -67,6 +70,7 @@ impl Environment {
 #[x_kube(validation = Rule::new("!has(oldSelf.databaseServer) || (has(self.databaseServer) && self.databaseServer == oldSelf.databaseServer)").message("spec.databaseServer cannot change: the data would stay behind"))]
 #[x_kube(validation = Rule::new("!has(oldSelf.adopt) || (has(self.adopt) && self.adopt == oldSelf.adopt)").message("spec.adopt says which archive this instance came from and cannot change"))]
 #[x_kube(validation = Rule::new("!has(self.adopt) || has(self.id)").message("an instance adopted from an archive needs the archive's id as spec.id; use `tenantry instance adopt`"))]
+#[x_kube(validation = Rule::new("!has(self.settings) || !has(self.settingsFrom) || self.settings.all(s, !(s in self.settingsFrom))").message("a setting stands in settings or in settingsFrom, not in both"))]
 #[x_kube(validation = Rule::new("!has(self.databaseServer) || self.databaseServer.size() > 0").message("spec.databaseServer must not be empty"))]
 #[x_kube(validation = Rule::new("has(self.from) == has(oldSelf.from) && (!has(self.from) || self.from == oldSelf.from)").message("spec.from says what this instance was copied from and cannot change: make a new copy"))]
 #[x_kube(validation = Rule::new("!has(self.from) || (has(self.environment) && self.environment != 'production')").message("a copy of an instance is for staging or rehearsal: set spec.environment"))]
@@ -104,6 +108,18 @@ pub struct CrmInstanceSpec {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(transform = bounds::map(50, bounds::NAME, Some(1_000)))]
     pub settings: BTreeMap<String, String>,
+    /// Settings whose values lie in Secrets of the instance's namespace, by name. Treated as secret everywhere.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(transform = bounds::map(50, bounds::NAME, None))]
+    pub settings_from: BTreeMap<String, SettingSource>,
+    /// How many pods of a process run, by the process's name, up to what the blueprint bears; the blueprint's own
+    /// number where absent. A change starts nothing anew.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(transform = replicas)]
+    pub replicas: BTreeMap<String, u32>,
+    /// On which nodes its pods may run; on any when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scheduling: Option<Scheduling>,
     /// Name of a DatabaseServer; the least loaded that fits when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
@@ -133,6 +149,15 @@ pub struct CopySource {
     /// Name of an instance of the same tenant.
     #[schemars(length(min = 1, max = 30))]
     pub instance: String,
+}
+
+/// Bounds of the pods of each process: those of the blueprint's own field.
+fn replicas(schema: &mut schemars::Schema) {
+    bounds::map(10, 20, None)(schema);
+    if let Some(serde_json::Value::Object(number)) = schema.get_mut("additionalProperties") {
+        number.insert("minimum".into(), 1.into());
+        number.insert("maximum".into(), 50.into());
+    }
 }
 
 /// Phases of an instance.
@@ -199,6 +224,9 @@ pub struct CrmInstanceStatus {
     /// When it was verified for the first time, RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub installed_at: Option<String>,
+    /// What is known of the integrations that the blueprint offers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub integrations: Vec<IntegrationStatus>,
     /// `Ready`, `SpecValid`, `HostClaimed`, `DatabaseReady`, `Installed`, `ProcessesReady`, `Verified`, `Archived`;
     /// of a copy also `Copied` and `Neutralised`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -5,6 +5,7 @@ use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
 use crate::plan::Resources;
+use crate::scheduling::Scheduling;
 
 /// Engines that Tenantry administers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
@@ -123,6 +124,10 @@ pub struct Managed {
     /// Requests and limits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
+    /// On which nodes its pod may run; on any when absent. A change starts the server anew, for a node that its
+    /// volume can follow to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scheduling: Option<Scheduling>,
     /// Arguments added to the server's command line, for example `-c`, `max_connections=500`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50), inner(length(max = 200)))]

@@ -8,7 +8,9 @@ pub mod blueprint;
 pub mod condition;
 pub mod crm_instance;
 pub mod database_server;
+pub mod integration;
 pub mod plan;
+pub mod scheduling;
 pub mod site;
 pub mod tenant;
 

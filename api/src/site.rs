@@ -103,6 +103,19 @@ pub struct SiteSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20), inner(length(max = 50)))]
     pub ingress_cidrs: Vec<String>,
+    /// Addresses inside (IPv4, as CIDR) that tenants may reach as well, such as a mail server in the customer's own
+    /// network; private addresses are closed to them otherwise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 20),
+        inner(
+            length(max = 18),
+            regex(
+                pattern = r"^((25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])\.){3}(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])/(3[0-2]|[12]?[0-9])$"
+            )
+        )
+    )]
+    pub internal_cidrs: Vec<String>,
     /// Whom a suspended tenant's page names as contact.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 200))]

@@ -114,6 +114,60 @@ fn a_copy_is_no_production_keeps_its_original_and_only_what_is_no_production_end
 }
 
 #[test]
+fn a_setting_stands_in_the_spec_or_in_a_secret() {
+    let instance = |settings: Value, from: Value| {
+        let spec = json!({ "tenant": "acme", "blueprint": "tryton", "host": "a.example" });
+        object("CrmInstance", "crm", with(&spec, json!({ "settings": settings, "settingsFrom": from })))
+    };
+    let source = json!({ "secret": "mine", "key": "password" });
+    accepted("CrmInstance", &instance(json!({ "smtp_host": "mx" }), json!({ "smtp_password": source })), None);
+    accepted("CrmInstance", &instance(json!(null), json!({ "smtp_password": source })), None);
+    let both = instance(json!({ "smtp_password": "x" }), json!({ "smtp_password": source }));
+    refused("CrmInstance", &both, None, "in settings or in settingsFrom, not in both");
+    let long = instance(json!({}), json!({ "a".repeat(64): source }));
+    refused("CrmInstance", &long, None, "at most 63 characters");
+}
+
+#[test]
+fn an_integration_names_settings_that_there_are() {
+    let blueprint = |settings: Value, names: Value| {
+        let integration = json!({ "name": "mail", "kind": "smtp", "settings": names });
+        let release = json!({ "version": "1", "image": "i" });
+        let spec = json!({ "title": "T", "releases": [release], "processes": [{ "name": "web" }],
+            "integrations": [integration] });
+        object("Blueprint", "notes", with(&spec, json!({ "settings": settings })))
+    };
+    accepted("Blueprint", &blueprint(json!({ "smtp_host": {} }), json!(["smtp_host"])), None);
+    accepted("Blueprint", &blueprint(json!(null), json!([])), None);
+    for settings in [json!({ "smtp_host": {} }), json!(null)] {
+        refused(
+            "Blueprint",
+            &blueprint(settings, json!(["smpt_host"])),
+            None,
+            "a setting that the blueprint does not have",
+        );
+    }
+}
+
+#[test]
+fn a_site_opens_ranges_of_addresses_and_nothing_else() {
+    let pattern = &schema("Site")["properties"]["spec"]["properties"]["internalCidrs"]["items"]["pattern"];
+    let pattern = pattern.as_str().unwrap();
+    for (text, fits) in [
+        ("10.20.0.25/32", true),
+        ("192.168.0.0/16", true),
+        ("0.0.0.0/0", true),
+        ("10.20.0.25", false),
+        ("10.20.0.256/32", false),
+        ("10.20.0.0/33", false),
+        ("fd00::/8", false),
+    ] {
+        assert_eq!(tenantry_core::pattern::matches_whole(pattern, text), Ok(fits), "{text}");
+        assert!(!fits || tenantry_core::address::Cidr::parse(text).is_some(), "{text}");
+    }
+}
+
+#[test]
 fn a_plan_cannot_contradict_itself_or_change() {
     let spec = json!({ "seats": 7, "storage": "2500M" });
     let plan = |change: Value| object("Plan", "fibo-2", with(&spec, change));
@@ -183,6 +237,41 @@ fn a_release_stays_as_it_is_but_can_be_promoted() {
     refused("Blueprint", &blueprint(json!({ "install": { "steps": [] } })), None, "install fills a database");
     let two = json!([{ "name": "a", "serves": true, "port": 1 }, { "name": "b", "serves": true, "port": 1 }]);
     refused("Blueprint", &blueprint(json!({ "processes": two })), None, "only one process can serve");
+}
+
+#[test]
+fn a_companion_may_be_anything_but_the_one_that_serves() {
+    let spec = json!({ "title": "T", "releases": [{ "version": "1", "image": "i" }] });
+    let blueprint = |process: Value| object("Blueprint", "desk", with(&spec, json!({ "processes": [process] })));
+    let companion = json!({ "name": "redis", "image": "redis:7", "port": 6379, "volumes": ["queue"],
+        "env": { "MODE": "small" }, "podSecurity": { "runAsUser": 999, "readOnlyRootFilesystem": false } });
+    accepted("Blueprint", &blueprint(companion.clone()), None);
+    accepted("Blueprint", &blueprint(with(&companion, json!({ "serves": false }))), None);
+    accepted("Blueprint", &blueprint(with(&companion, json!({ "serves": true, "image": null }))), None);
+    refused("Blueprint", &blueprint(with(&companion, json!({ "serves": true }))), None, "cannot serve");
+}
+
+#[test]
+fn a_toleration_is_one_that_kubernetes_takes() {
+    let spec = json!({ "tenant": "acme", "blueprint": "tryton", "host": "crm.acme.example", "replicas": { "web": 2 } });
+    let instance = |toleration: Value| {
+        let scheduling = json!({ "nodeSelector": { "pool": "acme" }, "tolerations": [toleration] });
+        object("CrmInstance", "crm", with(&spec, json!({ "scheduling": scheduling })))
+    };
+    for fits in [
+        json!({ "key": "for", "value": "acme", "effect": "NoSchedule" }),
+        json!({ "operator": "Exists" }),
+        json!({ "key": "for", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 60 }),
+    ] {
+        accepted("CrmInstance", &instance(fits), None);
+    }
+    for (wrong, words) in [
+        (json!({ "key": "for", "operator": "Exists", "value": "acme" }), "has no value"),
+        (json!({ "value": "acme" }), "needs operator Exists"),
+        (json!({ "key": "for", "operator": "Exists", "tolerationSeconds": 60 }), "needs effect NoExecute"),
+    ] {
+        refused("CrmInstance", &instance(wrong), None, words);
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::cluster::Where;
 use crate::output::Format;
 use crate::{
     archive, billing, blueprint, completion, database_server, diff, doctor, install, instance, plan, program, tenant,
-    version,
+    top, version,
 };
 
 /// Runs CRM systems for tenants on Kubernetes
@@ -69,6 +69,8 @@ pub enum Command {
     Billing(billing::Command),
     /// Shows what would change, object by object, and changes nothing
     Diff(diff::Args),
+    /// Shows which tenants, instances or database servers use most
+    Top(top::Args),
     /// Tells whether the cluster is fit, the operator healthy, and what is stuck
     Doctor(doctor::Args),
     /// Installs or updates Tenantry in the cluster
@@ -144,6 +146,20 @@ pub struct Confirm {
     /// The name once more, instead of the question; needed without a terminal. For several: repeat, or a,b,c
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub confirm: Vec<String>,
+}
+
+/// What is asked of whoever takes something away: the name once more, whether to wait, whether only to try.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Sure {
+    /// The name once more.
+    #[command(flatten)]
+    pub confirm: Confirm,
+    /// Waiting.
+    #[command(flatten)]
+    pub wait: NoWaitArgs,
+    /// Dry run.
+    #[command(flatten)]
+    pub dry: DryRun,
 }
 
 /// A time such as 90s, 10m or 1h30m.

@@ -80,6 +80,14 @@ pub fn instances() -> ArgValueCompleter {
     ArgValueCompleter::new(|current: &OsStr| matching(current, "instance"))
 }
 
+/// Addresses of instances; once one is there, the settings of its blueprint.
+pub fn settings() -> ArgValueCompleter {
+    ArgValueCompleter::new(|current: &OsStr| {
+        let named = arguments().iter().rev().skip(1).any(|word| word.contains('/') && !word.contains('='));
+        matching(current, if named { "setting" } else { "instance" })
+    })
+}
+
 /// Names of what is archived.
 pub fn archives() -> ArgValueCompleter {
     ArgValueCompleter::new(|current: &OsStr| {
@@ -146,6 +154,7 @@ async fn known(kind: &str) -> Option<Vec<String>> {
             let all = cluster.read_list(&cluster.all_instances(), kind, None).await.ok()?.0;
             all.iter().map(crate::target::address_of).collect()
         }
+        "setting" => settings_of(&cluster, &arguments()).await?,
         "archived-tenant" | "archived-instance" => {
             let wanted = if kind == "archived-tenant" { ArchivedKind::Tenant } else { ArchivedKind::CrmInstance };
             let all = cluster.read_list(&cluster.archives(), kind, None).await.ok()?.0;
@@ -155,6 +164,18 @@ async fn known(kind: &str) -> Option<Vec<String>> {
         _ => Vec::new(),
     };
     Some(names)
+}
+
+/// The settings of the instance that a command line names; before `set` with the sign that a value follows.
+async fn settings_of(cluster: &Cluster, arguments: &[String]) -> Option<Vec<String>> {
+    let named = arguments.iter().find(|word| word.contains('/') && !word.contains('='))?;
+    let all = cluster.read_list(&cluster.all_instances(), "instances", None).await.ok()?.0;
+    let instance = all.iter().find(|i| crate::target::address_of(i) == *named)?;
+    let blueprint = cluster.blueprints().get_opt(&instance.spec.blueprint).await.ok()??;
+    let end = if arguments.iter().any(|word| word == "set") { "=" } else { "" };
+    // A secret may not stand on a command line.
+    let open = blueprint.spec.settings.iter().filter(|(_, s)| end.is_empty() || !s.secret);
+    Some(open.map(|(name, _)| format!("{name}{end}")).collect())
 }
 
 async fn names_of<K>(cluster: &Cluster, api: kube::Api<K>) -> Option<Vec<String>>

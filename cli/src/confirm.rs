@@ -41,7 +41,8 @@ fn open<'a>(act: &str, names: &'a [String], confirmed: &[String]) -> Result<Vec<
     Ok(names.iter().filter(|n| !confirmed.contains(n)).collect())
 }
 
-async fn read_line() -> Result<String, Problem> {
+/// One line of what a person types; empty at the end of the input.
+pub async fn read_line() -> Result<String, Problem> {
     let read = tokio::task::spawn_blocking(|| {
         let mut line = String::new();
         std::io::stdin().read_line(&mut line).map(|_| line)

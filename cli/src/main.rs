@@ -24,6 +24,7 @@ mod session;
 mod start;
 mod target;
 mod tenant;
+mod top;
 mod version;
 mod wait;
 

@@ -1,5 +1,7 @@
 //! `tenantry plan list` and `show`. Does I/O; what is printed is pure.
 
+pub mod advise;
+
 use clap::Subcommand;
 use jiff::Timestamp;
 use kube::ResourceExt;
@@ -21,6 +23,8 @@ pub enum Command {
     List(Args),
     /// Shows the limits of plans
     Show(Args),
+    /// Says which plan fits a customer, and what to run it on, with the numbers behind
+    Advise(advise::Args),
 }
 
 /// Arguments.
@@ -43,6 +47,7 @@ pub async fn run(command: &Command, session: &Session) -> Result<Exit, Problem> 
             let all = target::some(session, &api, PLAN, &args.targets, false).await?;
             listing::pages(&session.out, &all, page)
         }
+        Command::Advise(args) => advise::run(args, session).await,
     }
 }
 

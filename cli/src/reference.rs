@@ -45,7 +45,9 @@ fn collect<'a>(command: &'a Command, path: &mut Vec<String>, found: &mut Vec<(St
         path.push(sub.get_name().to_owned());
         if sub.has_subcommands() {
             collect(sub, path, found);
-        } else {
+        }
+        // Some do something by themselves as well.
+        if !sub.has_subcommands() || sub.is_args_conflicts_with_subcommands_set() {
             let name = format!("tenantry {}", path.join(" "));
             let usage = sub.clone().bin_name(&name).render_usage().to_string();
             let usage = usage.trim_start_matches("Usage: ").replace("\n       ", "\n").trim().to_owned();

@@ -9,7 +9,7 @@ use crate::output::Out;
 use crate::session::{Leave, Session};
 use crate::{
     archive, billing, blueprint, completion, database_server, diff, doctor, install, instance, plan, reference, tenant,
-    version,
+    top, version,
 };
 
 /// Runs the command.
@@ -26,7 +26,7 @@ pub fn run(cli: Cli) -> ExitCode {
     let ended = runtime.block_on(async {
         tokio::select! {
             ended = dispatch(cli.command, &cli.place, out.clone(), leave.clone()) => ended,
-            () = left() => Err(leave.problem()),
+            () = left(&leave) => Err(leave.problem()),
         }
     });
     // A question that nobody answers any more must not hold the process.
@@ -42,9 +42,14 @@ pub fn run(cli: Cli) -> ExitCode {
     }
 }
 
-async fn left() {
-    if tokio::signal::ctrl_c().await.is_err() {
-        std::future::pending::<()>().await;
+async fn left(leave: &Leave) {
+    loop {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        if !leave.passes() {
+            return;
+        }
     }
 }
 
@@ -59,6 +64,11 @@ async fn dispatch(command: Command, place: &Where, out: Out, leave: Leave) -> Re
         Command::Version(args) => return version::run(&args, place, &out).await,
         Command::Blueprint(blueprint::Command::Validate(args)) => return blueprint::validate::run(&args, &out),
         Command::Blueprint(blueprint::Command::Render(args)) => return blueprint::render::run(&args, &out),
+        Command::Blueprint(blueprint::Command::New(args)) => return blueprint::new::run(&args, &out).await,
+        Command::Blueprint(blueprint::Command::Schema) => return blueprint::schema::run(&out),
+        Command::Plan(plan::Command::Advise(args)) if !args.files.is_empty() => {
+            return plan::advise::run_files(&args, &out);
+        }
         Command::Doctor(args) => return doctor::run(&args, place, out).await,
         other => other,
     };
@@ -73,6 +83,7 @@ async fn dispatch(command: Command, place: &Where, out: Out, leave: Leave) -> Re
         Command::Archive(command) => archive::run(command, &session).await,
         Command::Billing(command) => billing::run(&command, &session).await,
         Command::Diff(args) => diff::run(&args, &session).await,
+        Command::Top(args) => top::run(&args, &session).await,
         Command::Install(args) => install::run(&args, &session).await,
         Command::Uninstall(args) => install::uninstall::run(&args, &session).await,
         Command::Completion(_) | Command::Reference | Command::Version(_) | Command::Doctor(_) => Ok(Exit::DONE),

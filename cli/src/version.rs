@@ -7,7 +7,7 @@ use tenantry_core::names::SYSTEM_NAMESPACE;
 
 use crate::cluster::{Cluster, Where};
 use crate::error::{Exit, Problem};
-use crate::install::{OPERATOR, operator_image};
+use crate::install::{OPERATOR, chart_version, operator_image};
 use crate::output::Out;
 use crate::output::page::Page;
 
@@ -35,7 +35,7 @@ pub async fn run(args: &Args, place: &Where, out: &Out) -> Result<Exit, Problem>
         };
         out.document(&json!({
             "client": own, "api": api,
-            "cluster": cluster.map(|c| json!({"name": c.name, "kubernetes": c.kubernetes, "operatorImage": c.image})),
+            "cluster": cluster.map(|c| json!({"name": c.name, "kubernetes": c.kubernetes, "operatorImage": c.image, "chart": c.chart})),
             "error": error,
         }))?;
         return Ok(Exit::DONE);
@@ -47,7 +47,12 @@ pub async fn run(args: &Args, place: &Where, out: &Out) -> Result<Exit, Problem>
         Some(Ok(found)) => {
             page.fact("cluster", found.name);
             page.fact("kubernetes", found.kubernetes);
-            page.fact("operator", found.image.unwrap_or_else(|| "not installed, or not visible to you".into()));
+            match found.image {
+                Some(image) => {
+                    page.noted("operator", image, found.chart.map(|c| format!("chart {c}")).unwrap_or_default())
+                }
+                None => page.fact("operator", "not installed, or not visible to you"),
+            };
         }
         Some(Err(problem)) => {
             let name = Cluster::connect(place).await.map_or_else(|_| "none".to_owned(), |c| c.name);
@@ -66,6 +71,7 @@ struct Found {
     name: String,
     kubernetes: String,
     image: Option<String>,
+    chart: Option<String>,
 }
 
 async fn ask(place: &Where) -> Result<Found, Problem> {
@@ -73,12 +79,12 @@ async fn ask(place: &Where) -> Result<Found, Problem> {
     let asked = tokio::time::timeout(PATIENCE, async {
         let version = cluster.client.apiserver_version().await;
         let deployments: Api<Deployment> = Api::namespaced(cluster.client.clone(), SYSTEM_NAMESPACE);
-        let image = deployments.get_opt(OPERATOR).await.ok().flatten().and_then(|d| operator_image(&d));
-        (version, image)
+        (version, deployments.get_opt(OPERATOR).await.ok().flatten())
     });
-    let (version, image) = asked
+    let (version, operator) = asked
         .await
         .map_err(|_| Problem::failed("the cluster does not answer").why(format!("{} waited 5 s", cluster.name)))?;
     let version = version.map_err(|e| crate::error::api::problem("ask for the version", &e))?;
-    Ok(Found { name: cluster.name, kubernetes: version.git_version, image })
+    let (image, chart) = (operator.as_ref().and_then(operator_image), operator.as_ref().and_then(chart_version));
+    Ok(Found { name: cluster.name, kubernetes: version.git_version, image, chart })
 }

@@ -3,6 +3,7 @@
 //! No Kubernetes client, no tokio, no sqlx and no clock: time, ids and random bytes come in as
 //! arguments, so that every decision can be tested and repeated.
 
+pub mod address;
 pub mod bounds;
 pub mod calls;
 pub mod class;
@@ -17,6 +18,7 @@ pub mod placement;
 pub mod progress;
 pub mod quantity;
 pub mod secret;
+pub mod smtp;
 pub mod steps;
 pub mod template;
 pub mod verify;

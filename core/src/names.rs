@@ -21,6 +21,8 @@ pub const LABEL_DATABASE_SERVER: &str = "tenantry.dev/database-server";
 pub const LABEL_PURPOSE: &str = "tenantry.dev/purpose";
 /// Label: what the instance of an object is for. Only pods of `production` may talk to the world outside.
 pub const LABEL_ENVIRONMENT: &str = "tenantry.dev/environment";
+/// Label: the volumes that a pod mounts together with others, which run on its node.
+pub const LABEL_VOLUMES: &str = "tenantry.dev/volumes";
 /// Label: the generation of the data (database, volumes, secrets) that an object belongs to.
 pub const LABEL_DATA_GENERATION: &str = "tenantry.dev/data-generation";
 /// The standard label that marks all that the operator makes, and the selector of its watches.
@@ -55,7 +57,7 @@ pub fn service(instance: &Id) -> String {
     instance.to_string()
 }
 
-/// Name of the Deployment of a process, of a scheduled job, or of the page.
+/// Name of the Deployment of a process and of the Service that leads to it, of a scheduled job, or of the page.
 #[must_use]
 pub fn process(instance: &Id, process: &str) -> String {
     format!("{instance}-{process}")
@@ -65,6 +67,12 @@ pub fn process(instance: &Id, process: &str) -> String {
 #[must_use]
 pub fn volume(instance: &Id, volume: &str, generation: u32) -> String {
     format!("{instance}-{volume}-g{generation}")
+}
+
+/// Value of [`LABEL_VOLUMES`]: the first of the volumes, and the generation of the data.
+#[must_use]
+pub fn volume_group(first: &str, generation: u32) -> String {
+    format!("{first}-g{generation}")
 }
 
 /// Name of the Secret that holds the database's address, name, role and password.
@@ -77,6 +85,12 @@ pub fn database_secret(instance: &Id, generation: u32) -> String {
 #[must_use]
 pub fn keys_secret(instance: &Id, generation: u32) -> String {
     format!("{instance}-keys-g{generation}")
+}
+
+/// Name of the Secret into which the command line writes settings that are secret.
+#[must_use]
+pub fn settings_secret(instance: &Id) -> String {
+    format!("{instance}-settings")
 }
 
 /// Name of the Secret with the rendered files and environment. Its content is part of the name:

@@ -8,6 +8,7 @@ use std::sync::{Arc, LazyLock, Mutex};
 
 use async_trait::async_trait;
 use tenantry_core::secret::Secret;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::admin::Administration;
 use crate::error::{Error, Result};
@@ -17,8 +18,15 @@ use crate::registry::Registry;
 use crate::server::Server;
 use crate::session::Session;
 
-/// Copies of one template run one at a time in this process; across processes the lease of the leader holds.
-static COPYING: LazyLock<Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>> = LazyLock::new(Mutex::default);
+/// Copies of one template that run at the same time, where the engine can. A copy is bound by the disk and by one
+/// processor of the server: with more of them each only takes longer, and the neighbours notice. It is also less
+/// than the connections of the administrator, so that others get through.
+pub(crate) const COPIES: u32 = 4;
+
+/// Turns of each template, in this process; across processes the lease of the leader holds. A copy takes as many
+/// as its engine says, and whoever drops the template takes all. They are given in the order in which they were
+/// asked for: a drop does not wait for copies that came after it.
+static COPYING: LazyLock<Mutex<HashMap<String, Arc<Semaphore>>>> = LazyLock::new(Mutex::default);
 
 /// Administration of a server through the steps of its engine.
 #[derive(Debug)]
@@ -84,12 +92,16 @@ impl<S: Server> Flow<S> {
         self.server.set_password(session, &new.role, &new.password).await
     }
 
-    fn copying(&self, template: &str) -> Arc<tokio::sync::Mutex<()>> {
+    /// Waits for so many turns of a template, and keeps them until the permit is dropped.
+    async fn turns(&self, template: &str, turns: u32) -> Result<OwnedSemaphorePermit> {
         // By its address: one server may be known by two names.
         let endpoint = &self.server.pool().endpoint;
         let key = format!("{}:{}/{template}", endpoint.host, endpoint.port);
-        let mut locks = COPYING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        Arc::clone(locks.entry(key).or_default())
+        let all = {
+            let mut all = COPYING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            Arc::clone(all.entry(key).or_insert_with(|| Arc::new(Semaphore::new(COPIES as usize))))
+        };
+        all.acquire_many_owned(turns.clamp(1, COPIES)).await.map_err(|_| lost())
     }
 }
 
@@ -146,19 +158,15 @@ impl<S: Server> Administration for Flow<S> {
                 }
             }
         }
-        let lock = match &new.source {
-            Source::Empty => None,
-            Source::Template { name } => Some(self.copying(name)),
-        };
-        let _one_at_a_time = match &lock {
-            Some(lock) => {
+        let _turn = match &new.source {
+            Source::Template { name } => {
                 // Who waits holds no connection: else copies of one template would keep all others out.
                 waiting.take();
-                let guard = lock.lock().await;
+                let turn = self.turns(name, self.server.turns_of_a_copy()).await?;
                 waiting = Some(self.session().await?);
-                Some(guard)
+                Some(turn)
             }
-            None => None,
+            Source::Empty => None,
         };
         let session = waiting.as_mut().ok_or_else(lost)?;
         let template = self.template(session, new).await?;
@@ -219,10 +227,9 @@ impl<S: Server> Administration for Flow<S> {
             };
         };
         same_owner(&record, owner)?;
-        let lock = (record.state == State::Template).then(|| self.copying(name));
-        let _not_while_copied = match &lock {
-            Some(lock) => Some(lock.lock().await),
-            None => None,
+        let _not_while_copied = match record.state {
+            State::Template => Some(self.turns(name, COPIES).await?),
+            _ => None,
         };
         self.registry.set_state(session, name, owner, State::Dropping).await?;
         let shared = self.registry.of_role(session, &record.role).await?.len() > 1;

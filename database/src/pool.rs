@@ -15,8 +15,8 @@ use crate::model::{Endpoint, Login};
 use crate::session::{CONNECT, STATEMENT, Session};
 use crate::wire::Wire;
 
-/// Operations at a time.
-const MOST: usize = 4;
+/// Operations at a time: two more than copies of one template, which take seconds.
+const MOST: usize = crate::flow::COPIES as usize + 2;
 /// A connection that rested longer may be dead: it is not used again.
 const REST: Duration = Duration::from_secs(30);
 

@@ -32,6 +32,12 @@ pub(crate) trait Server: Send + Sync + std::fmt::Debug + 'static {
     /// Sets the password of an existing role; a locked role stays locked.
     async fn set_password(&self, session: &mut Session, role: &str, password: &Secret) -> Result<()>;
 
+    /// Turns of a template, out of [`crate::flow::COPIES`], that one copy takes: all of them where copies of one
+    /// template cannot run side by side.
+    fn turns_of_a_copy(&self) -> u32 {
+        crate::flow::COPIES
+    }
+
     /// Makes the database (none of this name exists) with its content and rights.
     async fn make_database(
         &self,

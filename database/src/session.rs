@@ -85,6 +85,10 @@ impl Session {
     }
 
     /// As [`Self::run`]; with an error comes the number of statements that ended well.
+    #[tracing::instrument(
+        target = "tenantry::trace", level = "debug", name = "sql", skip_all,
+        fields(otel.name = %format_args!("sql {label}"), otel.kind = "client", server.address = %self.place.server)
+    )]
     pub(crate) async fn counted(&mut self, label: &str, sql: String) -> Result<Rows, (Error, u64)> {
         let label = format!("sql {label}");
         let Some(mut wire) = self.wire.take() else {

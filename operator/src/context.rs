@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Service;
 use kube::api::Api;
 use kube::runtime::events::Recorder;
@@ -9,6 +10,7 @@ use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use tenantry_api::blueprint::Blueprint;
+use tenantry_api::crm_instance::CrmInstance;
 use tenantry_api::database_server::DatabaseServer;
 use tenantry_api::plan::Plan;
 use tenantry_api::site::Site;
@@ -16,10 +18,12 @@ use tenantry_api::tenant::Tenant;
 use tenantry_core::calls::Gate;
 use tenantry_core::names;
 use tenantry_plan::{Settings, server};
+use tokio::sync::mpsc::UnboundedSender;
 
 use crate::cluster::Memory;
 use crate::error::{Error, Result};
 use crate::process::metrics::Metrics;
+use crate::process::traces::Traces;
 use crate::sql::Servers;
 
 /// Caches that watches keep full. Without them (in tests) every look is a read.
@@ -60,6 +64,10 @@ pub struct Ctx {
     pub recorder: Option<Recorder>,
     /// Figures.
     pub metrics: Arc<Metrics>,
+    /// The way to a collector of traces, when there is one.
+    pub traces: Option<Traces>,
+    /// Wakes an instance; without it (in tests) nobody comes back for an answer, so that it is waited for.
+    pub wake: Option<UnboundedSender<ObjectRef<CrmInstance>>>,
     /// Random bytes.
     pub random: fn(&mut [u8]) -> Result<()>,
 }
@@ -87,7 +95,16 @@ impl Ctx {
             caches: None,
             recorder: None,
             metrics: Arc::default(),
+            traces: None,
+            wake: None,
             random: system_random,
+        }
+    }
+
+    /// Makes the span of a job that has ended, when there is a collector.
+    pub fn trace_job(&self, purpose: &'static str, job: &Job) {
+        if let Some(traces) = &self.traces {
+            traces.job(purpose, job);
         }
     }
 

@@ -11,6 +11,7 @@ pub mod context;
 pub mod error;
 pub mod halt;
 pub mod instance;
+pub mod integration;
 pub mod process;
 pub mod server;
 pub mod site;

@@ -11,7 +11,11 @@ use kube::runtime::events::{Recorder, Reporter};
 use tenantry_core::{calls, names};
 use tenantry_operator::context::Ctx;
 use tenantry_operator::process::health::Health;
+use tenantry_operator::process::traces::Traces;
 use tenantry_operator::process::{http, leader, run};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
 
 #[derive(Debug, Parser)]
 #[command(name = "tenantry-operator", version, about = "The controllers of Tenantry")]
@@ -36,6 +40,12 @@ struct Args {
     /// Form of the log.
     #[arg(long, env = "TENANTRY_LOG", default_value = "text")]
     log: Log,
+    /// Collector of traces (OTLP, protobuf over HTTP), for example http://collector.monitoring:4318; none when empty.
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", default_value = "")]
+    traces_endpoint: String,
+    /// Share of reconciles that is traced, from 0 to 1.
+    #[arg(long, env = "TENANTRY_TRACES_RATIO", default_value = "1")]
+    traces_ratio: f64,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -62,17 +72,37 @@ fn main() -> ExitCode {
     if let Some(Command::Crds { dir }) = &args.command {
         return finish(write_crds(dir));
     }
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    match args.log {
-        Log::Text => log.init(),
-        Log::Json => log.json().flatten_event(true).init(),
-    }
     if rustls::crypto::ring::default_provider().install_default().is_err() {
         return finish(Err("a crypto provider was there already".into()));
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    finish(runtime.map_err(|e| e.to_string()).and_then(|r| r.block_on(operate(args))))
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return finish(Err(error.to_string())),
+    };
+    let traces = match args.traces_endpoint.as_str() {
+        "" => None,
+        endpoint => match Traces::start(endpoint, args.traces_ratio, &args.identity, runtime.handle().clone()) {
+            Ok(traces) => Some(traces),
+            Err(error) => return finish(Err(error)),
+        },
+    };
+    begin_log(args.log, traces.as_ref());
+    let ended = runtime.block_on(operate(args, traces.clone()));
+    if let Some(traces) = &traces {
+        traces.stop();
+    }
+    finish(ended)
+}
+
+/// The log, and the traces beside it when there is a collector.
+fn begin_log(form: Log, traces: Option<&Traces>) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
+    let log = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let log = match form {
+        Log::Text => log.boxed(),
+        Log::Json => log.json().flatten_event(true).boxed(),
+    };
+    tracing_subscriber::registry().with(log.with_filter(filter)).with(traces.map(Traces::layer)).init();
 }
 
 fn finish(result: Result<(), String>) -> ExitCode {
@@ -95,13 +125,14 @@ fn write_crds(dir: &std::path::Path) -> Result<(), String> {
     Ok(())
 }
 
-async fn operate(args: Args) -> Result<(), String> {
+async fn operate(args: Args, traces: Option<Traces>) -> Result<(), String> {
     let client = Client::try_default().await.map_err(|e| format!("no way to the cluster: {e}"))?;
     let health = Arc::new(Health::default());
     let mut ctx = Ctx::new(client.clone(), Arc::new(calls::Open));
     ctx.system_namespace.clone_from(&args.namespace);
     ctx.agent_image = args.agent_image;
     ctx.service_account = args.service_account;
+    ctx.traces = traces;
     let reporter = Reporter { controller: "tenantry-operator".into(), instance: Some(args.identity.clone()) };
     ctx.recorder = Some(Recorder::new(client.clone(), reporter));
     let metrics = ctx.metrics.clone();

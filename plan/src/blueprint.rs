@@ -1,8 +1,10 @@
 //! Static validation of a blueprint: everything that can be known before it is used. No I/O.
 
+mod processes;
+
 use std::collections::BTreeSet;
 
-use tenantry_api::blueprint::{BlueprintSpec, StepList};
+use tenantry_api::blueprint::{BlueprintSpec, StepList, Strategy};
 use tenantry_core::template;
 
 /// Every problem of a blueprint, each naming its place. Empty: it can be used.
@@ -49,6 +51,9 @@ pub fn problems(spec: &BlueprintSpec) -> Vec<String> {
         for (i, word) in s.command.iter().enumerate() {
             text(format!("schedules[{}].command[{i}]", s.name), word, false);
         }
+        for (name, source) in &s.env {
+            text(format!("schedules[{}].env.{name}", s.name), source, true);
+        }
     }
     let lists = [
         ("install", spec.install.as_ref()),
@@ -77,7 +82,15 @@ pub fn problems(spec: &BlueprintSpec) -> Vec<String> {
         let own = tenantry_core::cron::of_instance(&s.cron, "any");
         found.extend(own.err().map(|e| format!("schedules[{}].cron: {e}", s.name)));
     }
+    for p in spec.processes.iter().filter(|p| p.replicas.max > 1 && p.strategy == Strategy::Recreate) {
+        found.push(format!(
+            "processes[{}].replicas: more than one pod (max {}) needs strategy: rolling, which says that two may run side by side",
+            p.name, p.replicas.max
+        ));
+    }
     found.extend(duplicates(spec));
+    found.extend(processes::problems(spec));
+    found.extend(crate::integrations::problems(spec));
     if let Some(verify) = &spec.verify {
         found.extend(tenantry_core::verify::check(verify).iter().map(|p| format!("verify: {p}")));
     }
@@ -85,7 +98,7 @@ pub fn problems(spec: &BlueprintSpec) -> Vec<String> {
 }
 
 /// Whether a variable is a setting that is declared as secret, or holds one.
-fn secret_setting(spec: &BlueprintSpec, variable: &str) -> bool {
+pub(crate) fn secret_setting(spec: &BlueprintSpec, variable: &str) -> bool {
     let mut secret = spec.settings.iter().filter(|(_, s)| s.secret);
     match variable.strip_prefix("settings") {
         Some("") => secret.next().is_some(),
@@ -106,9 +119,11 @@ fn step_problems(place: &str, list: &StepList) -> Vec<String> {
             found.push(format!("{place}[{}].failOnOutput: {e}", s.name));
         }
     }
-    let sql = list.steps.iter().filter(|s| s.sql.is_some()).count();
-    if sql != 0 && sql != list.steps.len() {
-        found.push(format!("{place}: steps are all commands or all SQL; mixed lists cannot be repeated safely"));
+    let (sql, commands) = crate::job::split(list);
+    if let Some(late) = commands.iter().find(|s| s.sql.is_some()) {
+        found.push(format!("{place}[{}]: SQL steps stand before the first command", late.name));
+    } else if place == "install" && !sql.is_empty() && !commands.is_empty() {
+        found.push(format!("{place}: its steps are all commands or all SQL"));
     }
     found
 }
@@ -161,7 +176,8 @@ const KNOWN: &[&str] = &[
     "plan.storage_bytes",
 ];
 
-fn unknown(spec: &BlueprintSpec, variable: &str) -> Option<String> {
+/// The problem of a variable that no instance has.
+pub(crate) fn unknown(spec: &BlueprintSpec, variable: &str) -> Option<String> {
     let (head, rest) = variable.split_once('.').unwrap_or((variable, ""));
     let known = match head {
         "captures" => true,
@@ -172,7 +188,12 @@ fn unknown(spec: &BlueprintSpec, variable: &str) -> Option<String> {
             name.is_empty() || spec.releases.iter().all(|r| r.vars.contains_key(name))
         }
         "database" if spec.database.is_none() => false,
+        "processes" => rest.is_empty() || processes::knows(spec, rest),
         _ => KNOWN.iter().any(|k| *k == variable || k.starts_with(&format!("{variable}."))),
     };
-    (!known).then(|| format!("unknown variable {variable:?} (release.vars must be set in every release)"))
+    let hint = match head {
+        "processes" => processes::HINT,
+        _ => "release.vars must be set in every release",
+    };
+    (!known).then(|| format!("unknown variable {variable:?} ({hint})"))
 }

@@ -32,6 +32,8 @@ pub enum Kind {
     Deployment,
     /// A managed database server.
     StatefulSet,
+    /// How many pods of a process may be away when nodes are emptied.
+    PodDisruptionBudget,
     /// A stable address.
     Service,
     /// The way in from outside.
@@ -44,7 +46,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Namespace,
         Self::NetworkPolicy,
         Self::ResourceQuota,
@@ -55,6 +57,7 @@ impl Kind {
         Self::PersistentVolumeClaim,
         Self::Deployment,
         Self::StatefulSet,
+        Self::PodDisruptionBudget,
         Self::Service,
         Self::Ingress,
         Self::CronJob,
@@ -75,6 +78,7 @@ impl Kind {
             Self::PersistentVolumeClaim => ("", "PersistentVolumeClaim", "persistentvolumeclaims"),
             Self::Deployment => ("apps", "Deployment", "deployments"),
             Self::StatefulSet => ("apps", "StatefulSet", "statefulsets"),
+            Self::PodDisruptionBudget => ("policy", "PodDisruptionBudget", "poddisruptionbudgets"),
             Self::Service => ("", "Service", "services"),
             Self::Ingress => ("networking.k8s.io", "Ingress", "ingresses"),
             Self::CronJob => ("batch", "CronJob", "cronjobs"),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
-use tenantry_api::blueprint::BlueprintSpec;
+use tenantry_api::blueprint::{BlueprintSpec, Process};
 use tenantry_core::template;
 
 use crate::PlanError;
@@ -62,11 +62,14 @@ impl Config {
 
     /// `env` of a container; every value comes from the Secret, none stands in the pod.
     #[must_use]
-    pub fn container_env(&self, secret: &str, process: Option<&str>) -> Vec<Value> {
-        let own = process.and_then(|p| self.process_env.get(p)).map_or(&[][..], Vec::as_slice);
-        let common = self.env.iter().filter(|n| !own.contains(n)).map(|n| (n, env_key(None, n)));
+    pub fn container_env(&self, secret: &str, process: Option<&Process>) -> Vec<Value> {
+        let name = process.map(|p| p.name.as_str());
+        let own = name.and_then(|p| self.process_env.get(p)).map_or(&[][..], Vec::as_slice);
+        // A companion gets nothing but its own.
+        let product = process.is_none_or(|p| !p.is_companion());
+        let common = self.env.iter().filter(|n| product && !own.contains(n)).map(|n| (n, env_key(None, n)));
         common
-            .chain(own.iter().map(|n| (n, env_key(process, n))))
+            .chain(own.iter().map(|n| (n, env_key(name, n))))
             .map(|(name, key)| json!({"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}}))
             .collect()
     }

@@ -1,8 +1,11 @@
 //! The values that a blueprint's templates may use. No I/O.
 
-use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value, json};
 use tenantry_api::blueprint::{Effective, Release};
 use tenantry_core::ledger::Limits;
+use tenantry_core::names;
 use tenantry_core::template::SECRET_SETTINGS;
 
 use crate::Settings;
@@ -59,6 +62,17 @@ pub fn instance(
         "display_name": wanted.tenant_display_name,
     });
     all["settings"] = json!(wanted.settings);
+    let inner = wanted.release.spec.processes.iter().filter_map(|p| p.inner_port().map(|port| (p, port)));
+    let address = |name: &str, port: u16| json!({ "host": names::process(&wanted.id, name), "port": port });
+    let inner: Map<String, Value> = inner.map(|(p, port)| (p.name.clone(), address(&p.name, port))).collect();
+    if !inner.is_empty() {
+        all["processes"] = inner.into();
+    }
+    let mut secret = secret_settings(&wanted.release);
+    secret.extend(wanted.hidden.iter().map(String::as_str));
+    if !secret.is_empty() {
+        all[SECRET_SETTINGS] = json!(secret);
+    }
     let mut plan = json!({ "name": limits.plan, "storage_bytes": limits.storage_bytes });
     if let Some(seats) = limits.seats {
         plan["seats"] = seats.into();
@@ -72,7 +86,7 @@ pub fn instance(
 pub fn template(release: &Effective, settings: &Settings, database: &DatabaseAccess, keys: &Keys) -> Value {
     let mut all = common(release, settings, &release.spec.admin.login, keys, Some(database));
     // Settings of a template are the defaults: what an instance wants otherwise, personalise sets.
-    let defaults: serde_json::Map<String, Value> = release
+    let defaults: Map<String, Value> = release
         .spec
         .settings
         .iter()
@@ -82,6 +96,11 @@ pub fn template(release: &Effective, settings: &Settings, database: &DatabaseAcc
     all
 }
 
+/// Settings that the blueprint declares as secret.
+fn secret_settings(release: &Effective) -> BTreeSet<&str> {
+    release.spec.settings.iter().filter(|(_, s)| s.secret).map(|(name, _)| name.as_str()).collect()
+}
+
 fn common(
     release: &Effective,
     settings: &Settings,
@@ -89,8 +108,7 @@ fn common(
     keys: &Keys,
     database: Option<&DatabaseAccess>,
 ) -> Value {
-    let secrets: serde_json::Map<String, Value> =
-        keys.secrets.iter().map(|(k, v)| (k.clone(), v.reveal().into())).collect();
+    let secrets: Map<String, Value> = keys.secrets.iter().map(|(k, v)| (k.clone(), v.reveal().into())).collect();
     let mut all = json!({
         "site": { "id": settings.site.id, "kind": settings.site.kind },
         "admin": { "login": login, "password": keys.admin_password.reveal() },
@@ -99,8 +117,7 @@ fn common(
     if let Some(Release { version, image, vars, .. }) = release.release() {
         all["release"] = json!({ "version": version, "image": settings.image(image), "vars": vars });
     }
-    let declared = &release.spec.settings;
-    let secret: Vec<&str> = declared.iter().filter(|(_, s)| s.secret).map(|(name, _)| name.as_str()).collect();
+    let secret = secret_settings(release);
     if !secret.is_empty() {
         all[SECRET_SETTINGS] = json!(secret);
     }

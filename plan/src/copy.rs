@@ -1,16 +1,19 @@
 //! Jobs that fill a copy of an instance: its database by the client programs, its files by the agent. No I/O.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 use tenantry_api::blueprint::BlueprintSpec;
 use tenantry_api::database_server::DatabaseServer;
+use tenantry_api::scheduling::Scheduling;
 use tenantry_core::id::Id;
 use tenantry_core::names::{LABEL_INSTANCE_ID, LABEL_PROCESS};
 use tenantry_core::steps::JobFile;
 
 use crate::child::{Child, Kind};
-use crate::instance::PAGE;
 use crate::labels::Labels;
-use crate::{PlanError, Settings, pod};
+use crate::view::{scratch_mounts, scratch_volumes};
+use crate::{PlanError, Settings, pod, scheduling};
 
 mod steps;
 
@@ -49,6 +52,35 @@ pub struct Place<'a> {
     pub purpose: &'a str,
     /// Image in which the steps run.
     pub image: String,
+    /// On which nodes it may run; on any when absent.
+    pub scheduling: Option<&'a Scheduling>,
+}
+
+/// The pods of an original that hold its volumes, which only their node can mount then.
+#[derive(Debug, Clone, Copy)]
+pub struct Beside<'a> {
+    /// Id of the original.
+    pub original: &'a Id,
+    /// Its processes with volumes that run. Those that share a volume are on one node; others need not be, and then
+    /// there is no node for the job, which its pod says.
+    pub processes: &'a BTreeSet<String>,
+}
+
+/// Where a job may run that mounts volumes of the original and of the copy: on the copy's nodes, where the new
+/// volumes will be needed, and whatever taints keep others away from either.
+#[must_use]
+pub fn nodes(copy: Option<&Scheduling>, original: Option<&Scheduling>) -> Option<Scheduling> {
+    let mut both = copy.or(original)?.clone();
+    if copy.is_none() {
+        both.node_selector.clear();
+    }
+    let borne = copy.and(original).into_iter().flat_map(|o| &o.tolerations);
+    for taint in borne {
+        if !both.tolerations.contains(taint) {
+            both.tolerations.push(taint.clone());
+        }
+    }
+    Some(both)
 }
 
 /// A volume of the original and the one of the copy that takes its content.
@@ -112,19 +144,18 @@ pub fn build_database_job(
     job
 }
 
-/// The job that copies files, as the product's own user. `beside`: the original, when pods of it hold its volumes,
-/// which only their node can mount then.
+/// The job that copies files, as the product's own user. `beside`: when pods of the original hold its volumes.
 #[must_use]
 pub fn build_files_job(
     place: &Place<'_>,
     file: &JobFile,
     spec: &BlueprintSpec,
     pairs: &[Pair],
-    beside: Option<&Id>,
+    beside: Option<Beside<'_>>,
     settings: &Settings,
 ) -> Child {
-    let mut volumes = pod::scratch_volumes(&spec.pod_security);
-    let mut mounts = pod::scratch_mounts(&spec.pod_security);
+    let mut volumes: Vec<Value> = scratch_volumes(&spec.pod_security).collect();
+    let mut mounts: Vec<Value> = scratch_mounts(&spec.pod_security).collect();
     for Pair { name, from, to } in pairs {
         // Read-only in the pod, not for the storage: the original's own pods hold the volume to write.
         volumes.push(json!({ "name": format!("from-{name}"), "persistentVolumeClaim": { "claimName": from } }));
@@ -132,16 +163,17 @@ pub fn build_files_job(
         mounts.push(json!({ "name": format!("from-{name}"), "mountPath": format!("{FROM}/{name}"), "readOnly": true }));
         mounts.push(json!({ "name": format!("to-{name}"), "mountPath": format!("{TO}/{name}") }));
     }
-    let affinity = beside.map(|original| {
-        json!({ "podAffinity": { "requiredDuringSchedulingIgnoredDuringExecution": [{
-            "topologyKey": "kubernetes.io/hostname",
-            "labelSelector": {
-                "matchLabels": { LABEL_INSTANCE_ID: original.as_str() },
-                // The page has no volumes and may be anywhere.
-                "matchExpressions": [{ "key": LABEL_PROCESS, "operator": "NotIn", "values": [PAGE] },
-                                     { "key": LABEL_PROCESS, "operator": "Exists" }],
-            },
-        }]}})
+    let affinity = beside.map(|Beside { original, processes }| {
+        let one = |process: &String| {
+            json!({
+                "topologyKey": "kubernetes.io/hostname",
+                "labelSelector": {
+                    "matchLabels": { LABEL_INSTANCE_ID: original.as_str(), LABEL_PROCESS: process },
+                },
+            })
+        };
+        let all: Vec<Value> = processes.iter().map(one).collect();
+        json!({ "podAffinity": { "requiredDuringSchedulingIgnoredDuringExecution": all } })
     });
     let parts = Parts {
         pod_security: pod::pod_security(&spec.pod_security),
@@ -197,6 +229,7 @@ fn build(place: &Place<'_>, file: &JobFile, parts: Parts, settings: &Settings) -
         }],
         "volumes": volumes,
     });
+    scheduling::place(&mut pod_spec, place.scheduling);
     if let Some(affinity) = affinity {
         pod_spec["affinity"] = affinity;
     }

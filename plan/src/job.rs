@@ -2,12 +2,15 @@
 
 use serde_json::{Value, json};
 use tenantry_api::blueprint::{BlueprintSpec, StepList};
+use tenantry_api::scheduling::Scheduling;
 use tenantry_core::steps::{JobFile, RenderedStep, Step};
 
 use crate::child::{Child, Kind};
 use crate::config::{Config, render, without_secrets};
 use crate::labels::Labels;
-use crate::{PlanError, Settings, pod};
+use crate::one_node::Together;
+use crate::view::View;
+use crate::{PlanError, Settings, pod, scheduling};
 
 /// Seconds that a finished job is kept for its log.
 const KEEP_SECONDS: u32 = 86_400;
@@ -20,18 +23,25 @@ pub fn is_sql(list: &StepList) -> bool {
     list.steps.iter().all(|s| s.sql.is_some())
 }
 
+/// The SQL steps of a list, and the commands after them.
+#[must_use]
+pub fn split(list: &StepList) -> (&[Step], &[Step]) {
+    let sql = list.steps.iter().take_while(|s| s.sql.is_some()).count();
+    list.steps.split_at(sql)
+}
+
 /// Renders SQL steps: name and text.
 ///
 /// # Errors
 /// [`PlanError::Template`] with step and variable.
 pub fn sql(blueprint: &str, place: &str, list: &StepList, context: &Value) -> Result<Vec<(String, String)>, PlanError> {
-    let steps = list.steps.iter().filter_map(|s| s.sql.as_ref().map(|sql| (s, sql)));
+    let steps = split(list).0.iter().filter_map(|s| s.sql.as_ref().map(|sql| (s, sql)));
     steps
         .map(|(s, text)| Ok((s.name.clone(), render(blueprint, &format!("{place}[{}]", s.name), text, context)?)))
         .collect()
 }
 
-/// Renders command steps into what the agent reads.
+/// Renders command steps into what the agent reads. It is given the time of the whole list.
 ///
 /// # Errors
 /// [`PlanError::Template`] with step and variable.
@@ -55,7 +65,7 @@ pub fn file(blueprint: &str, place: &str, list: &StepList, context: &Value) -> R
     };
     Ok(JobFile {
         timeout_seconds: list.timeout_seconds,
-        steps: list.steps.iter().map(step).collect::<Result<_, _>>()?,
+        steps: split(list).1.iter().map(step).collect::<Result<_, _>>()?,
         redact: tenantry_core::template::secret_texts(context),
     })
 }
@@ -75,8 +85,12 @@ pub struct Place<'a> {
     pub image: String,
     /// Rendered configuration of the product.
     pub config: &'a Config,
+    /// On which nodes it may run; on any when absent.
+    pub scheduling: Option<&'a Scheduling>,
     /// Claims of the blueprint's volumes by name; none: an empty folder that is forgotten.
     pub claims: Option<&'a (dyn Fn(&str) -> String + Sync)>,
+    /// The pods whose node it needs, because they mount the same volumes.
+    pub together: Option<Together>,
 }
 
 /// The Secret of a job: its steps and the product's configuration.
@@ -93,28 +107,17 @@ pub fn build_secret(place: &Place<'_>, file: &JobFile) -> Result<Child, PlanErro
 /// The job: an init container brings the agent into the product's image, which then runs the steps.
 #[must_use]
 pub fn build_job(place: &Place<'_>, file: &JobFile, settings: &Settings) -> Child {
-    let security = &place.spec.pod_security;
-    let mut volumes = match place.claims {
-        Some(claim) => pod::volumes(place.spec, place.config, place.name, claim),
-        None => {
-            let mut all: Vec<Value> = place
-                .spec
-                .volumes
-                .iter()
-                .map(|v| json!({"name": format!("data-{}", v.name), "emptyDir": {}}))
-                .collect();
-            all.extend(pod::scratch_volumes(security));
-            all.extend(place.config.volume(place.name));
-            all
-        }
-    };
+    let view = View::of_jobs(place.spec);
+    let security = view.security;
+    let claim = place.claims.map(|claim| claim as &dyn Fn(&str) -> String);
+    let mut volumes = view.pod_volumes(place.config, place.name, claim);
     volumes.push(json!({"name": "agent", "emptyDir": {"sizeLimit": "128Mi"}}));
     volumes.push(json!({"name": "job", "secret": {
         "secretName": place.name, "items": [{"key": "steps.json", "path": "steps.json"}], "defaultMode": 0o440}}));
-    let mut mounts = pod::mounts(place.spec, place.config);
+    let mut mounts = view.mounts(place.config);
     mounts.push(json!({"name": "agent", "mountPath": "/tenantry/bin", "readOnly": true}));
     mounts.push(json!({"name": "job", "mountPath": "/tenantry/job", "readOnly": true}));
-    let pod_spec = json!({
+    let mut pod_spec = json!({
         "restartPolicy": "Never",
         "automountServiceAccountToken": false,
         "enableServiceLinks": false,
@@ -141,11 +144,41 @@ pub fn build_job(place: &Place<'_>, file: &JobFile, settings: &Settings) -> Chil
         }],
         "volumes": volumes,
     });
+    scheduling::place(&mut pod_spec, place.scheduling);
+    let mut template = json!({ "metadata": { "labels": place.labels.to_map() }, "spec": pod_spec });
+    if let Some(together) = &place.together {
+        together.mark(&mut template);
+    }
     let rest = json!({ "spec": {
         "backoffLimit": 0,
         "activeDeadlineSeconds": file.timeout_seconds + START_SECONDS,
         "ttlSecondsAfterFinished": KEEP_SECONDS,
-        "template": { "metadata": { "labels": place.labels.to_map() }, "spec": pod_spec },
+        "template": template,
     }});
     Child::new(Kind::Job, Some(place.namespace), place.name, &place.labels, rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_is_split_into_its_sql_and_the_commands_after_it() {
+        let list: StepList = serde_json::from_value(json!({ "timeoutSeconds": 60, "steps": [
+            { "name": "rows", "sql": "UPDATE a SET b = {{ b|sql_quote }}" },
+            { "name": "more rows", "sql": "SELECT 1" },
+            { "name": "copy", "command": ["cp", "-an", "{{ c }}", "/srv"] },
+            { "name": "cache", "command": ["warm"] },
+        ]}))
+        .unwrap();
+        let context = json!({ "b": "it's", "c": "/usr/share/crm" });
+        let sql = sql("crm", "personalise", &list, &context).unwrap();
+        let texts: Vec<_> = sql.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+        assert_eq!(texts, [("rows", "UPDATE a SET b = 'it''s'"), ("more rows", "SELECT 1")]);
+        let file = file("crm", "personalise", &list, &context).unwrap();
+        let names: Vec<_> = file.steps.iter().map(|s| s.name.as_str()).collect();
+        assert_eq!((names, file.timeout_seconds), (vec!["copy", "cache"], 60));
+        assert_eq!(file.steps[0].command, ["cp", "-an", "/usr/share/crm", "/srv"]);
+        assert!(!is_sql(&list));
+    }
 }

@@ -3,6 +3,7 @@
 //! Pure: no client, no clock, no random. The operator applies what these functions return, and
 //! `tenantry diff` prints it. Builders are one file for each kind of child.
 
+pub mod advise;
 pub mod archive;
 pub mod blueprint;
 pub mod child;
@@ -12,13 +13,17 @@ pub mod copy;
 pub mod error;
 pub mod event;
 pub mod instance;
+pub mod integrations;
 pub mod job;
 pub mod labels;
 pub mod limits;
+pub mod one_node;
 pub mod pod;
+pub mod scheduling;
 pub mod server;
 pub mod settings;
 pub mod tenant;
+pub mod view;
 pub mod volume;
 
 pub use child::{Child, Kind};

@@ -1,12 +1,12 @@
-//! What every pod of a product has in common: security, volumes, resources, probes. No I/O.
+//! What every pod of a product has in common: security, resources, probes. No I/O.
 
 use serde_json::{Map, Value, json};
-use tenantry_api::blueprint::{BlueprintSpec, PodSecurity, Probe};
+use tenantry_api::blueprint::{PodSecurity, Probe};
 use tenantry_api::plan::Resources;
 use tenantry_api::site::PodSecurityLevel;
 
 use crate::PlanError;
-use crate::config::{Config, render};
+use crate::config::render;
 
 /// `securityContext` of a pod.
 #[must_use]
@@ -60,43 +60,6 @@ pub fn resources(plan: Option<&Resources>, own: Option<&Resources>) -> Value {
         limits.insert("cpu".into(), cpu.into());
     }
     json!({ "requests": requests, "limits": limits })
-}
-
-/// Mounts of the blueprint's volumes, files and forgotten paths.
-#[must_use]
-pub fn mounts(spec: &BlueprintSpec, config: &Config) -> Vec<Value> {
-    let mut all: Vec<Value> =
-        spec.volumes.iter().map(|v| json!({"name": format!("data-{}", v.name), "mountPath": v.mount_path})).collect();
-    all.extend(scratch_mounts(&spec.pod_security));
-    all.extend(config.mounts());
-    all
-}
-
-/// Mounts of the forgotten paths alone.
-#[must_use]
-pub fn scratch_mounts(security: &PodSecurity) -> Vec<Value> {
-    let paths = security.writable_paths.iter().enumerate();
-    paths.map(|(i, path)| json!({"name": format!("scratch-{i}"), "mountPath": path})).collect()
-}
-
-/// Volumes for [`mounts`]; `claim` names the claim of a blueprint's volume.
-pub fn volumes(spec: &BlueprintSpec, config: &Config, secret: &str, claim: impl Fn(&str) -> String) -> Vec<Value> {
-    let mut all: Vec<Value> = spec
-        .volumes
-        .iter()
-        .map(|v| json!({"name": format!("data-{}", v.name), "persistentVolumeClaim": {"claimName": claim(&v.name)}}))
-        .collect();
-    all.extend(scratch_volumes(&spec.pod_security));
-    all.extend(config.volume(secret));
-    all
-}
-
-/// Volumes of the forgotten paths alone.
-#[must_use]
-pub fn scratch_volumes(security: &PodSecurity) -> Vec<Value> {
-    (0..security.writable_paths.len())
-        .map(|i| json!({"name": format!("scratch-{i}"), "emptyDir": {"sizeLimit": "256Mi"}}))
-        .collect()
 }
 
 /// A probe of a container that listens on the port named `http`.

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use tenantry_api::blueprint::{Blueprint, Effective};
+use tenantry_api::blueprint::{Blueprint, BlueprintSpec, Effective};
 use tenantry_api::crm_instance::CrmInstance;
 use tenantry_api::plan::Plan;
 use tenantry_api::site::Site;
@@ -15,7 +15,7 @@ use tenantry_core::secret::Secret;
 use tenantry_core::yaml;
 use tenantry_plan::context::{DatabaseAccess, Keys};
 use tenantry_plan::instance::{Seen, Serving, desired};
-use tenantry_plan::{Child, Claim, Kind, Settings, blueprint, instance, job, limits, tenant};
+use tenantry_plan::{Child, Claim, Kind, PlanError, Settings, blueprint, instance, job, limits, tenant};
 
 fn manifest(path: &str) -> String {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../manifests/");
@@ -32,6 +32,11 @@ struct World {
 }
 
 fn world(suspended: bool) -> World {
+    let tryton: Blueprint = yaml::from_str(&manifest("blueprints/tryton.yaml")).unwrap();
+    world_of("tryton", &tryton.spec, suspended).unwrap()
+}
+
+fn world_of(blueprint: &str, spec: &BlueprintSpec, suspended: bool) -> Result<World, PlanError> {
     let site: Site = serde_json::from_value(json!({
         "apiVersion": "tenantry.dev/v1alpha1", "kind": "Site", "metadata": { "name": "site" },
         "spec": { "id": "site-1", "ingress": { "className": "nginx", "tls": true }, "ingressNamespaces": ["ingress"] },
@@ -47,13 +52,12 @@ fn world(suspended: bool) -> World {
     let object: CrmInstance = serde_json::from_value(json!({
         "apiVersion": "tenantry.dev/v1alpha1", "kind": "CrmInstance",
         "metadata": { "name": "crm", "namespace": "tenant-abcdefghij" },
-        "spec": { "id": "kkkkkkkkkk", "tenant": "acme", "blueprint": "tryton", "host": "crm.acme.example" },
+        "spec": { "id": "kkkkkkkkkk", "tenant": "acme", "blueprint": blueprint, "host": "crm.acme.example" },
     }))
     .unwrap();
-    let tryton: Blueprint = yaml::from_str(&manifest("blueprints/tryton.yaml")).unwrap();
     let plan: Plan = yaml::from_str(&manifest("plans/fibo-2.yaml")).unwrap();
-    let release = Effective::pin("tryton", &tryton.spec, None).unwrap();
-    let wanted = instance::validate(&object, &tenant, &release, &settings, 1).unwrap();
+    let release = Effective::pin(blueprint, spec, None).unwrap();
+    let wanted = instance::validate(&object, &tenant, &release, &settings, 1, &BTreeMap::new())?;
     let database = DatabaseAccess {
         engine: "postgresql".into(),
         host: "pg".into(),
@@ -63,7 +67,7 @@ fn world(suspended: bool) -> World {
         password: Secret::new("database-password"),
     };
     let keys = Keys { admin_password: Secret::new("admin-password"), secrets: BTreeMap::new() };
-    World { settings, tenant, plan, wanted, database, keys }
+    Ok(World { settings, tenant, plan, wanted, database, keys })
 }
 
 fn children(world: &World, seen: &Seen) -> Vec<Child> {
@@ -96,6 +100,107 @@ fn the_children_of_a_suspended_tryton_are_as_written_down() {
     let world = world(true);
     let seen = Seen { serving: Some(Serving::Page), page_ready: true, verified: true, ..Seen::default() };
     insta::assert_yaml_snapshot!(shown(&children(&world, &seen)));
+}
+
+/// A product with a queue of another image beside it, a worker on the same files, and a job by the clock.
+const DESK: &str = r#"
+title: Desk
+database: {engines: [{engine: postgresql}]}
+volumes:
+  - {name: files, mountPath: /srv/files, percentOfStorage: 50}
+  - {name: queue, mountPath: /data, percentOfStorage: 5, backup: false}
+files:
+  - {path: /srv/files/desk.ini, content: "queue = {{ processes.queue.host }}:{{ processes.queue.port }} "}
+env:
+  DATABASE_PASSWORD: "{{ database.password }}"
+releases:
+  - {version: "1", image: "registry.example/desk:1"}
+processes:
+  - {name: web, port: 3000, serves: true, volumes: [files]}
+  - name: worker
+    command: [worker, --queue, "{{ processes['queue'].host }}"]
+    volumes: [files]
+    afterVerify: true
+  - name: queue
+    image: registry.example/queue:7
+    command: [queue-server, --dir, /data]
+    env: {QUEUE_MEMORY: 64mb}
+    port: 6379
+    volumes: [queue]
+    readiness: {command: [queue-cli, ping]}
+    podSecurity: {level: restricted, runAsUser: 999, runAsGroup: 999}
+schedules:
+  - name: tidy
+    cron: "H * * * *"
+    command: [tidy]
+    env: {TIDY_PASSWORD: "{{ admin.password }}"}
+    workingDir: /srv
+podSecurity: {runAsUser: 1000, runAsGroup: 1000, writablePaths: [/tmp]}
+"#;
+
+fn desk() -> BlueprintSpec {
+    yaml::from_str(DESK).unwrap()
+}
+
+fn shape_of<'a>(children: &'a [Child], kind: Kind, name: &str) -> &'a Value {
+    let found = children.iter().find(|c| c.kind == kind && c.name == format!("kkkkkkkkkk-{name}"));
+    &found.unwrap_or_else(|| panic!("{kind:?} {name}")).object["spec"]
+}
+
+#[test]
+fn the_children_of_a_product_with_a_companion_and_volumes_are_as_written_down() {
+    assert_eq!(blueprint::problems(&desk()), Vec::<String>::new());
+    let world = world_of("desk", &desk(), false).unwrap();
+    let seen = Seen { serving: Some(Serving::App), app_ready: true, verified: true, ..Seen::default() };
+    insta::assert_yaml_snapshot!(shown(&children(&world, &seen)));
+}
+
+#[test]
+fn a_companion_gets_its_own_environment_and_volumes_and_nothing_of_the_product() {
+    let mut world = world_of("desk", &desk(), false).unwrap();
+    world.settings.site.image_registry = Some("mirror.example".into());
+    let all = children(&world, &Seen::default());
+    let pod = &shape_of(&all, Kind::Deployment, "queue")["template"]["spec"];
+    let container = &pod["containers"][0];
+    assert_eq!(container["image"], "mirror.example/queue:7");
+    let env: Vec<_> = container["env"].as_array().unwrap().iter().map(|e| e["name"].as_str().unwrap()).collect();
+    assert_eq!(env, ["QUEUE_MEMORY"]);
+    assert_eq!(container["volumeMounts"], json!([{ "name": "data-queue", "mountPath": "/data" }]));
+    assert_eq!(pod["volumes"].as_array().unwrap().len(), 1);
+    assert_eq!(pod["securityContext"]["runAsUser"], 999);
+    // Nobody shares its volume, so that it may run anywhere.
+    assert!(pod.get("affinity").is_none());
+    let web = &shape_of(&all, Kind::Deployment, "web")["template"]["spec"];
+    assert_eq!(web["securityContext"]["runAsUser"], 1000);
+    assert_eq!(web["containers"][0]["env"][0]["name"], "DATABASE_PASSWORD");
+}
+
+#[test]
+fn pods_on_the_same_volume_look_for_the_same_node_and_the_first_of_them_finds_any() {
+    let world = world_of("desk", &desk(), false).unwrap();
+    let all = children(&world, &Seen::default());
+    let tidy = &shape_of(&all, Kind::CronJob, "tidy")["jobTemplate"]["spec"]["template"];
+    for template in [
+        &shape_of(&all, Kind::Deployment, "web")["template"],
+        &shape_of(&all, Kind::Deployment, "worker")["template"],
+        tidy,
+    ] {
+        let terms = &template["spec"]["affinity"]["podAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"];
+        let wanted = terms[0]["labelSelector"]["matchLabels"].as_object().unwrap();
+        assert_eq!(wanted["tenantry.dev/volumes"], "files-g1");
+        let labels = &template["metadata"]["labels"];
+        assert!(wanted.iter().all(|(key, value)| labels[key] == *value), "{labels}");
+    }
+    let mounts = tidy["spec"]["containers"][0]["volumeMounts"].to_string();
+    assert!(mounts.contains("data-files") && !mounts.contains("data-queue"), "{mounts}");
+}
+
+#[test]
+fn a_process_that_needs_a_looser_level_than_the_site_allows_is_refused() {
+    let mut spec = desk();
+    spec.processes[2].pod_security.as_mut().unwrap().level = tenantry_api::site::PodSecurityLevel::Baseline;
+    let said = world_of("desk", &spec, false).err().unwrap().to_string();
+    assert!(said.contains("needs Pod Security level baseline"), "{said}");
 }
 
 #[test]
@@ -132,6 +237,64 @@ fn a_volume_that_exists_keeps_its_class_whatever_the_site_says_later() {
     let plan = desired(&world.wanted, &world.settings, &limits, None, Some(&world.database), &world.keys, &small);
     assert!(plan.unwrap().too_small[0].contains("does not let volumes grow"));
     assert_eq!(claims(&world, &small)[0].object["spec"]["resources"]["requests"]["storage"], "10");
+}
+
+/// Where the pods of a child are described.
+fn pod_of(child: &Child) -> Option<&Value> {
+    let path = match child.kind {
+        Kind::Deployment => "/spec/template/spec",
+        Kind::CronJob => "/spec/jobTemplate/spec/template/spec",
+        _ => return None,
+    };
+    child.object.pointer(path)
+}
+
+#[test]
+fn another_number_of_pods_changes_that_number_and_a_budget_and_nothing_else() {
+    let mut world = world(false);
+    let one = children(&world, &Seen::default());
+    assert!(one.iter().all(|c| c.kind != Kind::PodDisruptionBudget), "a single pod must not keep its node busy");
+    world.wanted.replicas.insert("web".into(), 3);
+    let mut three = children(&world, &Seen::default());
+    let budget = three.iter().position(|c| c.kind == Kind::PodDisruptionBudget).map(|at| three.remove(at)).unwrap();
+    assert_eq!(budget.object["spec"]["minAvailable"], 1);
+    for (a, b) in one.iter().zip(&mut three) {
+        if a.kind == Kind::Deployment {
+            assert_eq!(budget.object["spec"]["selector"], b.object["spec"]["selector"]);
+            assert_eq!(b.object["spec"]["replicas"], 3);
+            b.object["spec"]["replicas"] = 1.into();
+        }
+        assert_eq!(a, b);
+    }
+    // One that is left from more pods goes; that of others stays.
+    world.wanted.replicas.clear();
+    let seen = Seen { budgets: [budget.name.clone(), "another".into()].into(), ..Seen::default() };
+    let limits = limits::resolve(&world.tenant.spec, &world.plan.spec).unwrap();
+    let plan = desired(&world.wanted, &world.settings, &limits, None, Some(&world.database), &world.keys, &seen);
+    assert_eq!(plan.unwrap().prunes, [(Kind::PodDisruptionBudget, budget.name)]);
+}
+
+#[test]
+fn everything_of_an_instance_but_its_page_runs_on_the_nodes_that_it_asks_for() {
+    for suspended in [false, true] {
+        let mut world = world(suspended);
+        let plain = children(&world, &Seen { verified: true, ..Seen::default() });
+        let wish =
+            json!({ "nodeSelector": { "pool": "acme" }, "tolerations": [{ "key": "acme", "operator": "Exists" }] });
+        world.wanted.scheduling = Some(serde_json::from_value(wish.clone()).unwrap());
+        let mut placed = 0;
+        for (child, before) in children(&world, &Seen { verified: true, ..Seen::default() }).iter().zip(&plain) {
+            let (Some(pod), Some(before)) = (pod_of(child), pod_of(before)) else { continue };
+            assert!(before.get("nodeSelector").is_none() && before.get("tolerations").is_none());
+            let page = child.name.ends_with(instance::PAGE);
+            let expected = |field: &str| (!page).then(|| wish[field].clone()).unwrap_or_default();
+            for field in ["nodeSelector", "tolerations"] {
+                assert_eq!(pod.get(field).cloned().unwrap_or_default(), expected(field), "{}", child.describe());
+            }
+            placed += usize::from(!page);
+        }
+        assert_eq!(placed, 2, "the process and the schedule");
+    }
 }
 
 #[test]
@@ -200,6 +363,15 @@ fn every_blueprint_that_is_shipped_is_sound() {
         let shipped: Blueprint = yaml::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
         assert_eq!(blueprint::problems(&shipped.spec), Vec::<String>::new(), "{}", path.display());
     }
+}
+
+#[test]
+fn a_blueprint_that_lets_several_writers_of_a_volume_run_is_not_sound() {
+    let mut spec = world(false).wanted.release.spec;
+    assert!(spec.processes[0].replicas.max > 1 && blueprint::problems(&spec).is_empty());
+    spec.processes[0].strategy = tenantry_api::blueprint::Strategy::Recreate;
+    let said = blueprint::problems(&spec).join("; ");
+    assert!(said.contains("processes[web].replicas") && said.contains("strategy: rolling"), "{said}");
 }
 
 #[test]

@@ -52,7 +52,7 @@ fn wanted(mail: &str) -> Result<Wanted, PlanError> {
     let instance = object("CrmInstance", json!({ "name": "crm", "namespace": "tenant-abcdefghij" }), spec_of);
     let instance: CrmInstance = serde_json::from_value(instance).unwrap();
     let release = Effective::pin("notes", &spec("{{ settings.language }}"), None).unwrap();
-    validate(&instance, &tenant, &release, &site(), 1)
+    validate(&instance, &tenant, &release, &site(), 1, &BTreeMap::new())
 }
 
 fn values() -> Value {

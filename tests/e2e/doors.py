@@ -4,6 +4,7 @@ import json
 import os
 import ssl
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 
 from harness import apply, check, get, kubectl, run, wait
@@ -22,6 +23,18 @@ def refused(host, authority):
     return False
 
 
+@contextmanager
+def with_tls():
+    """The Site with TLS for all its hosts, as long as it is needed."""
+    before = get("site", "site")["spec"]["ingress"]
+    try:
+        kubectl("patch", "site", "site", "--type=merge", "-p", json.dumps({"spec": {"ingress": {"tls": True, "port": PORT}}}))
+        yield
+    finally:
+        back = {**{k: None for k in ("tls", "port")}, **before}
+        kubectl("patch", "site", "site", "--type=merge", "-p", json.dumps({"spec": {"ingress": back}}))
+
+
 @check
 def a_site_with_tls_serves_its_hosts_over_https_with_certificates_that_hold():
     name = unique("tls")
@@ -30,10 +43,7 @@ def a_site_with_tls_serves_its_hosts_over_https_with_certificates_that_hold():
     tenant_with(name, name)
     namespace = instance(f"{name}/crm")["metadata"]["namespace"]
     pods = {p["metadata"]["uid"] for p in get("pods", "-n", namespace)["items"]}
-    before = get("site", "site")["spec"]["ingress"]
-    with_tls = json.dumps({"spec": {"ingress": {"tls": True, "port": PORT}}})
-    try:
-        kubectl("patch", "site", "site", "--type=merge", "-p", with_tls)
+    with with_tls():
         wait("the URL says https", lambda: instance(f"{name}/crm")["status"]["url"] == f"https://{host}:{PORT}", 60)
         ready(f"{name}/crm", 60)
         wait("it answers over https", lambda: fetch_tls(host, PORT, AUTHORITY, "/healthz") == 200, 30)
@@ -51,8 +61,5 @@ def a_site_with_tls_serves_its_hosts_over_https_with_certificates_that_hold():
             assert fetch_tls(host, PORT, certificate, "/healthz") == 200
         after = {p["metadata"]["uid"] for p in get("pods", "-n", namespace)["items"]}
         assert pods == after, "a pod was started anew"
-    finally:
-        back = {**{k: None for k in ("tls", "port")}, **before}
-        kubectl("patch", "site", "site", "--type=merge", "-p", json.dumps({"spec": {"ingress": back}}))
     wait("the URL says http again", lambda: instance(f"{name}/crm")["status"]["url"].startswith("http://"), 60)
     ready(f"{name}/crm", 60)

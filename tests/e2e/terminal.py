@@ -6,7 +6,7 @@ from harness import ADDRESS, apply, check, get, kubectl, run, tenantry, wait
 from products import page
 from world import fetch, instance, ready, tenant_with, unique
 
-CHILDREN = "deployments,services,ingresses,secrets,configmaps,pvc,networkpolicies,resourcequotas,limitranges,rolebindings,cronjobs"
+CHILDREN = "deployments,services,ingresses,secrets,configmaps,pvc,networkpolicies,resourcequotas,limitranges,rolebindings,cronjobs,poddisruptionbudgets"
 
 
 def picture(namespace):
@@ -152,3 +152,16 @@ def doctor_finds_nothing_to_mend():
     report = tenantry("doctor", ok=False)
     assert report.returncode in (0, 4), report.stdout + report.stderr
     assert "FAIL" not in report.stdout, report.stdout
+
+
+@check
+def top_shows_who_asks_for_most_and_says_that_nothing_is_measured_here():
+    answer = tenantry("top", "instances", "--sort", "memory", "-o", "json")
+    assert "metrics.k8s.io" in answer.stderr, answer.stderr
+    items = json.loads(answer.stdout)["items"]
+    asked = [i["requested"]["memoryBytes"] for i in items]
+    assert asked[0] > 0 and asked == sorted(asked, reverse=True), asked
+    assert all(i["used"] is None for i in items) and items[0]["pods"] > 0, items[0]
+    shown = tenantry("top", "servers").stdout
+    assert "pg-shared-1" in shown and "unknown" in shown, shown
+    assert len(tenantry("top", "--limit", "1", "-o", "name").stdout.split()) == 1

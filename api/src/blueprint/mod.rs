@@ -1,6 +1,8 @@
 //! Blueprint: how one CRM product is run. Data only: adding a product needs no change in code. No I/O.
 
+mod integrations;
 mod parts;
+mod process;
 mod release;
 
 use std::collections::BTreeMap;
@@ -10,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use tenantry_core::bounds;
 use tenantry_core::verify::Verify;
 
+pub use integrations::{CheckType, Integration, IntegrationCheck, IntegrationKind};
 pub use parts::{
     AdminAccount, ConfigFile, DatabaseNeeds, EngineNeed, GeneratedSecret, Migration, PodSecurity, Probe, ProbeHttp,
     Process, ReadOnlyMode, Replicas, Schedule, SeatTable, Seats, Setting, StepList, Strategy, Volume,
@@ -39,6 +42,7 @@ pub use release::{Channel, Effective, Release, UnknownRelease};
 #[x_kube(validation = Rule::new("oldSelf.releases.all(o, self.releases.exists(n, n.version == o.version))").message("a release cannot be taken away, instances may run it"))]
 #[x_kube(validation = Rule::new("!has(self.schedules) || self.schedules.all(s, self.processes.all(p, p.name != s.name))").message("a schedule has the name of a process: names must differ"))]
 #[x_kube(validation = Rule::new("self.processes.filter(p, has(p.serves) && p.serves).size() <= 1").message("only one process can serve (serves: true)"))]
+#[x_kube(validation = Rule::new("!has(self.integrations) || self.integrations.all(i, !has(i.settings) || i.settings.all(s, has(self.settings) && s in self.settings))").message("an integration names a setting that the blueprint does not have"))]
 #[x_kube(validation = Rule::new("!has(self.install) || has(self.database)").message("install fills a database: say which with `database`, or leave install away"))]
 pub struct BlueprintSpec {
     /// Name for people.
@@ -65,6 +69,10 @@ pub struct BlueprintSpec {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(transform = bounds::map(50, bounds::NAME, None))]
     pub settings: BTreeMap<String, Setting>,
+    /// What a customer brings (mail server, SMS, call centre, marketing), mapped by settings.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub integrations: Vec<Integration>,
     /// Keys of the application, generated for each instance and kept with its data.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20))]

@@ -101,7 +101,7 @@ fn secret_length() -> u8 {
     40
 }
 
-/// A volume that the processes share.
+/// A volume that the processes share, or that one of them has for itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Volume {
@@ -147,8 +147,8 @@ pub struct StepList {
     #[serde(default = "steps_timeout")]
     #[schemars(range(min = 1, max = 86_400))]
     pub timeout_seconds: u32,
-    /// Steps in order: all commands (run by a job in the product's image) or all SQL (run by the operator
-    /// as the instance's own role, which needs no pod and takes milliseconds).
+    /// Steps in order: SQL (run by the operator as the instance's own role, which needs no pod and takes
+    /// milliseconds), then commands (run by a job in the product's image). An install is all of one kind.
     #[schemars(length(min = 1, max = 30))]
     pub steps: Vec<Step>,
 }
@@ -192,10 +192,16 @@ impl Default for Replicas {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(validation = Rule::new("!has(self.serves) || !self.serves || has(self.port)").message("a process that serves needs a port"))]
 #[x_kube(validation = Rule::new("self.name != 'page'").message("the name page is taken by the page behind which an instance is suspended"))]
+#[x_kube(validation = Rule::new("!has(self.image) || !has(self.serves) || !self.serves").message("a companion (a process with an image of its own) cannot serve"))]
 pub struct Process {
     /// Name.
     #[schemars(length(min = 1, max = 20), regex(pattern = "^[a-z]([-a-z0-9]*[a-z0-9])?$"))]
     pub name: String,
+    /// Image of a companion, by digest in production: a process that runs another program than the product's,
+    /// such as Redis. It gets no more than its own environment and the volumes that it names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 500))]
+    pub image: Option<String>,
     /// Program and arguments, templates without secrets; the image's own when empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50), inner(length(max = 2000)))]
@@ -204,7 +210,11 @@ pub struct Process {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(transform = bounds::map(100, 100, Some(10_000)))]
     pub env: BTreeMap<String, String>,
-    /// Port it listens on.
+    /// Names of the blueprint's volumes that it sees; when absent all, and none for a companion.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 10), inner(length(max = 20)))]
+    pub volumes: Option<Vec<String>>,
+    /// Port it listens on. Unless it serves, others reach it at `processes.NAME.host` and `processes.NAME.port`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 65535))]
     pub port: Option<u16>,
@@ -234,9 +244,12 @@ pub struct Process {
     #[serde(default = "stop_timeout")]
     #[schemars(range(min = 1, max = 600))]
     pub stop_timeout_seconds: u32,
-    /// Requests and limits where the plan says none.
+    /// Requests and limits where the plan says none; the plan says nothing of companions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
+    /// How its pods run, in place of the blueprint's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod_security: Option<PodSecurity>,
 }
 
 fn start_timeout() -> u32 {
@@ -311,6 +324,14 @@ pub struct Schedule {
     /// Program and arguments, templates without secrets.
     #[schemars(length(min = 1, max = 50), inner(length(max = 2000)))]
     pub command: Vec<String>,
+    /// Environment added to the blueprint's; values are templates and may use secrets.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(transform = bounds::map(100, 100, Some(10_000)))]
+    pub env: BTreeMap<String, String>,
+    /// Folder in which the command runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 300))]
+    pub working_dir: Option<String>,
     /// Seconds after which a run is ended.
     #[serde(default = "schedule_timeout")]
     #[schemars(range(min = 1, max = 86_400))]
@@ -354,6 +375,11 @@ pub struct SeatTable {
     /// Table.
     #[schemars(length(min = 1, max = 100))]
     pub table: String,
+    /// Number or name of the user that a row is about, with `{row}` for the row, when several tables decide
+    /// about the same users: rows of the same user are one seat, taken while the conditions of all tables hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 200))]
+    pub user: Option<String>,
     /// Condition on a row, with `{row}` for the row, under which it takes a seat.
     #[schemars(length(min = 1, max = 1000))]
     pub active_when: String,

@@ -1,5 +1,6 @@
 //! `tenantry archive ...`, and which archives can be used for what.
 
+pub mod ending;
 pub mod keep;
 pub mod purge;
 pub mod view;

@@ -9,7 +9,7 @@ use tenantry_api::archive::{Archive, ArchivePhase};
 
 use super::keep::{label, phase, usable};
 use super::view::kept;
-use crate::args::{Confirm, DryRun, NoWaitArgs, Targets};
+use crate::args::{NoWaitArgs, Sure, Targets};
 use crate::cluster;
 use crate::error::{Exit, Problem, api};
 use crate::output::text::duration;
@@ -26,15 +26,9 @@ pub struct Args {
     /// Which ones.
     #[command(flatten)]
     pub targets: Targets,
-    /// The archived name once more.
+    /// Whether that is meant.
     #[command(flatten)]
-    pub confirm: Confirm,
-    /// Waiting.
-    #[command(flatten)]
-    pub wait: NoWaitArgs,
-    /// Dry run.
-    #[command(flatten)]
-    pub dry: DryRun,
+    pub sure: Sure,
 }
 
 /// Runs `archive purge`.
@@ -43,20 +37,33 @@ pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
     for archive in &all {
         usable(archive)?;
     }
-    if !args.dry.dry_run {
-        say_what_goes(session, &all.iter().collect::<Vec<_>>());
-        let names: Vec<String> = all.iter().map(|a| a.spec.name.clone()).collect();
-        confirm::names(&session.out, "purge", &names, &args.confirm).await?;
-    }
-    let purged = purge(session, &all.iter().collect::<Vec<_>>(), args.wait, args.dry.dry_run).await?;
-    finish(session, &purged, args.wait.no_wait, args.dry.dry_run)
+    let names: Vec<String> = all.iter().map(|a| a.spec.name.clone()).collect();
+    confirmed(session, &all.iter().collect::<Vec<_>>(), &names, &args.sure).await
 }
 
-/// Says, before the question, what will be gone.
-pub fn say_what_goes(session: &Session, archives: &[&Archive]) {
-    for archive in archives {
-        session.out.note(&format!("  {}: {} will be gone for ever", label(archive), kept(archive)));
+/// Says what will be gone, asks for the names once more, and purges.
+pub async fn confirmed(
+    session: &Session,
+    archives: &[&Archive],
+    names: &[String],
+    sure: &Sure,
+) -> Result<Exit, Problem> {
+    if !sure.dry.dry_run {
+        for archive in archives {
+            session.out.note(&format!("  {}: {} will be gone for ever", label(archive), kept(archive)));
+        }
+        confirm::names(&session.out, "purge", names, &sure.confirm).await?;
     }
+    let purged = purge(session, archives, sure.wait, sure.dry.dry_run).await?;
+    finish(session, &purged, sure.wait.no_wait, sure.dry.dry_run)
+}
+
+/// Only archives are purged; whoever names something that lives means something else.
+pub fn lives(word: &str, name: &str) -> Problem {
+    Problem::refused(format!("{word} {name} lives"))
+        .safe("nothing was changed; only archives can be purged")
+        .next("archive it first", format!("{word} archive {name}"))
+        .next("an older one of that name is meant: purge its archive", "archive list")
 }
 
 /// Demands the purge of archives and waits until their data is gone.
@@ -116,7 +123,7 @@ async fn gone(session: &Session, archive: &Archive, until: Until, progress: &mut
 }
 
 /// What came of it.
-pub fn finish(session: &Session, purged: &[Archive], no_wait: bool, dry_run: bool) -> Result<Exit, Problem> {
+fn finish(session: &Session, purged: &[Archive], no_wait: bool, dry_run: bool) -> Result<Exit, Problem> {
     let word = match (dry_run, no_wait) {
         (true, _) => "would be purged (dry run)",
         (_, true) => "is being purged",

@@ -1,7 +1,11 @@
 //! `tenantry blueprint ...`: which verbs there are, lists and pages.
 
+pub mod hints;
+pub mod new;
 pub mod render;
 pub mod sample;
+pub mod schema;
+pub mod test;
 pub mod validate;
 pub mod view;
 
@@ -26,6 +30,12 @@ pub enum Command {
     Validate(validate::Args),
     /// Prints what the templates of a blueprint give for a sample instance, without a cluster
     Render(render::Args),
+    /// Writes a first draft of a blueprint, from questions or from a Compose file
+    New(new::Args),
+    /// Prints the JSON schema of a blueprint file, for editors
+    Schema,
+    /// Tries on the cluster whether a blueprint holds what it promises, under a name of its own, and clears up
+    Test(test::Args),
 }
 
 /// Arguments of `list` and `show`.
@@ -51,5 +61,8 @@ pub async fn run(command: &Command, session: &Session) -> Result<Exit, Problem> 
         }
         Command::Validate(args) => validate::run(args, &session.out),
         Command::Render(args) => render::run(args, &session.out),
+        Command::New(args) => new::run(args, &session.out).await,
+        Command::Schema => schema::run(&session.out),
+        Command::Test(args) => test::run(args, session).await,
     }
 }

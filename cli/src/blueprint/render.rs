@@ -52,7 +52,7 @@ pub fn run(args: &Args, out: &Out) -> Result<Exit, Problem> {
     Ok(Exit::DONE)
 }
 
-fn chosen(documents: Vec<Value>, name: Option<&str>) -> Result<Blueprint, Problem> {
+pub fn chosen(documents: Vec<Value>, name: Option<&str>) -> Result<Blueprint, Problem> {
     let is = |d: &Value| {
         let named = d.pointer("/metadata/name").and_then(Value::as_str);
         d.get("kind").and_then(Value::as_str) == Some("Blueprint") && (name.is_none() || named == name)

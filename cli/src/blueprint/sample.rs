@@ -110,7 +110,10 @@ fn instance(blueprint: &Blueprint, release: &Effective, wanted: &Wanted) -> tena
         host: wanted.host.clone().unwrap_or_else(|| "crm.acme.example".into()),
         admin_email: "admin@acme.example".into(),
         time_zone: "Asia/Ho_Chi_Minh".into(),
+        replicas: std::collections::BTreeMap::new(),
+        scheduling: None,
         settings,
+        hidden: std::collections::BTreeSet::new(),
         generation: 1,
         database_server: None,
         suspended: None,
@@ -123,6 +126,11 @@ fn templates(spec: &BlueprintSpec) -> Vec<Template<'_>> {
     let mut add = |place: String, source| all.push(Template { place, source });
     for (name, source) in &spec.env {
         add(format!("env.{name}"), source);
+    }
+    for (name, check) in spec.integrations.iter().filter_map(|i| i.check.as_ref().map(|c| (&i.name, c))) {
+        for (field, source, _) in tenantry_plan::integrations::templates(check) {
+            add(format!("integrations[{name}].check.{field}"), source);
+        }
     }
     for file in &spec.files {
         add(format!("files[{}]", file.path), &file.content);
@@ -149,11 +157,18 @@ fn templates(spec: &BlueprintSpec) -> Vec<Template<'_>> {
             if let Some(http) = probe.as_ref().and_then(|p| p.http.as_ref()) {
                 add(format!("processes[{}].{word}.http.path", p.name), &http.path);
             }
+            let command = probe.iter().flat_map(|p| p.command.iter().flatten()).enumerate();
+            for (i, text) in command {
+                add(format!("processes[{}].{word}.command[{i}]", p.name), text);
+            }
         }
     }
     for s in &spec.schedules {
         for (i, word) in s.command.iter().enumerate() {
             add(format!("schedules[{}].command[{i}]", s.name), word);
+        }
+        for (name, source) in &s.env {
+            add(format!("schedules[{}].env.{name}", s.name), source);
         }
     }
     all

@@ -62,7 +62,7 @@ fn checked(documents: Vec<Value>) -> Vec<(String, Vec<String>)> {
 }
 
 /// Everything that is wrong: statically, as the operator sees it, and by rendering every release once.
-fn problems(blueprint: &Blueprint) -> Vec<String> {
+pub fn problems(blueprint: &Blueprint) -> Vec<String> {
     let mut found = tenantry_plan::blueprint::problems(&blueprint.spec);
     if found.is_empty() {
         for release in &blueprint.spec.releases {

@@ -71,11 +71,13 @@ pub fn page(blueprint: &Blueprint, wide: bool, now: Timestamp) -> Page {
     page.table("Releases", releases(spec));
     page.fact("Database", database(spec));
     page.fact("Log-in", spec.admin.login.clone());
-    let mut processes = Table::new(&["PROCESS", "PORT", "SERVES", "REPLICAS"]);
+    let mut processes = Table::new(&["PROCESS", "PORT", "SERVES", "REPLICAS", "IMAGE"]);
     for p in &spec.processes {
         let replicas = format!("{} (at most {})", p.replicas.default, p.replicas.max);
         let serves = if p.serves { "yes" } else { "no" };
-        processes.row(vec![p.name.clone(), p.port.map(|p| p.to_string()).unwrap_or_default(), serves.into(), replicas]);
+        let port = p.port.map(|p| p.to_string()).unwrap_or_default();
+        let image = p.image.clone().unwrap_or_else(|| "the release's".into());
+        processes.row(vec![p.name.clone(), port, serves.into(), replicas, image]);
     }
     page.table("Processes", processes);
     if !spec.settings.is_empty() {

@@ -3,5 +3,6 @@
 pub mod fields;
 pub mod mint;
 pub mod objects;
+pub mod patch;
 #[cfg(test)]
 mod tests;

@@ -69,7 +69,7 @@ pub fn typed<T: DeserializeOwned>(value: &Value) -> Result<T, Problem> {
 }
 
 /// The operator's settings: from the Site, and from the operator where it runs. None without a Site.
-async fn settings(session: &Session) -> Result<Option<Settings>, Problem> {
+pub async fn settings(session: &Session) -> Result<Option<Settings>, Problem> {
     let sites: Api<Site> = Api::all(session.cluster.client.clone());
     let Some(site) = sites.get_opt(SITE_NAME).await.map_err(|e| api::problem("read the Site", &e))? else {
         return Ok(None);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Secret, Service};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 use tenantry_api::blueprint::Effective;
@@ -12,7 +13,9 @@ use tenantry_core::ledger::Limits;
 use tenantry_core::names::{self, SYSTEM_NAMESPACE};
 use tenantry_core::secret::Secret as Hidden;
 use tenantry_plan::context::{DatabaseAccess, Keys};
-use tenantry_plan::instance::{Seen, Serving, Wanted, access_of, desired, keys_of, validate, volume_bytes};
+use tenantry_plan::instance::{
+    Seen, Serving, Wanted, access_of, desired, keys_of, may_be_many, validate, volume_bytes,
+};
 use tenantry_plan::{Claim, Kind, Settings};
 
 use super::children::{Planned, cannot_be};
@@ -35,7 +38,9 @@ pub async fn planned(session: &Session, mut instance: CrmInstance, settings: &Se
     let limits = tenantry_plan::limits::resolve(&tenant.spec, &plan.spec).map_err(|e| cannot_be(&address, &e))?;
     let release = release(session, &instance).await?;
     let generation = instance.status.as_ref().and_then(|s| s.data_generation).unwrap_or(1);
-    let wanted = validate(&instance, &tenant, &release, settings, generation).map_err(|e| cannot_be(&address, &e))?;
+    let referenced = referenced(session, &instance).await?;
+    let wanted = validate(&instance, &tenant, &release, settings, generation, &referenced);
+    let wanted = wanted.map_err(|e| cannot_be(&address, &e))?;
     let keys = secret(session, &wanted, &names::keys_secret(&wanted.id, generation)).await?;
     let keys = keys.as_ref().and_then(keys_of).unwrap_or_else(|| sample_keys(&wanted));
     let database = secret(session, &wanted, &names::database_secret(&wanted.id, generation)).await?;
@@ -65,7 +70,7 @@ async fn configurations(session: &Session, wanted: &Wanted) -> Result<Vec<String
 }
 
 /// The pinned release, or what a new instance would pin.
-async fn release(session: &Session, instance: &CrmInstance) -> Result<Effective, Problem> {
+pub async fn release(session: &Session, instance: &CrmInstance) -> Result<Effective, Problem> {
     let spec = &instance.spec;
     if let Some(found) = kept(session, instance.annotations().get(PINNED).map(String::as_str)).await? {
         return Ok(found);
@@ -94,9 +99,30 @@ async fn kept(session: &Session, hash: Option<&str>) -> Result<Option<Effective>
     text.map(|text| serde_json::from_str(&text).map_err(unreadable)).transpose()
 }
 
-/// The data of a Secret as texts.
-async fn secret(session: &Session, wanted: &Wanted, name: &str) -> Result<Option<BTreeMap<String, String>>, Problem> {
-    let secrets: Api<Secret> = Api::namespaced(session.cluster.client.clone(), &wanted.namespace);
+/// Values of settings that lie in Secrets; one that is missing is no value.
+pub async fn referenced(session: &Session, instance: &CrmInstance) -> Result<BTreeMap<String, Hidden>, Problem> {
+    let namespace = instance.namespace().unwrap_or_default();
+    let mut all = BTreeMap::new();
+    for (setting, source) in &instance.spec.settings_from {
+        let data = texts(session, &namespace, &source.secret).await?.unwrap_or_default();
+        if let Some(value) = data.get(&source.key) {
+            all.insert(setting.clone(), Hidden::new(value.clone()));
+        }
+    }
+    Ok(all)
+}
+
+/// The data of a Secret of an instance as texts.
+pub async fn secret(
+    session: &Session,
+    wanted: &Wanted,
+    name: &str,
+) -> Result<Option<BTreeMap<String, String>>, Problem> {
+    texts(session, &wanted.namespace, name).await
+}
+
+async fn texts(session: &Session, namespace: &str, name: &str) -> Result<Option<BTreeMap<String, String>>, Problem> {
+    let secrets: Api<Secret> = Api::namespaced(session.cluster.client.clone(), namespace);
     let found = secrets.get_opt(name).await.map_err(|e| {
         api::problem("compare the configuration", &e)
             .safe("it holds passwords, so that their Secrets must be read; nothing was changed")
@@ -148,5 +174,11 @@ async fn seen(session: &Session, wanted: &Wanted, limits: &Limits) -> Result<See
             look(session, claim, volume_bytes(limits, volume)).await;
         }
     }
-    Ok(Seen { serving, app_ready: true, page_ready: true, verified: true, volumes })
+    let budgets: Api<PodDisruptionBudget> = Api::namespaced(client.clone(), &wanted.namespace);
+    let budgets = match wanted.release.spec.processes.iter().any(may_be_many) {
+        true => session.cluster.list(&budgets, "disruption budgets", Some(&label)).await?,
+        false => Vec::new(),
+    };
+    let budgets = budgets.iter().map(ResourceExt::name_any).collect();
+    Ok(Seen { serving, app_ready: true, page_ready: true, verified: true, budgets, volumes })
 }

@@ -3,8 +3,8 @@
 //! Two halves: the objects of the file themselves, through a dry run in the API server, and what the operator
 //! would make of them, through the functions that it plans with ([`children`]).
 
-mod children;
-mod instance;
+pub mod children;
+pub mod instance;
 mod server;
 mod volumes;
 
@@ -18,6 +18,7 @@ use serde_json::Value;
 use crate::change::objects::{ObjectChange, document, text};
 use crate::cluster;
 use crate::error::{Exit, Problem, api};
+use crate::instance::settings::hide;
 use crate::session::Session;
 
 /// Arguments.
@@ -107,8 +108,15 @@ async fn itself(session: &Session, wanted: &Value) -> Result<(ObjectChange, Valu
         Err(kube::Error::Api(s)) if s.is_not_found() && before.is_none() && namespaced => wanted.clone(),
         Err(e) => return Err(api::problem(&doing, &e)),
     };
-    let before = before.map(|b| value(&b)).transpose()?;
-    Ok((ObjectChange::new(before, Some(after.clone())), after))
+    let mut before = before.map(|b| value(&b)).transpose()?;
+    let mut shown = after.clone();
+    if kind == "CrmInstance" {
+        let name = after.pointer("/spec/blueprint").and_then(Value::as_str).unwrap_or_default();
+        // One that cannot be read hides every setting.
+        let blueprint = session.cluster.blueprints().get_opt(name).await.ok().flatten();
+        hide::mask(&mut before, &mut shown, blueprint.as_ref().map(|b| &b.spec));
+    }
+    Ok((ObjectChange::new(before, Some(shown)), after))
 }
 
 fn value(object: &DynamicObject) -> Result<Value, Problem> {

@@ -96,6 +96,11 @@ impl Problem {
         self
     }
 
+    /// One line without commands, as a reason inside another text.
+    pub fn render_plain(&self) -> String {
+        [Some(&self.what), self.why.as_ref()].into_iter().flatten().cloned().collect::<Vec<_>>().join(": ")
+    }
+
     /// The text for people.
     pub fn render(&self, paint: Paint) -> String {
         let head = if self.exit == Exit::LEFT { String::new() } else { format!("{} ", paint.bad("error:")) };

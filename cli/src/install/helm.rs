@@ -12,6 +12,9 @@ use crate::error::Problem;
 /// Lines of helm's complaint that are shown.
 const LINES: usize = 12;
 
+/// Oldest version that can keep the values of a release and still take new defaults of the chart: major, minor.
+const OLDEST: (u32, u32) = (3, 14);
+
 /// helm, and which cluster it is told to use.
 pub struct Helm {
     place: Vec<String>,
@@ -29,11 +32,20 @@ impl Helm {
         }
         let helm = Self { place: arguments };
         match helm.run(&["version", "--short"]).await {
+            Ok(version) if is_too_old(&version) => {
+                Err(Problem::failed("the program helm is too old").safe("nothing was changed").why(format!(
+                    "it is {}; needed is version {}.{} or newer: https://helm.sh/docs/intro/install/",
+                    version.trim(),
+                    OLDEST.0,
+                    OLDEST.1
+                )))
+            }
             Ok(_) => Ok(helm),
             Err(Failure::Missing(why)) => Err(Problem::failed("the program helm is needed and cannot be started")
                 .safe("nothing was changed")
                 .why(format!(
-                    "{why}; it must be in the PATH, version 3 or newer: https://helm.sh/docs/intro/install/"
+                    "{why}; it must be in the PATH, version {}.{} or newer: https://helm.sh/docs/intro/install/",
+                    OLDEST.0, OLDEST.1
                 ))),
             Err(Failure::Said(why)) => {
                 Err(Problem::failed("the program helm does not work").safe("nothing was changed").why(why))
@@ -41,12 +53,12 @@ impl Helm {
         }
     }
 
-    /// Installs or updates a chart; `extra` are its values.
-    pub async fn upgrade(&self, name: &str, chart: &Path, extra: &[String], dry_run: bool) -> Result<(), Problem> {
+    /// Installs or updates a chart; `values` says which values, as arguments of helm.
+    pub async fn upgrade(&self, name: &str, chart: &Path, values: &[String], dry_run: bool) -> Result<(), Problem> {
         let chart = chart.display().to_string();
         let mut arguments =
             vec!["upgrade", "--install", name, &chart, "--namespace", SYSTEM_NAMESPACE, "--create-namespace"];
-        arguments.extend(extra.iter().map(String::as_str));
+        arguments.extend(values.iter().map(String::as_str));
         if dry_run {
             arguments.push("--dry-run=server");
         }
@@ -105,4 +117,29 @@ fn last_lines(text: &str) -> String {
     let lines: Vec<String> = text.lines().map(crate::output::text::clean).filter(|l| !l.is_empty()).collect();
     let from = lines.len().saturating_sub(LINES);
     if lines.is_empty() { "it said nothing".into() } else { lines[from..].join("\n") }
+}
+
+/// Whether helm is older than what is needed; `text` is what `helm version --short` says, such as `v3.19.0+g3d8990f`.
+/// A version that cannot be read is not held against it.
+fn is_too_old(text: &str) -> bool {
+    let mut numbers = text.trim().trim_start_matches('v').split(['.', '+', '-']).map(str::parse::<u32>);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) => (major, minor) < OLDEST,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_helm_that_cannot_keep_values_is_too_old() {
+        for old in ["v3.13.9+g1", "v2.17.0", "3.9"] {
+            assert!(is_too_old(old), "{old}");
+        }
+        for fit in ["v3.14.0", "v3.19.0+g3d8990f", "v4.0.1\n", "v4.0.0-rc.1", "unknown", ""] {
+            assert!(!is_too_old(fit), "{fit:?}");
+        }
+    }
 }

@@ -40,6 +40,9 @@ pub struct Args {
     /// Single value of the chart tenantry; can be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
+    /// Forgets the values of the last install. Otherwise they are kept, and only what is named here changes
+    #[arg(long)]
+    pub reset_values: bool,
     /// Waiting.
     #[command(flatten)]
     pub wait: NoWaitArgs,
@@ -94,7 +97,9 @@ fn values(args: &Args, chart: &str) -> Vec<String> {
     if chart != CHARTS[1] {
         return Vec::new();
     }
-    let mut all = Vec::new();
+    // Alone, helm would forget every value of the last install as soon as one is named. New defaults of a newer
+    // chart hold for what was never set.
+    let mut all = vec![if args.reset_values { "--reset-values" } else { "--reset-then-reuse-values" }.to_owned()];
     for file in &args.values {
         all.extend(["--values".to_owned(), file.display().to_string()]);
     }
@@ -143,7 +148,54 @@ pub fn rollout(deployment: &Deployment) -> (bool, String) {
     (done, format!("{available} of {wanted} available{why}"))
 }
 
+/// The version of the chart that the operator was installed from, as the Deployment's label says it.
+pub fn chart_version(deployment: &Deployment) -> Option<String> {
+    let label = deployment.metadata.labels.as_ref()?.get("helm.sh/chart")?;
+    label.strip_prefix("tenantry-").map(ToOwned::to_owned)
+}
+
 /// The image that the operator runs.
 pub fn operator_image(deployment: &Deployment) -> Option<String> {
     deployment.spec.as_ref()?.template.spec.as_ref()?.containers.first()?.image.clone()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn told(line: &[&str], chart: &str) -> Vec<String> {
+        let line = Line::try_parse_from(std::iter::once(&"install").chain(line)).map(|l| l.args);
+        values(&line.unwrap_or_else(|e| panic!("{e}")), chart)
+    }
+
+    #[test]
+    fn values_of_the_last_install_are_kept_whatever_else_is_named() {
+        assert_eq!(told(&[], "tenantry"), ["--reset-then-reuse-values"]);
+        assert_eq!(told(&["--set", "replicas=2"], "tenantry"), ["--reset-then-reuse-values", "--set", "replicas=2"]);
+        let site = ["--reset-then-reuse-values", "--set-string", "site.id=a.example"];
+        assert_eq!(told(&["--site-id", "a.example"], "tenantry"), site);
+    }
+
+    #[test]
+    fn they_are_forgotten_on_request_and_the_definitions_have_none() {
+        assert_eq!(told(&["--reset-values"], "tenantry"), ["--reset-values"]);
+        assert_eq!(told(&["--set", "replicas=2"], "tenantry-crds"), Vec::<String>::new());
+    }
+
+    #[test]
+    fn the_version_of_the_chart_is_read_from_its_label() {
+        let deployment = |label: &str| {
+            let meta = json!({ "labels": { "helm.sh/chart": label } });
+            serde_json::from_value::<Deployment>(json!({ "metadata": meta })).unwrap()
+        };
+        assert_eq!(chart_version(&deployment("tenantry-0.1.1")).as_deref(), Some("0.1.1"));
+        assert_eq!(chart_version(&deployment("other-0.1.1")), None);
+    }
 }

@@ -4,10 +4,13 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
 use kube::ResourceExt;
+use tenantry_api::blueprint::BlueprintSpec;
 use tenantry_api::crm_instance::{CopySource, CrmInstance, CrmInstanceSpec, Environment};
+use tenantry_api::scheduling::Scheduling;
 
 use super::create::Args;
 use super::make::Product;
+use super::size::{Borne, Selector, Size};
 use crate::error::Problem;
 use crate::target::{Address, address_of};
 
@@ -55,10 +58,13 @@ pub fn original(from: &str, copy: &Address) -> Result<Address, Problem> {
     Ok(original)
 }
 
-/// What the copy is: the original's product and settings, with what was asked for instead.
-pub fn product(args: &Args, name: &str, original: &CrmInstance) -> Product {
+/// What the copy is: the original's product and settings, with what was asked for instead. Secrets stay with the
+/// original, whose they are: a copy that needs some is given its own.
+pub fn product(args: &Args, name: &str, original: &CrmInstance, blueprint: &BlueprintSpec) -> Product {
     let (asked, of) = (&args.product, &original.spec);
+    let open = |key: &String| blueprint.settings.get(key).is_none_or(|s| !s.secret);
     let mut settings = of.settings.clone();
+    settings.retain(|key, _| open(key));
     settings.extend(asked.settings.iter().cloned());
     Product {
         blueprint: of.blueprint.clone(),
@@ -68,7 +74,29 @@ pub fn product(args: &Args, name: &str, original: &CrmInstance) -> Product {
         admin_email: asked.admin_email.clone().or_else(|| of.admin_email.clone()),
         settings: settings.into_iter().collect(),
         database_server: asked.database_server.clone(),
+        size: asked.size.clone(),
     }
+}
+
+/// On which nodes the copy runs: on the original's, whose volumes are there, unless others were asked for.
+fn nodes(original: Option<&Scheduling>, asked: &Size) -> Option<Scheduling> {
+    let mut nodes = original.cloned().unwrap_or_default();
+    for selector in &asked.node_selector {
+        match selector {
+            Selector::Any => nodes.node_selector.clear(),
+            Selector::Without(key) => drop(nodes.node_selector.remove(key)),
+            Selector::Label(key, value) => drop(nodes.node_selector.insert(key.clone(), value.clone())),
+        }
+    }
+    if !asked.tolerations.is_empty() {
+        let taint = |b: &Borne| match b {
+            Borne::Taint(taint) => Some((**taint).clone()),
+            Borne::None => None,
+        };
+        nodes.tolerations = asked.tolerations.iter().filter_map(taint).collect();
+    }
+    nodes.spread = asked.spread.unwrap_or(nodes.spread);
+    (nodes != Scheduling::default()).then_some(nodes)
 }
 
 /// `staging-crm.acme.example`: beside the original, where a certificate for the whole domain holds as well.
@@ -80,8 +108,9 @@ fn host(name: &str, original: &str) -> String {
 }
 
 /// The spec of a copy.
-pub fn from(spec: CrmInstanceSpec, original: &CrmInstance) -> CrmInstanceSpec {
-    CrmInstanceSpec { from: Some(CopySource { instance: original.name_any() }), ..spec }
+pub fn from(spec: CrmInstanceSpec, asked: &Size, original: &CrmInstance) -> CrmInstanceSpec {
+    let from = Some(CopySource { instance: original.name_any() });
+    CrmInstanceSpec { from, scheduling: nodes(original.spec.scheduling.as_ref(), asked), ..spec }
 }
 
 /// What the instance is for: a copy is for staging unless it is for a rehearsal.
@@ -157,8 +186,16 @@ mod tests {
         Line::parse_from(std::iter::once("x").chain(line.iter().copied())).args
     }
 
+    fn blueprint() -> BlueprintSpec {
+        let spec = json!({"title": "T", "releases": [{"version": "1", "image": "i"}], "processes": [{"name": "web"}],
+            "settings": {"language": {}, "currency": {}, "smtp_password": {"secret": true, "default": ""}}});
+        serde_json::from_value(spec).unwrap()
+    }
+
     fn crm() -> CrmInstance {
-        let spec = json!({"host": "crm.acme.vn", "settings": {"language": "vi", "currency": "VND"}, "adminEmail": "a@acme.vn"});
+        let spec = json!({"host": "crm.acme.vn", "adminEmail": "a@acme.vn", "replicas": {"web": 3},
+            "settings": {"language": "vi", "currency": "VND", "smtp_password": "hidden"},
+            "scheduling": {"nodeSelector": {"pool": "acme"}, "tolerations": [{"key": "acme", "operator": "Exists"}]}});
         instance("crm", spec, Value::Null)
     }
 
@@ -191,15 +228,34 @@ mod tests {
     #[test]
     fn a_copy_takes_over_product_and_settings_and_gets_a_host_beside_its_original() {
         let crm = crm();
-        let made = product(&args(&["acme/s", "--from", "crm", "--setting", "language=en"]), "s", &crm);
+        let made = product(&args(&["acme/s", "--from", "crm", "--setting", "language=en"]), "s", &crm, &blueprint());
         assert_eq!((made.blueprint.as_str(), made.host.as_str(), made.release), ("tryton", "s-crm.acme.vn", None));
         let settings = [("currency".to_owned(), "VND".to_owned()), ("language".to_owned(), "en".to_owned())];
         assert_eq!(made.settings, settings);
         assert_eq!(made.admin_email.as_deref(), Some("a@acme.vn"));
-        let named = product(&args(&["acme/s", "--from", "crm", "--host", "try.acme.vn"]), "s", &crm);
+        let named = product(&args(&["acme/s", "--from", "crm", "--host", "try.acme.vn"]), "s", &crm, &blueprint());
         assert_eq!(named.host, "try.acme.vn");
         let long = format!("{}.vn", "c".repeat(60));
         assert_eq!(host("staging", &long), format!("staging.{long}"), "a label of 63 characters at most");
+    }
+
+    #[test]
+    fn a_copy_runs_where_its_original_does_unless_other_nodes_were_asked_for() {
+        let of = |words: &[&str]| {
+            let args = args(&[&["acme/s", "--from", "crm"], words].concat());
+            let product = product(&args, "s", &crm(), &blueprint());
+            let spec = crate::instance::make::spec("acme", &product).unwrap();
+            let spec = from(spec, &product.size, &crm());
+            assert_eq!(spec.from.map(|f| f.instance).as_deref(), Some("crm"));
+            (json!(spec.scheduling), spec.replicas.len())
+        };
+        let tolerations = json!([{"key": "acme", "operator": "Exists"}]);
+        let same = json!({"nodeSelector": {"pool": "acme"}, "tolerations": tolerations, "spread": true});
+        assert_eq!(of(&[]), (same, 0), "how many pods run is the blueprint's word: a copy has few users");
+        let other = json!({"nodeSelector": {"pool": "try"}, "tolerations": tolerations, "spread": false});
+        assert_eq!(of(&["--node-selector", "pool=try", "--spread", "no", "--replicas", "web=2"]), (other, 1));
+        assert_eq!(of(&["--node-selector", "none", "--toleration", "none"]), (Value::Null, 0));
+        assert_eq!(of(&["--node-selector", "pool-"]).0, json!({"tolerations": tolerations, "spread": true}));
     }
 
     #[test]

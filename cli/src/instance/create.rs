@@ -5,6 +5,7 @@ use jiff::tz::TimeZone;
 use kube::ResourceExt;
 use tenantry_api::crm_instance::Environment;
 
+use super::size::Size;
 use super::{copy, make, track, view};
 use crate::args::{DryRun, WaitArgs, pair};
 use crate::error::{Exit, Problem};
@@ -66,6 +67,9 @@ pub struct Asked {
     /// Server for its database; the least loaded that fits when not given, and for a copy its original's
     #[arg(long, value_name = "NAME")]
     pub database_server: Option<String>,
+    /// How big it is, and where it runs.
+    #[command(flatten)]
+    pub size: Size,
 }
 
 /// A copy, and its end.
@@ -90,6 +94,7 @@ impl Asked {
             admin_email: self.admin_email.clone(),
             settings: self.settings.clone(),
             database_server: self.database_server.clone(),
+            size: self.size.clone(),
         }
     }
 }
@@ -110,16 +115,20 @@ pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
         None => None,
     };
     let product = match &original {
-        Some(original) => copy::product(args, &name.instance, original),
+        Some(original) => {
+            let of = &original.spec.blueprint;
+            let blueprint = target::one(session, &session.cluster.blueprints(), target::BLUEPRINT, of).await?;
+            copy::product(args, &name.instance, original, &blueprint.spec)
+        }
         None => args.product.own(),
     };
-    make::checked(session, &product).await?;
+    let blueprint = make::checked(session, &product).await?;
     let tenant = target::tenant(session, &name.tenant).await?;
     let mut spec = make::spec(&tenant.name_any(), &product)?;
     spec.environment = environment;
     spec.expires = ends.map(copy::written);
     if let Some(original) = &original {
-        spec = copy::from(spec, original);
+        spec = copy::from(spec, &product.size, original);
     }
     let new = make::instance(&tenant, &name.instance, spec, &args.labels)?;
     if args.dry.dry_run {
@@ -140,6 +149,7 @@ pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
     let mut progress = Progress::new(&session.out);
     made = track::until_ready(session, &made, until, &mut progress).await?;
     progress.end();
-    let page = view::page(&made, false, session.now()).render(&session.out.paint, session.out.columns);
+    let page =
+        view::page(&made, Some(&blueprint.spec), false, session.now()).render(&session.out.paint, session.out.columns);
     listing::changed(&session.out, &[made], &page)
 }

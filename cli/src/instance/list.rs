@@ -1,6 +1,6 @@
 //! `tenantry instance list` and `show`. Does I/O.
 
-use super::{track, view};
+use super::{settings, track, view};
 use crate::args::{Targets, WaitArgs};
 use crate::error::{Exit, Problem};
 use crate::listing;
@@ -39,6 +39,13 @@ pub async fn list(args: &ListArgs, session: &Session) -> Result<Exit, Problem> {
         all.retain(|i| i.metadata.namespace.as_ref() == Some(namespace));
     }
     all.sort_by_key(target::address_of);
+    if session.out.is_document() {
+        let blueprints = settings::blueprints(session, &all).await?;
+        for instance in &mut all {
+            let blueprint = blueprints.get(&instance.spec.blueprint);
+            settings::hide::strip(instance, blueprint);
+        }
+    }
     let create = crate::program::command("instance create TENANT/INSTANCE --blueprint B --host H");
     listing::list(&session.out, &all, session.now(), &format!("no instances; create one: {create}"))
 }
@@ -53,5 +60,12 @@ pub async fn show(args: &ShowArgs, session: &Session) -> Result<Exit, Problem> {
         }
     }
     let (wide, now) = (session.out.format == Format::Wide, session.now());
-    listing::pages(&session.out, &all, |i| view::page(i, wide, now))
+    let blueprints = settings::blueprints(session, &all).await?;
+    if session.out.is_document() {
+        for instance in &mut all {
+            let blueprint = blueprints.get(&instance.spec.blueprint);
+            settings::hide::strip(instance, blueprint);
+        }
+    }
+    listing::pages(&session.out, &all, |i| view::page(i, blueprints.get(&i.spec.blueprint), wide, now))
 }

@@ -10,6 +10,9 @@ use tenantry_api::crm_instance::{CrmInstance, CrmInstanceSpec};
 use tenantry_api::tenant::Tenant;
 use tenantry_core::names;
 
+use super::settings::change::on_a_command_line;
+use super::settings::hide::DOTS;
+use super::size::{Size, without_nulls};
 use crate::args::pair;
 use crate::change::fields::{differences, lines};
 use crate::change::mint;
@@ -41,6 +44,9 @@ pub struct Product {
     /// Server for its database; the least loaded that fits when not given
     #[arg(long, value_name = "NAME")]
     pub database_server: Option<String>,
+    /// How big it is, and where it runs.
+    #[command(flatten)]
+    pub size: Size,
 }
 
 /// Checks that blueprint, release, settings and database server exist.
@@ -70,14 +76,21 @@ pub fn fits(name: &str, spec: &BlueprintSpec, product: &Product) -> Result<(), P
             return Err(near::missing(&format!("setting of blueprint {name}"), key, known, &show));
         }
     }
+    if let Some((key, _)) = product.settings.iter().find(|(key, _)| spec.settings.get(key).is_some_and(|s| s.secret)) {
+        return Err(on_a_command_line(key).next(
+            "leave it away here, and afterwards",
+            format!("instance settings set TENANT/INSTANCE --from-stdin {key}"),
+        ));
+    }
+    // A secret that must be given is given afterwards; the instance waits for it and says so.
     let missing: Vec<String> = spec
         .settings
         .iter()
-        .filter(|(key, s)| s.default.is_none() && !product.settings.iter().any(|(k, _)| k == *key))
+        .filter(|(key, s)| s.default.is_none() && !s.secret && !product.settings.iter().any(|(k, _)| k == *key))
         .map(|(key, _)| key.clone())
         .collect();
     if missing.is_empty() {
-        return Ok(());
+        return product.size.fits(name, spec);
     }
     Err(Problem::usage(format!("blueprint {name} needs settings that were not given: {}", missing.join(", ")))
         .safe("nothing was changed")
@@ -101,6 +114,9 @@ pub fn spec(tenant: &str, product: &Product) -> Result<CrmInstanceSpec, Problem>
     }
     if !settings.is_empty() {
         spec["settings"] = json!(settings);
+    }
+    if let (Value::Object(spec), Value::Object(size)) = (&mut spec, without_nulls(product.size.patch().into())) {
+        spec.extend(size);
     }
     serde_json::from_value(spec).map_err(|e| Problem::usage(format!("this product does not fit: {e}")))
 }
@@ -159,8 +175,14 @@ fn taken_over(existing: CrmInstance, new: &CrmInstance) -> Result<CrmInstance, P
     if compared.adopt.is_none() {
         compared.id.clone_from(&existing.spec.id);
     }
-    same("instance", &address, &existing.spec, &compared)
-        .map_err(|p| p.next("look", format!("instance show {address}")))?;
+    // The difference is printed: what the person did not write may be a secret.
+    let mut shown = existing.spec.clone();
+    for (key, value) in &mut shown.settings {
+        if !compared.settings.contains_key(key) {
+            *value = DOTS.to_owned();
+        }
+    }
+    same("instance", &address, &shown, &compared).map_err(|p| p.next("look", format!("instance show {address}")))?;
     Ok(existing)
 }
 

@@ -10,6 +10,9 @@ pub mod make;
 pub mod open;
 pub mod password;
 pub mod purge;
+pub mod set;
+pub mod settings;
+pub mod size;
 #[cfg(test)]
 mod tests;
 pub mod track;
@@ -25,6 +28,8 @@ use crate::session::Session;
 pub enum Command {
     /// Creates one more instance of a tenant, or a copy of one for staging
     Create(Box<create::Args>),
+    /// Changes how many pods run, on which nodes, and the administrator's address
+    Set(Box<set::Args>),
     /// Lists instances; TENANT alone means all of its instances
     #[command(visible_alias = "ls")]
     List(list::ListArgs),
@@ -36,6 +41,8 @@ pub enum Command {
     Logs(logs::Args),
     /// Prints the administrator's first password
     Password(password::Args),
+    /// Lists and changes the settings of instances, and tells whether their mail servers and so on answer
+    Settings(settings::Args),
     /// Removes instances and keeps their data in archives
     Archive(archive::Args),
     /// Brings an archived instance back with all its data
@@ -48,11 +55,13 @@ pub enum Command {
 pub async fn run(command: Command, session: &Session) -> Result<Exit, Problem> {
     match command {
         Command::Create(args) => create::run(&args, session).await,
+        Command::Set(args) => set::run(&args, session).await,
         Command::List(args) => list::list(&args, session).await,
         Command::Show(args) => list::show(&args, session).await,
         Command::Open(args) => open::run(&args, session).await,
         Command::Logs(args) => logs::run(&args, session).await,
         Command::Password(args) => password::run(&args, session).await,
+        Command::Settings(args) => settings::run(&args, session).await,
         Command::Archive(args) => archive::run(&args, session).await,
         Command::Adopt(args) => adopt::run(&args, session).await,
         Command::Purge(args) => purge::run(&args, session).await,

@@ -28,8 +28,14 @@ fn ready() -> tenantry_api::crm_instance::CrmInstance {
 
 #[test]
 fn an_instance_shows_where_it_is_and_never_its_password() {
-    insta::assert_snapshot!(view::page(&ready(), false, now()).render(&Paint::default(), None));
-    insta::assert_snapshot!("wide", view::page(&ready(), true, now()).render(&Paint::default(), None));
+    let spec: BlueprintSpec = serde_json::from_value(json!({
+        "title": "T", "processes": [{"name": "web"}], "settings": {"language": {"default": "en"}},
+        "releases": [{"version": "7.0", "image": "i"}],
+    }))
+    .unwrap();
+    let page = |wide| view::page(&ready(), Some(&spec), wide, now());
+    insta::assert_snapshot!(page(false).render(&Paint::default(), None));
+    insta::assert_snapshot!("wide", page(true).render(&Paint::default(), None));
     insta::assert_snapshot!("list", table(&[ready()], true, now()).render(&Paint::default(), None));
 }
 
@@ -38,6 +44,45 @@ fn the_password_is_that_of_the_data_in_use() {
     assert_eq!(password::secret_name(&ready()).unwrap(), "kzzzzzzzzz-keys-g2");
     let new = instance("crm", json!({}), Value::Null);
     assert_eq!(password::secret_name(&new).unwrap_err().exit, Exit::FAILED);
+}
+
+#[test]
+fn an_instance_shows_how_big_it_is_and_where_it_may_run() {
+    let big = instance(
+        "crm",
+        json!({
+            "replicas": {"web": 3},
+            "scheduling": {"nodeSelector": {"pool": "acme"}, "spread": false,
+                "tolerations": [{"key": "for", "operator": "Equal", "value": "acme", "effect": "NoSchedule"}, {"operator": "Exists"}]},
+        }),
+        Value::Null,
+    );
+    let page = view::page(&big, None, false, now()).render(&Paint::default(), None);
+    for said in ["3 of web", "only with pool=acme", "for=acme:NoSchedule, any", "not over several nodes"] {
+        assert!(page.contains(said), "{said} is not in:\n{page}");
+    }
+    let small = view::page(&ready(), None, true, now()).render(&Paint::default(), None);
+    assert!(["Pods", "Nodes", "taints", "Spread"].iter().all(|word| !small.contains(word)), "{small}");
+}
+
+#[test]
+fn pods_that_the_blueprint_does_not_bear_are_refused_before_anything_is_stored() {
+    let spec: BlueprintSpec = serde_json::from_value(json!({
+        "title": "Demo", "processes": [{"name": "web", "strategy": "rolling", "replicas": {"default": 1, "max": 4}}],
+        "releases": [{"version": "1.0", "image": "demo:1.0"}],
+    }))
+    .unwrap();
+    for (line, exit) in [
+        (vec!["--replicas", "web=4"], None),
+        (vec!["--replicas", "web=5"], Some(Exit::REFUSED)),
+        (vec!["--replicas", "wep=2"], Some(Exit::NOT_FOUND)),
+    ] {
+        assert_eq!(make::fits("demo", &spec, &product(&line)).err().map(|p| p.exit), exit, "{line:?}");
+    }
+    let spec = make::spec("acme", &product(&["--replicas", "web=2", "--node-selector", "pool=acme"])).unwrap();
+    assert_eq!(spec.replicas["web"], 2);
+    assert_eq!(spec.scheduling.unwrap().node_selector["pool"], "acme");
+    assert_eq!(make::spec("acme", &product(&["--replicas", "web=default"])).unwrap().replicas.len(), 0);
 }
 
 fn product(line: &[&str]) -> make::Product {
@@ -54,12 +99,13 @@ fn product(line: &[&str]) -> make::Product {
 fn release_and_settings_are_checked_before_anything_is_stored() {
     let spec: BlueprintSpec = serde_json::from_value(json!({
         "title": "Demo", "processes": [{"name": "web"}],
-        "settings": {"language": {"default": "en"}, "currency": {}},
+        "settings": {"language": {"default": "en"}, "currency": {}, "key": {"secret": true}},
         "releases": [{"version": "1.0", "image": "demo:1.0"}],
     }))
     .unwrap();
     for (line, exit) in [
         (vec!["--setting", "currency=VND"], None),
+        (vec!["--setting", "currency=VND", "--setting", "key=hunter22"], Some(Exit::REFUSED)),
         (vec![], Some(Exit::USAGE)),
         (vec!["--setting", "currency=VND", "--setting", "langage=vi"], Some(Exit::NOT_FOUND)),
         (vec!["--setting", "currency=VND", "--release", "2.0"], Some(Exit::NOT_FOUND)),

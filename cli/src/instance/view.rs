@@ -3,9 +3,13 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt;
+use tenantry_api::blueprint::BlueprintSpec;
 use tenantry_api::condition::find;
 use tenantry_api::crm_instance::{CrmInstance, InstancePhase};
+use tenantry_api::integration::IntegrationState;
+use tenantry_api::scheduling::{Scheduling, Toleration};
 
+use super::settings;
 use crate::listing::{Listed, age};
 use crate::output::page::Page;
 use crate::output::table::Table;
@@ -59,8 +63,8 @@ pub fn state(instance: &CrmInstance) -> String {
     instance.status.as_ref().map_or_else(|| "Pending".to_owned(), |s| format!("{:?}", s.phase))
 }
 
-/// The page of an instance.
-pub fn page(instance: &CrmInstance, wide: bool, now: Timestamp) -> Page {
+/// The page of an instance. Settings that the blueprint, as far as it is known, does not call open are not shown.
+pub fn page(instance: &CrmInstance, blueprint: Option<&BlueprintSpec>, wide: bool, now: Timestamp) -> Page {
     let (spec, status) = (&instance.spec, instance.status.clone().unwrap_or_default());
     let mut page = Page::new(format!("{} · {} · {}", address_of(instance), product(instance), spec.environment.word()));
     let ready = find(&status.conditions, "Ready");
@@ -77,8 +81,17 @@ pub fn page(instance: &CrmInstance, wide: bool, now: Timestamp) -> Page {
         Some(at) => page.noted("Installed", relative_text(at, now), at.clone()),
         None => page.fact("Installed", "not yet: the first verification has not passed"),
     };
-    for (key, value) in &spec.settings {
-        page.fact(&format!("  {key}"), value.clone());
+    for (process, pods) in &spec.replicas {
+        page.fact("Pods", format!("{pods} of {process}"));
+    }
+    for (key, value) in spec.scheduling.as_ref().map(placed).unwrap_or_default() {
+        page.fact(key, value);
+    }
+    for (key, shown) in settings::hide::lines(instance, blueprint) {
+        page.fact(&format!("  {key}"), shown);
+    }
+    for i in &status.integrations {
+        page.noted(&i.name, i.state.word(), i.message.clone());
     }
     if let Some(from) = &spec.from {
         let neutral = tenantry_api::condition::holds(&status.conditions, "Neutralised");
@@ -102,6 +115,28 @@ pub fn page(instance: &CrmInstance, wide: bool, now: Timestamp) -> Page {
     }
     attention(&mut page, troubles(instance, now));
     page
+}
+
+/// Where the pods may run, in words; nothing is said of what was not asked for.
+fn placed(wish: &Scheduling) -> Vec<(&'static str, String)> {
+    let mut all = Vec::new();
+    if !wish.node_selector.is_empty() {
+        let labels: Vec<String> = wish.node_selector.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        all.push(("Nodes", format!("only with {}", labels.join(", "))));
+    }
+    if !wish.tolerations.is_empty() {
+        let taint = |t: &Toleration| {
+            let value = t.value.as_ref().map(|v| format!("={v}")).unwrap_or_default();
+            let effect = t.effect.map(|e| format!(":{e:?}")).unwrap_or_default();
+            format!("{}{value}{effect}", t.key.as_deref().unwrap_or("any"))
+        };
+        let taints: Vec<String> = wish.tolerations.iter().map(taint).collect();
+        all.push(("Bears taints", taints.join(", ")));
+    }
+    if !wish.spread {
+        all.push(("Spread", "not over several nodes".to_owned()));
+    }
+    all
 }
 
 /// Conditions as a table.
@@ -137,8 +172,18 @@ pub fn troubles(instance: &CrmInstance, now: Timestamp) -> Vec<String> {
     match &instance.status {
         None => vec![format!("{address}: the operator has not looked at it yet")],
         Some(status) if status.phase == InstancePhase::Suspended => Vec::new(),
-        Some(status) => problems(&address, &status.conditions, instance.metadata.deletion_timestamp.is_some(), now),
+        Some(status) => {
+            let archiving = instance.metadata.deletion_timestamp.is_some();
+            let mut all = problems(&address, &status.conditions, archiving, now);
+            let silent = status.integrations.iter().filter(|_| !archiving).filter(|i| is_trouble(i.state));
+            all.extend(silent.map(|i| format!("{address}: {} {}: {}", i.name, i.state.word(), i.message)));
+            all
+        }
     }
+}
+
+fn is_trouble(state: IntegrationState) -> bool {
+    matches!(state, IntegrationState::Unreachable | IntegrationState::Refused)
 }
 
 /// Conditions that do not hold. `Ready` is left out when another one says why.

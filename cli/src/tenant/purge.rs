@@ -1,11 +1,9 @@
 //! `tenantry tenant purge`: destroys what the archives of a tenant and its instances keep. Does I/O.
 
-use kube::ResourceExt;
 use tenantry_api::archive::{Archive, ArchivedKind};
 
 use crate::archive::{chosen, is_kept, purge};
-use crate::args::{Confirm, DryRun, NoWaitArgs};
-use crate::confirm;
+use crate::args::Sure;
 use crate::error::{Exit, Problem, api};
 use crate::session::Session;
 
@@ -15,15 +13,9 @@ pub struct Args {
     /// Name of the archived tenant, or of its archive
     #[arg(value_name = "NAME", required = true, add = crate::completion::archives())]
     pub names: Vec<String>,
-    /// The name once more.
+    /// Whether that is meant.
     #[command(flatten)]
-    pub confirm: Confirm,
-    /// Waiting.
-    #[command(flatten)]
-    pub wait: NoWaitArgs,
-    /// Dry run.
-    #[command(flatten)]
-    pub dry: DryRun,
+    pub sure: Sure,
 }
 
 /// Runs it.
@@ -35,14 +27,9 @@ pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
         let tenant = chosen(&archives, ArchivedKind::Tenant, name, |a| &a.spec.name == name)?;
         doomed.extend(all_of(&archives, tenant));
     }
-    if !args.dry.dry_run {
-        purge::say_what_goes(session, &doomed);
-        let names: Vec<String> =
-            doomed.iter().filter(|a| a.spec.kind == ArchivedKind::Tenant).map(|a| a.spec.name.clone()).collect();
-        confirm::names(&session.out, "purge", &names, &args.confirm).await?;
-    }
-    let purged = purge::purge(session, &doomed, args.wait, args.dry.dry_run).await?;
-    purge::finish(session, &purged, args.wait.no_wait, args.dry.dry_run)
+    let tenants = doomed.iter().filter(|a| a.spec.kind == ArchivedKind::Tenant);
+    let names: Vec<String> = tenants.map(|a| a.spec.name.clone()).collect();
+    purge::confirmed(session, &doomed, &names, &args.sure).await
 }
 
 /// All kept archives of a tenant: every instance first, the tenant's own last.
@@ -59,15 +46,13 @@ async fn not_living(session: &Session, name: &str) -> Result<(), Problem> {
     let living = session.cluster.tenants().get_opt(name).await.map_err(|e| api::problem("look for the tenant", &e))?;
     match living {
         None => Ok(()),
-        Some(tenant) => Err(Problem::refused(format!("tenant {} lives", tenant.name_any()))
-            .safe("nothing was changed; only archives can be purged")
-            .next("archive it first", format!("tenant archive {name}"))
-            .next("an older tenant of that name is meant: purge its archive", "archive list")),
+        Some(_) => Err(purge::lives("tenant", name)),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use kube::ResourceExt;
     use tenantry_api::archive::ArchivePhase;
 
     use super::*;

@@ -1,15 +1,13 @@
 //! `tenantry tenant set`: changes the terms of tenants. Does I/O.
 
 use kube::ResourceExt;
-use kube::api::Patch;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tenantry_api::tenant::{Tenant, TenantPhase};
 
 use super::{fields, follow};
 use crate::args::{DryRun, Targets, WaitArgs};
-use crate::change::fields::{differences, lines};
-use crate::cluster;
-use crate::error::{Exit, Problem, api};
+use crate::change::patch::patched;
+use crate::error::{Exit, Problem};
 use crate::listing;
 use crate::progress::Progress;
 use crate::session::Session;
@@ -55,43 +53,6 @@ pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
         changed
     };
     listing::changed(&session.out, &changed, &text)
-}
-
-/// Patches the spec of tenants one after the other; the text tells what changed. When one is refused, those
-/// before it are changed already, and the error says which.
-pub async fn patched(
-    session: &Session,
-    tenants: &[Tenant],
-    spec: &Value,
-    dry_run: bool,
-) -> Result<(Vec<Tenant>, String), Problem> {
-    let (mut changed, mut text): (Vec<Tenant>, Vec<String>) = (Vec::new(), Vec::new());
-    let remark = if dry_run { " (dry run)" } else { "" };
-    for tenant in tenants {
-        let name = tenant.name_any();
-        let body = json!({ "spec": spec });
-        let patched = session.cluster.tenants().patch(&name, &cluster::patch(dry_run), &Patch::Merge(&body)).await;
-        let patched = patched.map_err(|e| partly(api::problem(&format!("change tenant {name}"), &e), &changed))?;
-        let (before, after) = (json!({"spec": tenant.spec}), json!({"spec": patched.spec}));
-        let found = differences(&before, &after);
-        if found.is_empty() {
-            text.push(format!("{name}: nothing to change{remark}"));
-        } else {
-            text.push(format!("{name}{remark}"));
-            text.extend(lines(&found, session.out.paint, session.out.columns).iter().map(|l| format!("  {l}")));
-        }
-        changed.push(patched);
-    }
-    Ok((changed, text.join("\n")))
-}
-
-/// Says which tenants were changed before the error.
-fn partly(problem: Problem, changed: &[Tenant]) -> Problem {
-    if changed.is_empty() {
-        return problem;
-    }
-    let names: Vec<String> = changed.iter().map(ResourceExt::name_any).collect();
-    problem.safe(format!("changed already: {}; the others are as they were", names.join(", ")))
 }
 
 /// Waits for all of them.

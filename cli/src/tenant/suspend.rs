@@ -4,8 +4,9 @@ use kube::ResourceExt;
 use serde_json::{Value, json};
 use tenantry_api::tenant::{Tenant, TenantPhase};
 
-use super::set::{patched, settled};
+use super::set::settled;
 use crate::args::{DryRun, Targets, WaitArgs};
+use crate::change::patch::patched;
 use crate::error::{Exit, Problem};
 use crate::listing;
 use crate::session::Session;

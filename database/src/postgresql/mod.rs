@@ -11,6 +11,7 @@ use tenantry_core::calls::Gate;
 use tenantry_core::secret::Secret;
 
 use crate::error::{Error, Result};
+use crate::flow::COPIES;
 use crate::model::{DatabaseRecord, Endpoint, Engine, Login, NewDatabase, ServerFacts};
 use crate::pool::Pool;
 use crate::quote;
@@ -81,6 +82,16 @@ impl Server for Postgresql {
 
     async fn set_password(&self, session: &mut Session, role: &str, password: &Secret) -> Result<()> {
         role::set_password(session, role, password).await
+    }
+
+    /// `CREATE DATABASE` takes a lock on its source that others of its kind may share, and nobody enters a sealed
+    /// template, so copies run side by side. Not for an administrator who is no superuser: he becomes a member of
+    /// the template's role for the hand-over, and one copy would end the membership that another still needs.
+    fn turns_of_a_copy(&self) -> u32 {
+        match self.admin.get() {
+            Some(Admin { superuser: true, .. }) => 1,
+            _ => COPIES,
+        }
     }
 
     async fn make_database(

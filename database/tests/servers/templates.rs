@@ -1,8 +1,12 @@
 //! Templates: sealed, copied, handed over, and nothing else changes hands — does I/O.
 
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tenantry_core::calls::{Gate, Injected};
 use tenantry_database::{Dropped, Error, State};
 
-use crate::support::World;
+use crate::support::{Kind, World};
 
 crate::on_every_server!(
     a_copy_has_the_content_and_belongs_to_the_tenant,
@@ -10,6 +14,7 @@ crate::on_every_server!(
     an_unsealed_template_is_not_copied,
     no_other_database_changes_hands_with_a_copy,
     copies_of_one_template_side_by_side_all_succeed,
+    as_many_copies_run_at_once_as_the_engine_can_and_a_drop_waits_for_all,
     a_template_can_be_dropped_while_its_copies_live_on,
 );
 
@@ -109,6 +114,73 @@ async fn copies_of_one_template_side_by_side_all_succeed(w: World) {
     for result in futures::future::join_all(all).await {
         result.unwrap();
     }
+    for new in &names {
+        assert_eq!(w.ask(new, "SELECT count(*) FROM orders").await.unwrap().as_deref(), Some("3"));
+    }
+}
+
+/// Writes down when calls begin (true) and end.
+#[derive(Debug, Default)]
+struct Diary(Mutex<Vec<(bool, String)>>);
+
+impl Diary {
+    fn note(&self, begins: bool, call: &str) {
+        self.0.lock().unwrap().push((begins, call.to_owned()));
+    }
+
+    /// Places of the begins or ends of a call.
+    fn places(&self, begins: bool, call: &str) -> Vec<usize> {
+        let all = self.0.lock().unwrap();
+        (0..all.len()).filter(|i| all[*i].0 == begins && all[*i].1 == call).collect()
+    }
+
+    /// How many of a call were under way at the same time.
+    fn at_once(&self, call: &str) -> usize {
+        let (mut now, mut most) = (0_usize, 0);
+        for (begins, _) in self.0.lock().unwrap().iter().filter(|(_, c)| c == call) {
+            now = if *begins { now + 1 } else { now - 1 };
+            most = most.max(now);
+        }
+        most
+    }
+}
+
+impl Gate for Diary {
+    fn before(&self, call: &str) -> Result<(), Injected> {
+        self.note(true, call);
+        Ok(())
+    }
+
+    fn after(&self, call: &str) -> Result<(), Injected> {
+        self.note(false, call);
+        Ok(())
+    }
+}
+
+async fn as_many_copies_run_at_once_as_the_engine_can_and_a_drop_waits_for_all(w: World) {
+    let template = w.sealed("tplg").await;
+    let diary = Arc::new(Diary::default());
+    let admin = w.gated(diary.clone());
+    let names: Vec<_> = (0..6).map(|i| w.copy_of("tplg", &format!("tplg_{i}"))).collect();
+    let copies = futures::future::join_all(names.iter().map(|new| admin.create(new)));
+    let dropped = async {
+        // Whoever has its record waits for its turn already: the drop comes after all of them.
+        while diary.places(false, "sql registry insert").len() < names.len() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        admin.drop_database("tplg", &template.owner).await
+    };
+    let (copies, dropped) = futures::future::join(copies, dropped).await;
+    assert!(copies.iter().all(Result::is_ok), "{copies:?}");
+    assert_eq!(dropped.unwrap(), Dropped::Dropped);
+    let at_once = diary.at_once("sql create database");
+    match w.kind {
+        Kind::Postgresql => assert!((2..=4).contains(&at_once), "{at_once} at once"),
+        Kind::Provider | Kind::Mariadb => assert_eq!(at_once, 1),
+    }
+    let last = diary.places(false, "sql registry state loaded").pop().unwrap();
+    let first = diary.places(true, "sql registry state dropping")[0];
+    assert!(last < first, "dropped while it was copied");
     for new in &names {
         assert_eq!(w.ask(new, "SELECT count(*) FROM orders").await.unwrap().as_deref(), Some("3"));
     }

@@ -61,6 +61,7 @@ pub async fn may(archive: &Archive, ctx: &Ctx) -> Result<(), Halt> {
 ///
 /// # Errors
 /// [`Halt`] at `Purged` while something holds it up.
+#[tracing::instrument(target = "tenantry::trace", level = "debug", name = "purge", skip_all)]
 pub async fn run(archive: &Archive, ctx: &Ctx, now: Timestamp) -> Result<(), Halt> {
     let at = Halt::at(CONDITION);
     let spec = &archive.spec;
@@ -112,14 +113,15 @@ async fn instance(archive: &Archive, ctx: &Ctx, id: &Id) -> Result<(), Halt> {
         })?;
         let server = sql::administration(ctx, &object, &settings).await.map_err(&at)?;
         server.admin.drop_database(&database.name, &owner).await.map_err(|e| at(e.into()))?;
+        drop_template(archive, ctx, &server).await?;
     }
     let ns = Some(spec.namespace.as_str());
     set_reclaim_policy(ctx, &spec.namespace, &spec.volumes, "Delete").await.map_err(&at)?;
     for claim in &spec.volumes {
         ctx.remove(Kind::PersistentVolumeClaim, ns, claim).await.map_err(&at)?;
     }
-    // Rendered configuration is not listed in the archive; it holds passwords and goes with them.
-    let selector = format!("{}={id},{}=config", names::LABEL_INSTANCE_ID, names::LABEL_PURPOSE);
+    // Rendered configuration and secret settings are not listed in the archive; they hold passwords and go, too.
+    let selector = format!("{}={id},{} in (config,settings)", names::LABEL_INSTANCE_ID, names::LABEL_PURPOSE);
     let rendered = dynamic_api(&ctx.client, Kind::Secret, ns)
         .list_metadata(&ListParams::default().labels(&selector))
         .await
@@ -127,6 +129,24 @@ async fn instance(archive: &Archive, ctx: &Ctx, id: &Id) -> Result<(), Halt> {
     let rendered = rendered.items.iter().map(ResourceExt::name_any);
     for secret in spec.secrets.iter().cloned().chain(rendered) {
         ctx.remove(Kind::Secret, ns, &secret).await.map_err(&at)?;
+    }
+    Ok(())
+}
+
+/// A template whose Blueprint was deleted is copied by nobody any more: it goes with what was made from it. It
+/// belongs to no tenant, and would be built again if an instance of that release came back to its install.
+async fn drop_template(archive: &Archive, ctx: &Ctx, server: &sql::Server) -> Result<(), Halt> {
+    let at = Halt::at(CONDITION);
+    let blueprint = serde_json::from_str::<serde_json::Value>(&archive.spec.object).ok();
+    let blueprint = blueprint.and_then(|o| o.get("blueprint").and_then(|b| b.as_str()).map(str::to_owned));
+    let (Some(blueprint), Some(hash)) = (blueprint, &archive.spec.release_hash) else { return Ok(()) };
+    if ctx.blueprint(&blueprint).await.map_err(&at)?.is_some() {
+        return Ok(());
+    }
+    let (name, owner) = (names::template_database(&blueprint, hash), names::owner_of_template(&blueprint, hash));
+    // Only what the server's own registry says is this template.
+    if server.admin.record(&name).await.map_err(|e| at(e.into()))?.is_some_and(|r| r.owner == owner) {
+        server.admin.drop_database(&name, &owner).await.map_err(|e| at(e.into()))?;
     }
     Ok(())
 }

@@ -8,6 +8,8 @@ use tenantry_core::hash::content_hash;
 use tenantry_core::id::Id;
 use tenantry_plan::{Child, Kind};
 
+use crate::integration::Checks;
+
 /// Key of an object: kind, namespace, name.
 type Key = (Kind, String, String);
 
@@ -29,6 +31,8 @@ pub struct Seen {
 /// Memory of one process. Losing it costs one read for each object, never a write.
 #[derive(Debug, Default)]
 pub struct Memory {
+    /// What is known of integrations.
+    pub checks: Checks,
     applied: Mutex<HashMap<Key, Seen>>,
     settled: Mutex<HashMap<String, String>>,
     failures: Mutex<HashMap<String, u32>>,
@@ -240,6 +244,7 @@ impl Memory {
     pub fn forget_object(&self, uid: &str) {
         self.unsettle(uid);
         self.recovered(uid);
+        self.checks.forget(uid);
         Self::lock(&self.written).remove(uid);
     }
 

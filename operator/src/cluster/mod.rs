@@ -12,6 +12,6 @@ pub use apply::{Applied, FIELD_MANAGER};
 pub use ledger::{Stream, record, replay};
 pub use memory::{Memory, Seen};
 pub use objects::{data_of, dynamic_api, typed};
-pub use pods::{Trouble, trouble};
+pub use pods::{Trouble, refused, trouble};
 pub use recorder::notice;
 pub use volumes::{keep, look_at_growth};

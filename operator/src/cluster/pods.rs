@@ -1,5 +1,6 @@
 //! What keeps a pod from running, in words. No I/O.
 
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
 
 /// What keeps a pod from running.
@@ -15,6 +16,16 @@ pub struct Trouble {
 #[must_use]
 pub fn trouble(pods: &[Pod]) -> Option<Trouble> {
     pods.iter().find_map(image).or_else(|| pods.iter().find_map(crash)).or_else(|| pods.iter().find_map(unscheduled))
+}
+
+/// What keeps a Deployment from having the pods that it should have: a quota, for example.
+#[must_use]
+pub fn refused(deployment: &Deployment) -> Option<Trouble> {
+    let conditions = deployment.status.as_ref()?.conditions.as_ref()?;
+    let c = conditions.iter().find(|c| c.type_ == "ReplicaFailure" && c.status == "True")?;
+    let name = deployment.metadata.name.as_deref().unwrap_or_default();
+    let why = c.message.as_deref().or(c.reason.as_deref()).unwrap_or("unknown reason");
+    Some(Trouble { reason: "PodsRefused".into(), message: format!("no more pods of {name} are made: {why}") })
 }
 
 fn statuses(pod: &Pod) -> impl Iterator<Item = &k8s_openapi::api::core::v1::ContainerStatus> {
@@ -78,4 +89,28 @@ fn unscheduled(pod: &Pod) -> Option<Trouble> {
         reason: "NoNode".into(),
         message: format!("no node takes the pod: {}", c.message.as_deref().unwrap_or("unknown reason")),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_quota_that_keeps_pods_away_is_told() {
+        let deployment = |status: &str| -> Deployment {
+            serde_json::from_value(json!({
+                "metadata": { "name": "kkkkkkkkkk-web" },
+                "status": { "conditions": [{ "type": "ReplicaFailure", "status": status, "reason": "FailedCreate",
+                    "message": "pods \"kkkkkkkkkk-web-1\" is forbidden: exceeded quota: tenantry" }] },
+            }))
+            .unwrap()
+        };
+        assert_eq!(refused(&deployment("False")), None);
+        assert_eq!(refused(&Deployment::default()), None);
+        let told = refused(&deployment("True")).unwrap();
+        assert_eq!(told.reason, "PodsRefused");
+        assert!(told.message.contains("exceeded quota: tenantry") && told.message.contains("kkkkkkkkkk-web"));
+    }
 }

@@ -32,6 +32,7 @@ const CONDITION: &str = "Archived";
 ///
 /// # Errors
 /// [`Halt`] at `Archived` while something holds it up; the data is safe then.
+#[tracing::instrument(target = "tenantry::trace", level = "debug", name = "archive", skip_all)]
 pub async fn run(instance: &CrmInstance, ctx: &Ctx, now: Timestamp) -> std::result::Result<(), Halt> {
     let at = Halt::at(CONDITION);
     let namespace = instance.namespace().unwrap_or_default();
@@ -112,7 +113,7 @@ pub async fn run(instance: &CrmInstance, ctx: &Ctx, now: Timestamp) -> std::resu
 
 /// Removes what runs and what leads to it. Volumes and Secrets stay.
 async fn stop(ctx: &Ctx, namespace: &str, id: &Id) -> Result<()> {
-    for kind in [Kind::Ingress, Kind::CronJob, Kind::Deployment, Kind::Service, Kind::Job] {
+    for kind in [Kind::Ingress, Kind::CronJob, Kind::Deployment, Kind::PodDisruptionBudget, Kind::Service, Kind::Job] {
         let api = dynamic_api(&ctx.client, kind, Some(namespace));
         let params = ListParams::default().labels(&format!("{LABEL_INSTANCE_ID}={id}"));
         let list = api.list_metadata(&params).await.map_err(Error::kube("list what runs"))?;

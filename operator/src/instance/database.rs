@@ -1,6 +1,6 @@
 //! The database of an instance: made or copied, then made its own. Does I/O (SQL, Kubernetes).
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tenantry_api::archive::KeptDatabase;
 use tenantry_core::class::ErrorClass;
@@ -11,6 +11,7 @@ use tenantry_plan::context::Keys;
 use tenantry_plan::instance::{Wanted, build_volume};
 use tenantry_plan::{Settings, context, job};
 
+use super::install::SHORTEST;
 use super::live::Pass;
 use super::place::Placed;
 use super::{copy, template};
@@ -25,6 +26,7 @@ const CONDITION: &str = "DatabaseReady";
 ///
 /// # Errors
 /// [`Halt`] at `DatabaseReady` or `Installed`.
+#[tracing::instrument(target = "tenantry::trace", level = "debug", name = "database", skip_all)]
 pub async fn ensure(
     ctx: &Ctx,
     pass: &Pass,
@@ -133,24 +135,34 @@ pub(super) async fn personalise(
     let at = Halt::at("Installed");
     let values = context::instance(wanted, settings, limits, Some(&placed.access), keys);
     let blueprint = &wanted.release.blueprint;
-    if !job::is_sql(list) {
-        // The job may write into the volumes, and its pod waits for them.
-        for volume in &wanted.release.spec.volumes {
-            ctx.create_once(&build_volume(wanted, settings, limits, volume, None)).await.map_err(&at)?;
-        }
-        return super::template::personalise_job(ctx, wanted, settings, list, &values).await;
-    }
+    // While a job of theirs runs or rests, and after one that succeeded, there is nothing to do here.
+    let commands = match job::split(list).1 {
+        [] => None,
+        _ => match template::personalise_due(ctx, wanted).await? {
+            None => return Ok(()),
+            due => due,
+        },
+    };
     let login = Login { user: placed.access.user.clone(), password: placed.access.password.clone() };
+    let (start, limit) = (Instant::now(), Duration::from_secs(list.timeout_seconds.into()));
+    let left = || limit.saturating_sub(start.elapsed()).max(SHORTEST);
     for (step, sql) in job::sql(blueprint, "personalise", list, &values).map_err(|e| at(e.into()))? {
-        let timeout = Duration::from_secs(u64::from(list.timeout_seconds));
-        tenantry_database::run_as(&server.endpoint, &login, &placed.access.name, &sql, &ctx.gate, timeout)
+        tenantry_database::run_as(&server.endpoint, &login, &placed.access.name, &sql, &ctx.gate, left())
             .await
             .map_err(|e| {
                 let halt = at(Error::Database(e));
                 Halt { message: format!("personalise[{step}]: {}", halt.message), ..halt }
             })?;
     }
-    Ok(())
+    let Some(attempt) = commands else { return Ok(()) };
+    // The job may write into the volumes, and its pod waits for them.
+    for volume in &wanted.release.spec.volumes {
+        ctx.create_once(&build_volume(wanted, settings, limits, volume, None)).await.map_err(&at)?;
+    }
+    let mut file = job::file(blueprint, "personalise", list, &values).map_err(|e| at(e.into()))?;
+    let spent = u32::try_from(start.elapsed().as_secs()).unwrap_or(u32::MAX);
+    file.timeout_seconds = list.timeout_seconds.saturating_sub(spent).max(1);
+    Err(template::start_personalise(ctx, wanted, settings, &values, &file, attempt).await?)
 }
 
 /// Locks the role of a database: nobody logs in with it until the data is taken over again.

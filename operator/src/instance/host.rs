@@ -24,6 +24,7 @@ fn build(ctx: &Ctx, wanted: &Wanted) -> Child {
 ///
 /// # Errors
 /// [`Halt`] at `HostClaimed` when another instance has it.
+#[tracing::instrument(target = "tenantry::trace", level = "debug", name = "host", skip_all)]
 pub async fn claim(ctx: &Ctx, wanted: &Wanted, claimed_before: bool) -> Result<(), Halt> {
     let child = build(ctx, wanted);
     if ctx.memory.knows(&child) {

@@ -14,7 +14,7 @@ use crate::halt::Halt;
 use crate::sql::FailedBuild;
 
 /// Shortest limit of a step: no time at all would mean no limit to the server.
-const SHORTEST: Duration = Duration::from_secs(1);
+pub(super) const SHORTEST: Duration = Duration::from_secs(1);
 
 impl Build<'_> {
     /// Another pass of this process is at it.

@@ -17,6 +17,7 @@ use crate::halt::Halt;
 ///
 /// # Errors
 /// [`Halt`] at `SpecValid`.
+#[tracing::instrument(target = "tenantry::trace", level = "debug", name = "keys", skip_all)]
 pub async fn ensure(ctx: &Ctx, pass: &Pass, wanted: &Wanted) -> Result<Keys, Halt> {
     let at = Halt::at("SpecValid");
     let name = names::keys_secret(&wanted.id, wanted.generation);

@@ -10,6 +10,7 @@ use tenantry_api::billing_event::BillingEvent;
 use tenantry_api::condition::holds;
 use tenantry_api::crm_instance::CrmInstance;
 use tenantry_api::database_server::DatabaseServerPhase;
+use tenantry_api::integration::IntegrationStatus;
 use tenantry_api::tenant::Tenant;
 use tenantry_core::class::ErrorClass;
 use tenantry_core::id::Id;
@@ -17,9 +18,9 @@ use tenantry_core::ledger::{Facts, Installed, Life, Limits};
 use tenantry_core::names;
 use tenantry_plan::context::{DatabaseAccess, Keys};
 use tenantry_plan::event::Subject;
-use tenantry_plan::instance::{Wanted, validate};
+use tenantry_plan::instance::{Wanted, in_the_open, validate};
 
-use super::{copy, database, host, keys, place, prepare, processes, verify};
+use super::{copy, database, host, integrations, keys, place, prepare, processes, referenced, verify};
 use crate::cluster::{Stream, record};
 use crate::context::Ctx;
 use crate::error::{Error, Result};
@@ -44,6 +45,10 @@ pub struct Pass {
     pub database: Option<(String, DatabaseAccess)>,
     /// Version of the tenant that was planned for.
     pub tenant_version: String,
+    /// Versions of the Secrets that its settings came from.
+    pub secret_versions: String,
+    /// What is known of its integrations; none: this pass did not come that far.
+    pub integrations: Option<Vec<IntegrationStatus>>,
     /// When it was installed, when the status does not say so although it was.
     pub installed_at: Option<String>,
     /// Conditions that were reached in this pass: kind and message.
@@ -60,6 +65,8 @@ impl Pass {
             url: None,
             database: None,
             tenant_version: String::new(),
+            secret_versions: String::new(),
+            integrations: None,
             installed_at: None,
             reached: Vec::new(),
         }
@@ -106,8 +113,11 @@ pub async fn fingerprint(ctx: &Ctx, instance: &CrmInstance) -> Result<Option<Str
     }
     let tenant = ctx.tenant(&instance.spec.tenant).await?;
     let site = ctx.site().await?;
-    Ok(tenant
-        .map(|t| print(instance, &t.metadata.generation.unwrap_or_default().to_string(), site.metadata.generation)))
+    let secrets = referenced::versions(ctx, instance).await;
+    Ok(tenant.map(|t| {
+        let tenant = t.metadata.generation.unwrap_or_default().to_string();
+        print(instance, &tenant, site.metadata.generation, &secrets)
+    }))
 }
 
 /// The fingerprint after a pass.
@@ -119,12 +129,12 @@ pub async fn fingerprint_of(ctx: &Ctx, pass: &Pass) -> Result<Option<String>> {
         return Ok(None);
     }
     let site = ctx.site().await?;
-    Ok(Some(print(&pass.instance, &pass.tenant_version, site.metadata.generation)))
+    Ok(Some(print(&pass.instance, &pass.tenant_version, site.metadata.generation, &pass.secret_versions)))
 }
 
-fn print(instance: &CrmInstance, tenant: &str, site: Option<i64>) -> String {
+fn print(instance: &CrmInstance, tenant: &str, site: Option<i64>, secrets: &str) -> String {
     let generation = instance.metadata.generation.unwrap_or_default();
-    format!("{generation}/{tenant}/{}/{:?}", site.unwrap_or_default(), instance.metadata.annotations)
+    format!("{generation}/{tenant}/{}/{secrets}/{:?}", site.unwrap_or_default(), instance.metadata.annotations)
 }
 
 /// Brings an instance to what it should be.
@@ -138,11 +148,14 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
     pass.tenant_version = tenant.metadata.generation.unwrap_or_default().to_string();
     let release = prepare::run(pass, ctx).await?;
     let generation = generation_of(&pass.instance);
-    let wanted = validate(&pass.instance, &tenant, &release, &settings, generation).map_err(|e| valid(e.into()))?;
+    let referenced = referenced::read(ctx, &pass.instance, &tenant).await?;
+    pass.secret_versions = referenced.versions;
+    let wanted = validate(&pass.instance, &tenant, &release, &settings, generation, &referenced.values);
+    let wanted = wanted.map_err(|e| valid(e.into()))?;
     pass.url = Some(settings.url(&wanted.host));
     pass.wanted = Some(wanted.clone());
     let (limits, resources) = limits(ctx, &tenant).await?;
-    pass.reached.push(("SpecValid", format!("{} {}", release.blueprint, version(&wanted))));
+    pass.reached.push(("SpecValid", spec_said(&pass.instance, &wanted)));
 
     host::claim(ctx, &wanted, pass.held("HostClaimed", generation)).await?;
     pass.reached.push(("HostClaimed", wanted.host.clone()));
@@ -182,6 +195,7 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
         if pass.installed_before() {
             pass.reached.push(("Verified", VERIFIED_BEFORE.into()));
         }
+        integrations::look(ctx, pass, &planned, now).await;
         return answers(ctx, pass).await;
     }
     if !pass.held("Verified", generation) {
@@ -199,6 +213,7 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
         }
     }
     installed(ctx, pass, &wanted, &limits, now).await?;
+    integrations::look(ctx, pass, &planned, now).await;
     answers(ctx, pass).await
 }
 
@@ -222,6 +237,17 @@ async fn installed_at(ctx: &Ctx, id: &Id) -> Result<Option<String>> {
     // It is the first thing that happens to an instance.
     let first = api.get_opt(&names::billing_event(id, 1)).await.map_err(Error::kube("get billing event"))?;
     Ok(first.map(|e| e.spec.time))
+}
+
+/// What `SpecValid` says: product and release, and a warning about secrets that everybody can read.
+fn spec_said(instance: &CrmInstance, wanted: &Wanted) -> String {
+    let said = format!("{} {}", wanted.release.blueprint, version(wanted));
+    let open = in_the_open(&instance.spec, &wanted.release.spec);
+    let Some(first) = open.first() else { return said };
+    let (all, address) = (open.join(", "), format!("{}/{}", wanted.tenant, wanted.name));
+    format!(
+        "{said}; warning: spec.settings holds secrets in plain text ({all}); `tenantry instance settings set {address} --from-stdin {first}` moves one into a Secret"
+    )
 }
 
 fn version(wanted: &Wanted) -> String {
@@ -269,6 +295,7 @@ async fn limits(ctx: &Ctx, tenant: &Tenant) -> Result<(Limits, Option<tenantry_a
 }
 
 /// Records the installation before it is reported. It happens once in a life, whatever restarts between.
+#[tracing::instrument(target = "tenantry::trace", level = "debug", name = "record", skip_all)]
 async fn installed(ctx: &Ctx, pass: &mut Pass, wanted: &Wanted, limits: &Limits, now: Timestamp) -> Result<(), Halt> {
     let at = Halt::at("Ready");
     let was = recorded_of(pass.instance.annotations())?.unwrap_or_default();

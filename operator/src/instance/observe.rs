@@ -1,18 +1,18 @@
 //! What there is of an instance's processes before they are planned. Does I/O (Kubernetes).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Service};
 use kube::ResourceExt;
 use kube::api::{Api, ListParams};
 use tenantry_core::names::{self, LABEL_INSTANCE_ID, LABEL_PROCESS, LABEL_SERVES};
-use tenantry_plan::Claim;
-use tenantry_plan::instance::{PAGE, Seen, Serving, Wanted, build_service, volume_bytes};
+use tenantry_plan::instance::{PAGE, Seen, Serving, Wanted, build_budget, build_service, may_be_many, volume_bytes};
+use tenantry_plan::{Claim, Kind};
 
 use super::live::Pass;
 use super::processes::{CONDITION, Planned};
-use crate::cluster::look_at_growth;
+use crate::cluster::{dynamic_api, look_at_growth};
 use crate::context::Ctx;
 use crate::error::{Error, Result};
 use crate::halt::Halt;
@@ -35,6 +35,7 @@ pub struct Found {
 ///
 /// # Errors
 /// [`Halt`] at `ProcessesReady`.
+#[tracing::instrument(target = "tenantry::trace", level = "debug", name = "observe", skip_all)]
 pub async fn observe(ctx: &Ctx, pass: &Pass, planned: &Planned<'_>, verified: bool) -> Result<Found, Halt> {
     let at = Halt::at(CONDITION);
     let wanted = planned.wanted;
@@ -48,6 +49,7 @@ pub async fn observe(ctx: &Ctx, pass: &Pass, planned: &Planned<'_>, verified: bo
     seen.app_ready = serving_ready(wanted, &deployments);
     seen.page_ready = deployments.get(PAGE).is_some_and(|d| is_ready(d, 1));
     seen.volumes = claims(ctx, planned).await.map_err(&at)?;
+    seen.budgets = budgets(ctx, wanted).await.map_err(&at)?;
     Ok(Found { seen, deployments, new: false })
 }
 
@@ -85,6 +87,21 @@ pub async fn deployments(ctx: &Ctx, wanted: &Wanted) -> Result<Deployments> {
     Ok(list.items.into_iter().filter_map(|d| d.labels().get(LABEL_PROCESS).cloned().map(|p| (p, d))).collect())
 }
 
+/// The disruption budgets of an instance. Nobody looks where the blueprint allows none, where one is wanted and
+/// applied anyway, or where a watch would have told of one.
+async fn budgets(ctx: &Ctx, wanted: &Wanted) -> Result<BTreeSet<String>> {
+    let spec = &wanted.release.spec;
+    let unwanted = spec.processes.iter().filter(|p| may_be_many(p) && wanted.pods(p) <= 1);
+    let mut unwanted = unwanted.map(|p| build_budget(wanted, p)).filter(|child| !ctx.memory.is_unseen(child));
+    if unwanted.next().is_none() {
+        return Ok(BTreeSet::new());
+    }
+    let api = dynamic_api(&ctx.client, Kind::PodDisruptionBudget, Some(&wanted.namespace));
+    let params = ListParams::default().labels(&format!("{LABEL_INSTANCE_ID}={}", wanted.id));
+    let list = api.list_metadata(&params).await.map_err(Error::kube("list disruption budgets"))?;
+    Ok(list.items.iter().map(ResourceExt::name_any).collect())
+}
+
 async fn claims(ctx: &Ctx, planned: &Planned<'_>) -> Result<BTreeMap<String, Claim>> {
     let wanted = planned.wanted;
     let mut all = BTreeMap::new();
@@ -119,7 +136,7 @@ pub fn is_ready(deployment: &Deployment, replicas: i32) -> bool {
 #[must_use]
 pub fn serving_ready(wanted: &Wanted, found: &Deployments) -> bool {
     wanted.release.spec.processes.iter().filter(|p| p.serves).all(|p| {
-        let replicas = i32::try_from(p.replicas.default).unwrap_or(i32::MAX);
+        let replicas = i32::try_from(wanted.pods(p)).unwrap_or(i32::MAX);
         found.get(&p.name).is_some_and(|d| is_ready(d, replicas))
     })
 }

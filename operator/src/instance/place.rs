@@ -36,6 +36,7 @@ pub struct Placed {
 ///
 /// # Errors
 /// [`Halt`] at `DatabaseReady`.
+#[tracing::instrument(target = "tenantry::trace", level = "debug", name = "place", skip_all)]
 pub async fn ensure(
     ctx: &Ctx,
     pass: &Pass,

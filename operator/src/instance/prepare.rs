@@ -25,6 +25,7 @@ pub const ANNOTATION_GENERATION: &str = "tenantry.dev/data-generation";
 ///
 /// # Errors
 /// [`Halt`] at `SpecValid` or `Ready`.
+#[tracing::instrument(target = "tenantry::trace", level = "debug", name = "prepare", skip_all)]
 pub async fn run(pass: &mut Pass, ctx: &Ctx) -> Result<Effective, Halt> {
     let at = Halt::at("SpecValid");
     let instance = &pass.instance;

@@ -15,7 +15,7 @@ use tenantry_plan::{Kind, Settings};
 
 use super::live::Pass;
 use super::observe::{Deployments, Found, deployments, is_ready, observe, serving_ready};
-use crate::cluster::{Applied, keep, trouble};
+use crate::cluster::{Applied, keep, refused, trouble};
 use crate::context::Ctx;
 use crate::error::Error;
 use crate::halt::Halt;
@@ -55,6 +55,7 @@ pub struct Running {
 ///
 /// # Errors
 /// [`Halt`] at `ProcessesReady`.
+#[tracing::instrument(target = "tenantry::trace", level = "debug", name = "processes", skip_all)]
 pub async fn ensure(ctx: &Ctx, pass: &Pass, planned: &Planned<'_>) -> Result<Running, Halt> {
     let wanted = planned.wanted;
     let at = Halt::at(CONDITION);
@@ -77,7 +78,7 @@ pub async fn ensure(ctx: &Ctx, pass: &Pass, planned: &Planned<'_>) -> Result<Run
             let message = std::iter::once(now.message).chain(plan.too_small).collect::<Vec<_>>().join("; ");
             return Ok(Running { message, waits_for_verification: !verified && waits(wanted), seen });
         }
-        return Err(if new { starting(now.message) } else { waiting(ctx, wanted, now.message).await });
+        return Err(if new { starting(now.message) } else { waiting(ctx, wanted, &found, now.message).await });
     }
     Err(Halt::wait(CONDITION, "Switching", "switching between application and page", Duration::from_secs(2)))
 }
@@ -97,12 +98,14 @@ fn waits(wanted: &Wanted) -> bool {
     !spec.schedules.is_empty() || spec.processes.iter().any(|p| p.after_verify)
 }
 
+#[tracing::instrument(target = "tenantry::trace", level = "debug", name = "plan", skip_all)]
 fn plan(planned: &Planned<'_>, seen: &Seen) -> Result<Desired, Halt> {
     let Planned { wanted, settings, limits, resources, database, keys } = planned;
     desired(wanted, settings, limits, *resources, *database, keys, seen).map_err(|e| Halt::at(CONDITION)(e.into()))
 }
 
 /// Returns whether a process was changed.
+#[tracing::instrument(target = "tenantry::trace", level = "debug", name = "apply", skip_all)]
 async fn apply(ctx: &Ctx, wanted: &Wanted, plan: &Desired) -> Result<bool, Halt> {
     let at = Halt::at(CONDITION);
     let mut changed = false;
@@ -127,7 +130,7 @@ struct Now {
 /// Whether what was planned runs, among the Deployments that were found; `new`: there were none before.
 fn ready(wanted: &Wanted, plan: &Desired, found: &Deployments, new: bool) -> Now {
     let spec = &wanted.release.spec;
-    let nothing_runs = spec.processes.iter().all(|p| p.replicas.default == 0);
+    let nothing_runs = spec.processes.iter().all(|p| wanted.pods(p) == 0);
     if nothing_runs && wanted.suspended.is_none() {
         return Now { app: true, page: false, all: true, message: "no process is meant to run".into() };
     }
@@ -155,14 +158,14 @@ fn starting(message: String) -> Halt {
 }
 
 /// A wait, or what keeps the pods from running.
-async fn waiting(ctx: &Ctx, wanted: &Wanted, message: String) -> Halt {
+async fn waiting(ctx: &Ctx, wanted: &Wanted, found: &Deployments, message: String) -> Halt {
     let api: Api<Pod> = Api::namespaced(ctx.client.clone(), &wanted.namespace);
     let params = ListParams::default().labels(&format!("{LABEL_INSTANCE_ID}={}", wanted.id));
     let pods = match api.list(&params).await {
         Ok(list) => list.items,
         Err(e) => return Halt::at(CONDITION)(Error::kube("list pods")(e)),
     };
-    match trouble(&pods) {
+    match trouble(&pods).or_else(|| found.values().find_map(refused)) {
         Some(t) => Halt {
             again: Some(Duration::from_secs(15)),
             ..Halt::fail(CONDITION, &t.reason, t.message, ErrorClass::Blocked)

@@ -8,7 +8,7 @@ use kube::ResourceExt;
 use tenantry_api::crm_instance::{CrmInstance, InstancePhase};
 use tenantry_core::names;
 
-use super::{archive, expiry, live, status};
+use super::{archive, expiry, integrations, live, status};
 use crate::context::Ctx;
 use crate::error::Result;
 
@@ -38,8 +38,9 @@ pub async fn reconcile(instance: Arc<CrmInstance>, ctx: &Ctx, now: Timestamp) ->
     let fingerprint = live::fingerprint(ctx, &instance).await?;
     if let Some(print) = &fingerprint
         && ctx.memory.is_settled(&uid, print)
+        && !ctx.memory.checks.wants(&uid, now)
     {
-        return Ok(expiry::soonest(None, ends, now));
+        return Ok(expiry::soonest(integrations::again(ctx, &instance, now), ends, now));
     }
     let mut pass = live::Pass::new(instance);
     match live::run(&mut pass, ctx, now).await {
@@ -49,7 +50,7 @@ pub async fn reconcile(instance: Arc<CrmInstance>, ctx: &Ctx, now: Timestamp) ->
             if let Some(print) = live::fingerprint_of(ctx, &pass).await? {
                 ctx.memory.settle(&uid, print);
             }
-            Ok(expiry::soonest(None, ends, now))
+            Ok(expiry::soonest(integrations::again(ctx, &pass.instance, now), ends, now))
         }
         Err(halt) => {
             let again = status::write_halted(&pass, ctx, halt, false, now).await?;

@@ -111,6 +111,9 @@ fn base(pass: &Pass, halted_at: Option<&str>, now: Timestamp) -> CrmInstanceStat
     if pass.url.is_some() {
         status.url.clone_from(&pass.url);
     }
+    if let Some(integrations) = &pass.integrations {
+        status.integrations.clone_from(integrations);
+    }
     if let Some((server, access)) = &pass.database {
         status.database = Some(DatabaseStatus { server: server.clone(), name: access.name.clone() });
     }
@@ -121,6 +124,7 @@ fn base(pass: &Pass, halted_at: Option<&str>, now: Timestamp) -> CrmInstanceStat
     status
 }
 
+#[tracing::instrument(target = "tenantry::trace", level = "debug", name = "status", skip_all)]
 async fn write(instance: &CrmInstance, ctx: &Ctx, status: CrmInstanceStatus) -> Result<()> {
     if instance.status.as_ref() == Some(&status) {
         return Ok(());

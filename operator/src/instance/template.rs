@@ -7,17 +7,19 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use kube::api::{Api, ListParams};
 use serde_json::Value;
-use tenantry_api::blueprint::{Effective, StepList};
+use tenantry_api::blueprint::Effective;
 use tenantry_api::database_server::DatabaseServer;
 use tenantry_core::class::ErrorClass;
 use tenantry_core::hash::short_hash;
 use tenantry_core::names;
+use tenantry_core::steps::JobFile;
 use tenantry_database::{NewDatabase, Source, State};
 use tenantry_plan::config::Config;
 use tenantry_plan::context::{self, DatabaseAccess, Keys};
 use tenantry_plan::instance::Wanted;
 use tenantry_plan::job::{self, Place};
 use tenantry_plan::labels::Labels;
+use tenantry_plan::one_node::Together;
 use tenantry_plan::{Kind, Settings, server as plan_server};
 
 use super::attempts::{self, Next};
@@ -35,6 +37,7 @@ const LABEL_TEMPLATE: &str = "tenantry.dev/template";
 ///
 /// # Errors
 /// [`Halt`] at `Installed` while it is being built, or when the build failed.
+#[tracing::instrument(target = "tenantry::trace", level = "debug", name = "template", skip_all)]
 pub async fn ensure(
     ctx: &Ctx,
     object: &DatabaseServer,
@@ -173,7 +176,10 @@ impl Build<'_> {
             spec,
             image,
             config: &config,
+            // It belongs to no tenant, whose nodes it could ask for.
+            scheduling: None,
             claims: None,
+            together: None,
         };
         self.server.admin.create(&new).await.map_err(|e| at(e.into()))?;
         ctx.apply(&job::build_secret(&place, &file).map_err(|e| at(e.into()))?).await.map_err(&at)?;
@@ -197,6 +203,7 @@ impl Build<'_> {
     /// Seals the template when its job is done, or clears up after a failure.
     async fn follow(&self, attempt: u32, job: &Job) -> Result<(), Halt> {
         let at = Halt::at(CONDITION);
+        self.ctx.trace_job("install", job);
         match outcome(job) {
             Outcome::Succeeded => {
                 self.server.admin.seal_template(self.name, self.owner).await.map_err(|e| at(e.into()))?;
@@ -282,21 +289,19 @@ pub(super) fn last_words(pods: &[Pod]) -> Option<String> {
     })
 }
 
-/// Personalises by commands: one job in the tenant's namespace.
+/// What the purpose of an instance's personalise jobs is called.
+fn personalise_purpose(wanted: &Wanted) -> String {
+    format!("personalise-g{}", wanted.generation)
+}
+
+/// The attempt at personalising by commands that is due; none when one has succeeded.
 ///
 /// # Errors
-/// [`Halt`] at `Installed` until it is done.
-pub async fn personalise_job(
-    ctx: &Ctx,
-    wanted: &Wanted,
-    settings: &Settings,
-    list: &StepList,
-    values: &Value,
-) -> Result<(), Halt> {
+/// [`Halt`] at `Installed` while one runs, and while the pause after a failure lasts.
+pub async fn personalise_due(ctx: &Ctx, wanted: &Wanted) -> Result<Option<u32>, Halt> {
     let at = Halt::at(CONDITION);
     let api: Api<Job> = Api::namespaced(ctx.client.clone(), &wanted.namespace);
-    let blueprint = &wanted.release.blueprint;
-    let label = format!("personalise-g{}", wanted.generation);
+    let label = personalise_purpose(wanted);
     let params = ListParams::default().labels(&format!(
         "{}={},{}={label}",
         names::LABEL_INSTANCE_ID,
@@ -307,14 +312,14 @@ pub async fn personalise_job(
     let newest = attempts::newest(jobs.items);
     let attempt = newest.as_ref().map_or(0, |(attempt, _)| *attempt);
     if let Some((_, job)) = &newest {
+        ctx.trace_job("personalise", job);
         match outcome(job) {
-            Outcome::Succeeded => return Ok(()),
+            Outcome::Succeeded => return Ok(None),
             Outcome::Running => {
                 if let Some(t) = trouble(&pods_of(ctx, &wanted.namespace, &job.name_any()).await?) {
                     return Err(Halt::fail(CONDITION, &t.reason, t.message, ErrorClass::Blocked));
                 }
-                let text = "the copy is being made this instance's own";
-                return Err(Halt::wait(CONDITION, "Personalising", text, Duration::from_secs(10)));
+                return Err(personalising());
             }
             Outcome::Failed { why, seconds_ago } => {
                 let said = last_words(&pods_of(ctx, &wanted.namespace, &job.name_any()).await?).unwrap_or(why);
@@ -333,10 +338,26 @@ pub async fn personalise_job(
             }
         }
     }
+    Ok(Some(attempt.saturating_add(1)))
+}
+
+/// Starts an attempt at personalising by commands, one job in the tenant's namespace, and says what is waited for.
+///
+/// # Errors
+/// [`Halt`] at `Installed` when it cannot be started.
+pub async fn start_personalise(
+    ctx: &Ctx,
+    wanted: &Wanted,
+    settings: &Settings,
+    values: &Value,
+    file: &JobFile,
+    attempt: u32,
+) -> Result<Halt, Halt> {
+    let at = Halt::at(CONDITION);
+    let (blueprint, label) = (&wanted.release.blueprint, personalise_purpose(wanted));
     let config = Config::render(blueprint, &wanted.release.spec, values, false).map_err(|e| at(e.into()))?;
-    let file = job::file(blueprint, "personalise", list, values).map_err(|e| at(e.into()))?;
     let claim = |volume: &str| names::volume(&wanted.id, volume, wanted.generation);
-    let job_name = names::personalise_job(&wanted.id, wanted.generation, attempt.saturating_add(1));
+    let job_name = names::personalise_job(&wanted.id, wanted.generation, attempt);
     let place = Place {
         namespace: &wanted.namespace,
         name: &job_name,
@@ -344,9 +365,15 @@ pub async fn personalise_job(
         spec: &wanted.release.spec,
         image: wanted.release.release().map(|r| settings.image(&r.image)).unwrap_or_default(),
         config: &config,
+        scheduling: wanted.scheduling.as_ref(),
         claims: Some(&claim),
+        together: Together::jobs(wanted),
     };
-    ctx.apply(&job::build_secret(&place, &file).map_err(|e| at(e.into()))?).await.map_err(&at)?;
-    ctx.create_once(&job::build_job(&place, &file, settings)).await.map_err(&at)?;
-    Err(Halt::wait(CONDITION, "Personalising", "the copy is being made this instance's own", Duration::from_secs(10)))
+    ctx.apply(&job::build_secret(&place, file).map_err(|e| at(e.into()))?).await.map_err(&at)?;
+    ctx.create_once(&job::build_job(&place, file, settings)).await.map_err(&at)?;
+    Ok(personalising())
+}
+
+fn personalising() -> Halt {
+    Halt::wait(CONDITION, "Personalising", "the copy is being made this instance's own", Duration::from_secs(10))
 }

@@ -30,6 +30,7 @@ const TURN: Duration = Duration::from_secs(20);
 ///
 /// # Errors
 /// [`Halt`] at `Verified`.
+#[tracing::instrument(target = "tenantry::trace", level = "debug", name = "verify", skip_all)]
 pub async fn run(
     ctx: &Ctx,
     wanted: &Wanted,
@@ -40,7 +41,7 @@ pub async fn run(
 ) -> Result<(), Halt> {
     let spec = &wanted.release.spec;
     let Some(verify) = &spec.verify else { return Ok(()) };
-    if spec.processes.iter().all(|p| p.replicas.default == 0) {
+    if spec.processes.iter().all(|p| wanted.pods(p) == 0) {
         return Ok(());
     }
     let address = ctx.service_ip(&wanted.namespace, &names::service(&wanted.id)).await;

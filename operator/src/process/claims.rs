@@ -2,57 +2,37 @@
 
 use std::sync::Arc;
 
-use futures::StreamExt;
-use kube::ResourceExt;
-use kube::api::{Api, DynamicObject};
-use kube::core::PartialObjectMeta;
-use kube::runtime::WatchStreamExt;
-use kube::runtime::watcher::{self, Event};
+use kube::api::Api;
+use kube::runtime::watcher;
 use tenantry_api::crm_instance::CrmInstance;
 use tenantry_core::names;
 use tenantry_plan::Kind;
 
 use super::health::Health;
-use super::watches::Wake;
+use super::watches::{Told, Wake, Watch, follow};
 use crate::context::Ctx;
 
 /// Starts the watch. Of all ConfigMaps in the operator's namespace it sees the claims only.
 pub fn watch(ctx: &Arc<Ctx>, wake: &Wake, health: &Arc<Health>) {
     let kind = Kind::ConfigMap;
-    let api: Api<PartialObjectMeta<DynamicObject>> =
-        Api::namespaced_with(ctx.client.clone(), &ctx.system_namespace, &kind.api());
+    let api = Api::namespaced_with(ctx.client.clone(), &ctx.system_namespace, &kind.api());
     let config = watcher::Config::default().labels(&format!("{}=host-claim", names::LABEL_PURPOSE));
-    let stream = watcher::watcher(api, config).default_backoff();
-    let (ctx, wake, health) = (ctx.clone(), wake.clone(), health.clone());
-    tokio::spawn(async move {
-        let mut first = true;
-        let mut stream = std::pin::pin!(stream);
-        while let Some(event) = stream.next().await {
-            health.watch(&kind.api().plural, event.is_ok());
-            match event {
-                Ok(Event::Init) if !first => ctx.memory.forget_kind(kind),
-                // Every instance is looked at when the process starts: what is claimed already is no news.
-                Ok(Event::Init | Event::InitApply(_)) => {}
-                Ok(Event::InitDone) => {
-                    if !first {
-                        wake.all(&ctx);
-                    }
-                    first = false;
-                }
-                Ok(Event::Apply(claim)) => {
-                    if ctx.memory.observe(kind, &claim.metadata, false) {
-                        wake.owner(&ctx, &claim.metadata);
-                    }
-                }
-                Ok(Event::Delete(claim)) => {
-                    ctx.memory.observe(kind, &claim.metadata, true);
-                    let name = claim.name_any();
-                    wake.instances_where(&ctx, |i| wants(i, &name));
-                }
-                Err(error) => tracing::warn!(%error, "the watch of host claims failed; it is renewed"),
+    let (c, w) = (ctx.clone(), wake.clone());
+    let each = move |told: Told<'_>| match told {
+        // Every instance is looked at when the process starts: what is claimed already is no news.
+        Told::Listed(_) => {}
+        Told::Changed(claim) => {
+            if c.memory.observe(kind, claim, false) {
+                w.owner(&c, claim);
             }
         }
-    });
+        Told::Gone(claim) => {
+            c.memory.observe(kind, claim, true);
+            let name = claim.name.as_deref().unwrap_or_default();
+            w.instances_where(&c, |i| wants(i, name));
+        }
+    };
+    follow(ctx, wake, health, Watch { kind, api, config, whole: false }, each);
 }
 
 /// Whether an instance wants the host of a claim: who had it, and who was refused.

@@ -9,7 +9,10 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
+
+use super::figures::Figures;
 
 /// Labels of a reconcile.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -46,6 +49,8 @@ pub struct Metrics {
     pub leader: Gauge,
     /// Objects that cannot be read, by kind.
     pub unreadable: Family<KindLabels, Gauge>,
+    /// Facts to be billed that wait in the cluster.
+    pub billing_events: Gauge,
 }
 
 impl Default for Metrics {
@@ -60,11 +65,22 @@ impl Default for Metrics {
         let unreadable = Family::default();
         registry.register("leader", "1 while this process leads", leader.clone());
         registry.register("unreadable_objects", "Objects that cannot be read and are left alone", unreadable.clone());
-        Self { registry: Mutex::new(registry), reconciles, seconds, leader, unreadable }
+        let billing_events = Gauge::default();
+        let waiting = "Facts to be billed that wait in the cluster, as counted once a minute";
+        registry.register("billing_events_waiting", waiting, billing_events.clone());
+        let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("build", "The version of this program", build);
+        Self { registry: Mutex::new(registry), reconciles, seconds, leader, unreadable, billing_events }
     }
 }
 
 impl Metrics {
+    /// From now on the site is counted as well; once in the life of a process, when it leads.
+    pub fn count(&self, figures: Figures) {
+        let mut registry = self.registry.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        registry.register_collector(Box::new(figures));
+    }
+
     /// The text that Prometheus reads.
     #[must_use]
     pub fn text(&self) -> String {

@@ -14,6 +14,7 @@ use kube::runtime::reflector::{self, ObjectRef};
 use kube::{Client, Resource};
 use serde::de::DeserializeOwned;
 use tenantry_api::archive::Archive;
+use tenantry_api::billing_event::BillingEvent;
 use tenantry_api::blueprint::Blueprint;
 use tenantry_api::crm_instance::CrmInstance;
 use tenantry_api::database_server::DatabaseServer;
@@ -23,10 +24,12 @@ use tenantry_api::tenant::Tenant;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::claims;
+use super::figures::Figures;
 use super::health::Health;
 use super::metrics::{ControllerLabels, ReconcileLabels};
 use super::sight::WhenUnreadable::{KeepLast, LeaveAlone};
 use super::sight::{Watched, watch};
+use super::traces;
 use super::watches::{self, Wake};
 use crate::context::{Caches, Ctx};
 use crate::error::{Error, Result};
@@ -100,7 +103,13 @@ pub async fn controllers(ctx: Ctx, health: Arc<Health>) -> Result<(), String> {
         servers: servers.clone(),
         tenants: tenants.clone(),
     };
-    let ctx = Arc::new(Ctx { caches: Some(caches), ..ctx });
+    let ctx = Arc::new(Ctx { caches: Some(caches), wake: Some(wake.instances.clone()), ..ctx });
+    ctx.metrics.count(Figures {
+        tenants: tenants.clone(),
+        instances: instances.clone(),
+        servers: servers.clone(),
+        archives: archives.clone(),
+    });
     let h = &health;
     let sites = Controller::for_stream(watch(&ctx, sites_cache, h, KeepLast, wake.by_site(&ctx)), sites);
     let blueprints =
@@ -143,11 +152,14 @@ pub async fn controllers(ctx: Ctx, health: Arc<Health>) -> Result<(), String> {
 }
 
 fn heartbeat(ctx: &Arc<Ctx>, health: &Arc<Health>) {
-    let (client, health) = (ctx.client.clone(), health.clone());
+    let (ctx, health) = (ctx.clone(), health.clone());
     tokio::spawn(async move {
         loop {
-            let api: Api<Site> = Api::all(client.clone());
-            if api.list_metadata(&ListParams::default().limit(1)).await.is_ok() {
+            // Any request would do; this one counts what waits to be billed, without reading it.
+            let api: Api<BillingEvent> = Api::namespaced(ctx.client.clone(), &ctx.system_namespace);
+            if let Ok(page) = api.list_metadata(&ListParams::default().limit(1)).await {
+                let rest = page.metadata.remaining_item_count.unwrap_or_default();
+                ctx.metrics.billing_events.set(rest.saturating_add(i64::try_from(page.items.len()).unwrap_or(0)));
                 health.sign_of_life();
             }
             tokio::time::sleep(HEARTBEAT).await;
@@ -177,16 +189,12 @@ async fn drive<K, F, Fut>(
         let health = health.clone();
         async move {
             let start = Instant::now();
-            let result = work(object, ctx.clone(), Timestamp::now()).await;
-            let label = match &result {
-                Ok(None) => "done",
-                Ok(Some(_)) => "waiting",
-                Err(e) => e.class().label(),
-            };
+            let pass = work(object.clone(), ctx.clone(), Timestamp::now());
+            let result = traces::reconciled(name, object.meta(), pass).await;
             if result.is_ok() {
                 health.sign_of_life();
             }
-            let labels = ReconcileLabels { controller: name, result: label };
+            let labels = ReconcileLabels { controller: name, result: traces::outcome(&result) };
             ctx.metrics.reconciles.get_or_create(&labels).inc();
             let seconds = ctx.metrics.seconds.get_or_create(&ControllerLabels { controller: name });
             seconds.observe(start.elapsed().as_secs_f64());

@@ -104,7 +104,7 @@ fn settled(instance: &CrmInstance) -> bool {
 
 /// Kinds whose children are watched. Secrets are not: the operator may read them only inside its tenants'
 /// namespaces, one at a time (DESIGN.md section 10).
-const WATCHED: [Kind; 12] = [
+const WATCHED: [Kind; 13] = [
     Kind::Namespace,
     Kind::NetworkPolicy,
     Kind::ResourceQuota,
@@ -113,6 +113,7 @@ const WATCHED: [Kind; 12] = [
     Kind::PersistentVolumeClaim,
     Kind::Deployment,
     Kind::StatefulSet,
+    Kind::PodDisruptionBudget,
     Kind::Service,
     Kind::Ingress,
     Kind::CronJob,
@@ -122,43 +123,88 @@ const WATCHED: [Kind; 12] = [
 /// Starts all watches of children.
 pub fn children(ctx: &Arc<Ctx>, wake: &Wake, health: &Arc<Health>) {
     for kind in WATCHED {
-        let api: Api<PartialObjectMeta<DynamicObject>> = Api::all_with(ctx.client.clone(), &kind.api());
+        let api = Api::all_with(ctx.client.clone(), &kind.api());
         let config = watcher::Config::default().labels(&format!("{}={}", names::LABEL_MANAGED_BY, names::MANAGED_BY));
-        let stream = watcher::watcher(api, config).default_backoff();
-        let (ctx, wake, health) = (ctx.clone(), wake.clone(), health.clone());
-        tokio::spawn(async move {
-            let mut first = true;
-            let mut stream = std::pin::pin!(stream);
-            while let Some(event) = stream.next().await {
-                health.watch(&kind.api().plural, event.is_ok());
-                match event {
-                    Ok(Event::Init) => {
-                        ctx.memory.watch_begins(kind);
-                        if !first {
-                            ctx.memory.forget_kind(kind);
-                        }
-                    }
-                    Ok(Event::InitDone) => {
-                        ctx.memory.watch_is_whole(kind);
-                        if !first {
-                            wake.all(&ctx);
-                        }
-                        first = false;
-                    }
-                    Ok(Event::InitApply(object) | Event::Apply(object)) => {
-                        if ctx.memory.observe(kind, &object.metadata, false) {
-                            wake.owner(&ctx, &object.metadata);
-                        }
-                    }
-                    Ok(Event::Delete(object)) => {
-                        ctx.memory.observe(kind, &object.metadata, true);
-                        wake.owner(&ctx, &object.metadata);
-                    }
-                    Err(error) => tracing::warn!(%error, kind = %kind.api().kind, "a watch failed; it is renewed"),
+        let (c, w) = (ctx.clone(), wake.clone());
+        let each = move |told: Told<'_>| match told {
+            Told::Listed(meta) | Told::Changed(meta) => {
+                if c.memory.observe(kind, meta, false) {
+                    w.owner(&c, meta);
                 }
             }
-        });
+            Told::Gone(meta) => {
+                c.memory.observe(kind, meta, true);
+                w.owner(&c, meta);
+            }
+        };
+        follow(ctx, wake, health, Watch { kind, api, config, whole: true }, each);
     }
+}
+
+/// A watch of the metadata of what the operator made.
+pub(super) struct Watch {
+    /// Kind of the objects.
+    pub kind: Kind,
+    /// Where they lie.
+    pub api: Api<PartialObjectMeta<DynamicObject>>,
+    /// Which of them are told.
+    pub config: watcher::Config,
+    /// Whether it tells of all that the operator makes of this kind, so that what was not told is not there.
+    pub whole: bool,
+}
+
+/// What a watch tells of one object.
+pub(super) enum Told<'a> {
+    /// It was there when the watch began, for the first time or anew.
+    Listed(&'a ObjectMeta),
+    /// It was made or changed.
+    Changed(&'a ObjectMeta),
+    /// It is gone.
+    Gone(&'a ObjectMeta),
+}
+
+/// Follows a watch for as long as the process lives. One that began anew may have missed something: what is
+/// remembered of the kind is forgotten, and everything is looked at.
+pub(super) fn follow(
+    ctx: &Arc<Ctx>,
+    wake: &Wake,
+    health: &Arc<Health>,
+    watch: Watch,
+    each: impl Fn(Told<'_>) + Send + 'static,
+) {
+    let Watch { kind, api, config, whole } = watch;
+    let stream = watcher::watcher(api, config).default_backoff();
+    let (ctx, wake, health) = (ctx.clone(), wake.clone(), health.clone());
+    tokio::spawn(async move {
+        let mut first = true;
+        let mut stream = std::pin::pin!(stream);
+        while let Some(event) = stream.next().await {
+            health.watch(&kind.api().plural, event.is_ok());
+            match event {
+                Ok(Event::Init) => {
+                    if whole {
+                        ctx.memory.watch_begins(kind);
+                    }
+                    if !first {
+                        ctx.memory.forget_kind(kind);
+                    }
+                }
+                Ok(Event::InitDone) => {
+                    if whole {
+                        ctx.memory.watch_is_whole(kind);
+                    }
+                    if !first {
+                        wake.all(&ctx);
+                    }
+                    first = false;
+                }
+                Ok(Event::InitApply(object)) => each(Told::Listed(&object.metadata)),
+                Ok(Event::Apply(object)) => each(Told::Changed(&object.metadata)),
+                Ok(Event::Delete(object)) => each(Told::Gone(&object.metadata)),
+                Err(error) => tracing::warn!(%error, kind = %kind.api().kind, "a watch failed; it is renewed"),
+            }
+        }
+    });
 }
 
 /// Turns the events of a watch into calls: `changed` for every change (true when the object is gone), `anew`

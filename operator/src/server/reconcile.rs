@@ -79,6 +79,7 @@ pub async fn reconcile(object: Arc<DatabaseServer>, ctx: &Ctx, now: Timestamp) -
     Ok(Some(again))
 }
 
+#[tracing::instrument(target = "tenantry::trace", level = "debug", name = "live", skip_all)]
 async fn live(
     object: &DatabaseServer,
     ctx: &Ctx,
@@ -123,6 +124,7 @@ async fn live(
     probe(object, ctx, &settings, status).await
 }
 
+#[tracing::instrument(target = "tenantry::trace", level = "debug", name = "probe", skip_all)]
 async fn probe(
     object: &DatabaseServer,
     ctx: &Ctx,
@@ -164,6 +166,7 @@ async fn end(object: &DatabaseServer, ctx: &Ctx, api: &Api<DatabaseServer>) -> s
     release(api, object).await.map_err(at)
 }
 
+#[tracing::instrument(target = "tenantry::trace", level = "debug", name = "status", skip_all)]
 async fn write(object: &DatabaseServer, ctx: &Ctx, status: DatabaseServerStatus) -> Result<()> {
     if object.status.as_ref() == Some(&status) {
         return Ok(());

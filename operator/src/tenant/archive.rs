@@ -28,6 +28,7 @@ const CONDITION: &str = "Archived";
 ///
 /// # Errors
 /// [`Halt`] at `Archived` while something holds it up; the data is safe then.
+#[tracing::instrument(target = "tenantry::trace", level = "debug", name = "archive", skip_all)]
 pub async fn run(tenant: &Tenant, ctx: &Ctx, now: Timestamp) -> Result<(), Halt> {
     let at = Halt::at(CONDITION);
     let api: Api<Tenant> = Api::all(ctx.client.clone());

@@ -46,6 +46,7 @@ pub fn recorded_of(annotations: &std::collections::BTreeMap<String, String>) -> 
 ///
 /// # Errors
 /// [`Halt`] with the condition that says why.
+#[tracing::instrument(target = "tenantry::trace", level = "debug", name = "live", skip_all)]
 pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<(), Halt> {
     let ready = Halt::at("Ready");
     let api: Api<Tenant> = Api::all(ctx.client.clone());

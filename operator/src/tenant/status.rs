@@ -81,6 +81,8 @@ pub async fn write_halted(
 #[must_use]
 pub fn pause(ctx: &Ctx, uid: &str, halt: &Halt) -> Duration {
     let Some(class) = halt.class else { return halt.again.unwrap_or(Duration::from_secs(30)) };
+    // Called inside of the reconcile's own span.
+    tracing::Span::current().record("tenantry.class", class.label());
     tracing::warn!(reason = %halt.reason, class = class.label(), message = %halt.message, "held up");
     after(class, halt.again, ctx.memory.failed(uid))
 }
@@ -95,6 +97,7 @@ fn after(class: ErrorClass, again: Option<Duration>, failures: u32) -> Duration 
     }
 }
 
+#[tracing::instrument(target = "tenantry::trace", level = "debug", name = "status", skip_all)]
 async fn write(tenant: &Tenant, ctx: &Ctx, status: TenantStatus) -> Result<()> {
     if tenant.status.as_ref() == Some(&status) {
         return Ok(());

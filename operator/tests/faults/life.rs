@@ -26,27 +26,41 @@ pub const INSTANCE: &str = "crm";
 /// The way of a tenant, one wanted state after the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Step {
+    /// The tenant without an instance: the first half of `Create`, which does both where it begins with nothing.
+    Found,
     Create,
     Suspend,
     Resume,
     ChangePlan,
     Delete,
+    /// The first half of `Adopt`.
+    AdoptTenant,
     Adopt,
     DeleteAgain,
+    /// The first half of `Purge`.
+    PurgeInstance,
     Purge,
 }
 
 impl Step {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 11] = [
+        Self::Found,
         Self::Create,
         Self::Suspend,
         Self::Resume,
         Self::ChangePlan,
         Self::Delete,
+        Self::AdoptTenant,
         Self::Adopt,
         Self::DeleteAgain,
+        Self::PurgeInstance,
         Self::Purge,
     ];
+
+    /// Whether its end is looked at. That of a first half is seen in the second one's.
+    pub fn is_whole(self) -> bool {
+        !matches!(self, Self::Found | Self::AdoptTenant | Self::PurgeInstance)
+    }
 }
 
 /// What a drive took.
@@ -55,6 +69,12 @@ pub struct Drive {
     pub calls: usize,
     pub fired: Option<String>,
     pub rounds: usize,
+}
+
+/// The two objects that people write, as they are.
+pub struct Now {
+    pub tenant: Option<Tenant>,
+    pub instance: Option<CrmInstance>,
 }
 
 /// A tenant under test.
@@ -138,11 +158,14 @@ impl Life {
         self.operator.gate.arm(fault);
         let mut done = Drive::default();
         let mut history = Vec::new();
+        let mut now = self.look().await?;
         for round in 1..=ROUNDS {
             self.controllers_rest().await?;
-            let acted = self.person(step).await?;
+            let acted = self.person(step, &now).await?;
             let before = self.operator.gate.writes().len();
-            let trouble = self.round().await?;
+            let operator = self.operator.clone();
+            let trouble;
+            (trouble, now) = self.round_and_look(&operator).await?;
             history.push(format!("{round}: {trouble:?}"));
             if self.operator.gate.dead() {
                 done.calls = self.operator.gate.calls();
@@ -152,7 +175,7 @@ impl Life {
                 continue;
             }
             let quiet = self.operator.gate.writes().len() == before;
-            if !acted && quiet && self.reached(step).await? {
+            if !acted && quiet && self.reached(step, &now).await? {
                 done.rounds = round;
                 if done.fired.is_none() {
                     done.calls = self.operator.gate.calls();
@@ -178,12 +201,19 @@ impl Life {
 
     /// The same by another process.
     pub async fn round_of(&mut self, operator: &Operator) -> Outcome<Vec<String>> {
+        Ok(self.round_and_look(operator).await?.0)
+    }
+
+    /// The same, with what there is afterwards: thousands of rounds are made, and every read less counts.
+    async fn round_and_look(&mut self, operator: &Operator) -> Outcome<(Vec<String>, Now)> {
         let ctx = &operator.ctx;
         let mut trouble = Vec::new();
         if let Some(tenant) = self.tenant().await? {
             let result = tenantry_operator::tenant::reconcile(Arc::new(tenant), ctx, Timestamp::now()).await;
             trouble.extend(result.err().map(|e| format!("tenant: {e}")));
-            self.see_ids().await?;
+            if self.tenant_id.is_none() {
+                self.look().await?;
+            }
         }
         let instances = match self.tenant_id {
             Some(_) => self.instances().list(&ListParams::default()).await.map_err(said("list instances"))?.items,
@@ -196,7 +226,6 @@ impl Life {
             let result = tenantry_operator::instance::reconcile(Arc::new(instance), ctx, Timestamp::now()).await;
             trouble.extend(result.err().map(|e| format!("instance: {e}")));
         }
-        self.see_ids().await?;
         for archive in self.my_archives().await? {
             if operator.gate.dead() {
                 break;
@@ -204,28 +233,40 @@ impl Life {
             let result = tenantry_operator::archive::reconcile(Arc::new(archive), ctx, Timestamp::now()).await;
             trouble.extend(result.err().map(|e| format!("archive: {e}")));
         }
-        Ok(trouble)
+        Ok((trouble, self.look().await?))
     }
 
-    /// Ids are minted once: whatever happens, the first that is seen stays.
-    async fn see_ids(&mut self) -> Outcome {
-        let seen = self.tenant().await?.and_then(|t| t.spec.id);
-        same_id(&mut self.tenant_id, seen)?;
-        if self.tenant_id.is_some() {
-            let seen = self.instance().await?.and_then(|i| i.spec.id);
-            same_id(&mut self.instance_id, seen)?;
+    /// What there is. Ids are minted once: whatever happens, the first that is seen stays.
+    async fn look(&mut self) -> Outcome<Now> {
+        let tenant = self.tenant().await?;
+        same_id(&mut self.tenant_id, tenant.as_ref().and_then(|t| t.spec.id.clone()))?;
+        let instance = self.instance_if_any().await?;
+        same_id(&mut self.instance_id, instance.as_ref().and_then(|i| i.spec.id.clone()))?;
+        Ok(Now { tenant, instance })
+    }
+
+    /// The same for whoever changes nothing.
+    pub async fn now(&self) -> Outcome<Now> {
+        Ok(Now { tenant: self.tenant().await?, instance: self.instance_if_any().await? })
+    }
+
+    /// Without an id there is no namespace that it could be in.
+    async fn instance_if_any(&self) -> Outcome<Option<CrmInstance>> {
+        match self.tenant_id {
+            Some(_) => self.instance().await,
+            None => Ok(None),
         }
-        Ok(())
     }
 
     /// What a person does for a step; safe to repeat. Returns whether anything was done.
-    async fn person(&mut self, step: Step) -> Outcome<bool> {
-        let tenant = self.tenant().await?;
-        let active = tenant.as_ref().is_some_and(|t| t.status.as_ref().is_some_and(|s| s.phase == TenantPhase::Active));
+    async fn person(&mut self, step: Step, now: &Now) -> Outcome<bool> {
+        let tenant = now.tenant.as_ref();
+        let active = tenant.is_some_and(|t| t.status.as_ref().is_some_and(|s| s.phase == TenantPhase::Active));
         let post = PostParams::default();
         match step {
-            Step::Create | Step::Adopt => {
-                let adopting = step == Step::Adopt;
+            Step::Found | Step::Create | Step::AdoptTenant | Step::Adopt => {
+                let adopting = matches!(step, Step::AdoptTenant | Step::Adopt);
+                let whole = step.is_whole();
                 let adopt = |id: &Option<String>| match id {
                     Some(id) if adopting => json!({"id": id, "adopt": format!("{id}-1")}),
                     _ => json!({}),
@@ -238,7 +279,7 @@ impl Life {
                     self.tenants().create(&post, &object).await.map_err(said("create tenant"))?;
                     return Ok(true);
                 }
-                if active && self.instance().await?.is_none() {
+                if whole && active && now.instance.is_none() {
                     let object = self.instance_object(&adopt(&self.instance_id));
                     self.instances().create(&post, &object).await.map_err(said("create instance"))?;
                     return Ok(true);
@@ -255,6 +296,7 @@ impl Life {
                 self.tenants().delete(&self.name, &DeleteParams::default()).await.map_err(said("delete tenant"))?;
                 Ok(true)
             }
+            Step::PurgeInstance => self.ask_purge(&format!("{}-2", self.ids()?.1), INSTANCE).await,
             Step::Purge => {
                 let (tenant_id, instance_id) = self.ids()?;
                 let first = self.ask_purge(&format!("{instance_id}-2"), INSTANCE).await?;
@@ -265,7 +307,7 @@ impl Life {
         }
     }
 
-    async fn set(&self, tenant: Option<Tenant>, field: &str, value: Value) -> Outcome<bool> {
+    async fn set(&self, tenant: Option<&Tenant>, field: &str, value: Value) -> Outcome<bool> {
         let spec = tenant.map(|t| serde_json::to_value(&t.spec).unwrap()).unwrap_or_default();
         let now = spec.get(field).cloned().unwrap_or(Value::Bool(false));
         if now == value {
@@ -301,14 +343,19 @@ impl Life {
         Ok(found.map(|a| a.status.map(|s| s.phase).unwrap_or_default()))
     }
 
-    async fn reached(&self, step: Step) -> Outcome<bool> {
-        let tenant = self.tenant().await?.and_then(|t| t.status).map(|s| s.phase);
-        let instance = self.instance().await?.and_then(|i| i.status).map(|s| s.phase);
+    async fn reached(&self, step: Step, now: &Now) -> Outcome<bool> {
+        let tenant = now.tenant.as_ref().and_then(|t| t.status.as_ref()).map(|s| s.phase);
+        let instance = now.instance.as_ref().and_then(|i| i.status.as_ref()).map(|s| s.phase);
         let lives = (Some(TenantPhase::Active), Some(InstancePhase::Ready));
         Ok(match step {
             Step::Create | Step::Resume | Step::ChangePlan | Step::Adopt => (tenant, instance) == lives,
+            Step::Found | Step::AdoptTenant => (tenant, instance) == (Some(TenantPhase::Active), None),
             Step::Suspend => (tenant, instance) == (Some(TenantPhase::Suspended), Some(InstancePhase::Suspended)),
             Step::Delete | Step::DeleteAgain => (tenant, instance) == (None, None),
+            Step::PurgeInstance => {
+                let (_, instance_id) = self.ids()?;
+                self.phase_of(&format!("{instance_id}-2")).await? == Some(ArchivePhase::Purged)
+            }
             Step::Purge => {
                 let (tenant_id, _) = self.ids()?;
                 self.phase_of(&format!("{tenant_id}-2")).await? == Some(ArchivePhase::Purged)

@@ -17,7 +17,7 @@ use tenantry_database::Login;
 use tenantry_operator::cluster::{data_of, dynamic_api};
 use tenantry_plan::Kind;
 
-use crate::life::{INSTANCE, Life, Outcome, Step};
+use crate::life::{INSTANCE, Life, Now, Outcome, Step};
 use crate::world::{Operator, SYSTEM, World};
 
 /// Kinds of children that are compared.
@@ -41,13 +41,16 @@ pub fn expected_events(step: Step) -> (Vec<&'static str>, Vec<&'static str>) {
     let tenant = ["suspended", "resumed", "limits-changed", "archived", "adopted", "archived", "purged"];
     let instance = ["installed", "archived", "adopted", "archived", "purged"];
     let (t, i) = match step {
+        Step::Found => (0, 0),
         Step::Create => (0, 1),
         Step::Suspend => (1, 1),
         Step::Resume => (2, 1),
         Step::ChangePlan => (3, 1),
         Step::Delete => (4, 2),
+        Step::AdoptTenant => (5, 2),
         Step::Adopt => (5, 3),
         Step::DeleteAgain => (6, 4),
+        Step::PurgeInstance => (6, 5),
         Step::Purge => (7, 5),
     };
     (tenant[..t].to_vec(), instance[..i].to_vec())
@@ -62,15 +65,19 @@ fn conditions(all: &[Condition]) -> String {
 impl Life {
     /// Takes the picture.
     pub async fn picture(&self) -> Outcome<Picture> {
+        self.picture_of(&self.now().await?, &self.events().await?).await
+    }
+
+    async fn picture_of(&self, now: &Now, events: &[BillingEvent]) -> Outcome<Picture> {
         let mut all = Picture::new();
-        if let Some(t) = self.tenant().await? {
+        if let Some(t) = &now.tenant {
             let s = t.status.clone().unwrap_or_default();
             all.insert(
                 "tenant".into(),
                 format!("{:?} {:?} {} {:?}", s.phase, s.limits, conditions(&s.conditions), t.finalizers()),
             );
         }
-        if let Some(i) = self.instance().await? {
+        if let Some(i) = &now.instance {
             let s = i.status.clone().unwrap_or_default();
             let notes: Vec<_> = i.annotations().keys().collect();
             let text = format!(
@@ -102,7 +109,7 @@ impl Life {
             );
             all.insert(format!("archive {}", a.name_any()), text);
         }
-        for e in self.events().await? {
+        for e in events {
             all.insert(
                 format!("event {}", e.name_any()),
                 format!("{} {} {:?}", e.spec.event_type, e.spec.subject, e.spec.after),
@@ -120,7 +127,12 @@ impl Life {
         let Some(id) = &self.tenant_id else { return Ok(()) };
         let spaces = dynamic_api(&self.base, Kind::Namespace, None);
         let mine = ListParams::default().labels(&format!("{}={id}", names::LABEL_TENANT_ID));
-        for n in spaces.list(&mine).await.map_err(|e| e.to_string())?.items {
+        let spaces = spaces.list(&mine).await.map_err(|e| e.to_string())?.items;
+        if spaces.is_empty() {
+            // Nothing outlives its namespace.
+            return Ok(());
+        }
+        for n in spaces {
             all.insert(format!("Namespace {}", n.name_any()), format!("{:?}", n.metadata.deletion_timestamp.is_some()));
         }
         for kind in KINDS {
@@ -221,18 +233,18 @@ impl Life {
 
     /// Everything that must hold after a step.
     pub async fn check(&mut self, step: Step, reference: Option<&Picture>) -> Outcome<Picture> {
-        let picture = self.picture().await?;
+        let (now, events) = (self.now().await?, self.events().await?);
+        let picture = self.picture_of(&now, &events).await?;
         if let Some(reference) = reference {
             same(reference, &picture)?;
         }
-        self.check_events(step).await?;
+        self.check_events(step, &now, &events)?;
         self.check_rest().await?;
         Ok(picture)
     }
 
     /// Each event once, in order, without gaps; the records on objects and archives agree with the last one.
-    async fn check_events(&self, step: Step) -> Outcome {
-        let events = self.events().await?;
+    fn check_events(&self, step: Step, now: &Now, events: &[BillingEvent]) -> Outcome {
         let (tenant_id, instance_id) = self.ids()?;
         let (tenant, instance) = expected_events(step);
         for (id, kind, expected) in [(&tenant_id, "tenant", tenant), (&instance_id, "instance", instance)] {
@@ -250,12 +262,12 @@ impl Life {
                 return Err(format!("event {} has id {}", bad.name_any(), bad.spec.id));
             }
             let annotations = match kind {
-                "tenant" => self.tenant().await?.map(|t| t.annotations().clone()),
-                _ => self.instance().await?.map(|i| i.annotations().clone()),
+                "tenant" => now.tenant.as_ref().map(ResourceExt::annotations),
+                _ => now.instance.as_ref().map(ResourceExt::annotations),
             };
             if let (Some(annotations), Some(last)) = (annotations, mine.last()) {
                 let recorded =
-                    tenantry_operator::tenant::recorded_of(&annotations).ok().flatten().ok_or("no recorded ledger")?;
+                    tenantry_operator::tenant::recorded_of(annotations).ok().flatten().ok_or("no recorded ledger")?;
                 if (recorded.sequence, &recorded.facts) != (last.spec.sequence, &last.spec.after) {
                     return Err(format!("the {kind} records {recorded:?}, its last event is {:?}", last.spec));
                 }

@@ -37,10 +37,12 @@ async fn undisturbed(base: &Client) -> Outcome<Reference> {
         if step == Step::Create {
             life.work().await?;
         }
-        let picture = life.check(step, None).await.map_err(|e| format!("undisturbed {step:?}: {e}"))?;
+        if step.is_whole() {
+            let picture = life.check(step, None).await.map_err(|e| format!("undisturbed {step:?}: {e}"))?;
+            found.pictures.insert(step, picture);
+        }
         println!("  {step:?}: {} calls in {} rounds, {} ms", drive.calls, drive.rounds, start.elapsed().as_millis());
         found.calls.insert(step, drive.calls);
-        found.pictures.insert(step, picture);
     }
     Ok(found)
 }
@@ -53,14 +55,18 @@ struct Did {
     missed: Vec<String>,
 }
 
-/// A life in which the k-th call of every step fails; it ends when no later step has so many calls.
+/// A life in which the k-th call of every step fails; it ends when no later step has so many calls. The longest
+/// step decides how many lives there are, which is why those that are two things one after the other (a tenant,
+/// then its instance) are two steps: their calls fail in the same lives.
 async fn disturbed(base: &Client, reference: &Reference, k: usize, mode: Mode) -> Outcome<Did> {
     let mut life = Life::new(base, "life");
     let mut did = Did::default();
-    for (n, step) in Step::ALL.into_iter().enumerate() {
-        if !Step::ALL[n..].iter().any(|s| k <= reference.calls[s]) {
-            break;
-        }
+    let Some(mut last) = Step::ALL.iter().rposition(|s| k <= reference.calls[s]) else { return Ok(did) };
+    // What a fault in a first half did is seen at the end of the second.
+    while !Step::ALL[last].is_whole() {
+        last += 1;
+    }
+    for step in Step::ALL.into_iter().take(last + 1) {
         let fault = (k <= reference.calls[&step]).then_some((k, mode));
         let place = |e: String| format!("{} {step:?} with {mode:?} at call {k}: {e}", life_name(k, mode));
         let drive = life.drive(step, fault).await.map_err(place)?;
@@ -74,7 +80,9 @@ async fn disturbed(base: &Client, reference: &Reference, k: usize, mode: Mode) -
             }
         }
         let call = drive.fired.clone().unwrap_or_default();
-        life.check(step, Some(&reference.pictures[&step])).await.map_err(|e| place(format!("({call}) {e}")))?;
+        if let Some(picture) = reference.pictures.get(&step) {
+            life.check(step, Some(picture)).await.map_err(|e| place(format!("({call}) {e}")))?;
+        }
     }
     Ok(did)
 }
@@ -102,7 +110,7 @@ async fn sweep() {
     println!("a life without a fault:");
     let reference = undisturbed(&base).await.unwrap_or_else(|e| panic!("{e}"));
     let again = undisturbed(&base).await.unwrap_or_else(|e| panic!("{e}"));
-    for step in Step::ALL {
+    for step in reference.pictures.keys().copied() {
         same(&reference.pictures[&step], &again.pictures[&step])
             .unwrap_or_else(|e| panic!("{step:?} differs by itself: {e}"));
     }

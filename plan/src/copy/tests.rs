@@ -25,7 +25,14 @@ fn settings() -> Settings {
 
 fn place() -> Place<'static> {
     let labels = Labels::managed().and(LABEL_INSTANCE_ID, "kcopycopyk");
-    Place { namespace: "tenant-a", name: "job", labels, purpose: "copy-database-g1", image: "pg:15".into() }
+    Place {
+        namespace: "tenant-a",
+        name: "job",
+        labels,
+        purpose: "copy-database-g1",
+        image: "pg:15".into(),
+        scheduling: None,
+    }
 }
 
 #[test]
@@ -88,7 +95,9 @@ fn the_files_of_the_original_are_mounted_read_only_and_beside_the_pods_that_hold
     let pairs = [Pair { name: "files".into(), from: "a-files-g1".into(), to: "b-files-g1".into() }];
     let file = files_file(&pairs);
     let original = Id::parse("koriginalk").unwrap();
-    let job = build_files_job(&place(), &file, &spec, &pairs, Some(&original), &settings());
+    let processes = BTreeSet::from(["web".to_owned(), "worker".to_owned()]);
+    let beside = Beside { original: &original, processes: &processes };
+    let job = build_files_job(&place(), &file, &spec, &pairs, Some(beside), &settings());
     let pod = job.object.pointer("/spec/template/spec").unwrap();
     let find = |list: &str, name: &str| -> Value {
         let all = pod.pointer(list).and_then(Value::as_array).unwrap();
@@ -97,7 +106,10 @@ fn the_files_of_the_original_are_mounted_read_only_and_beside_the_pods_that_hold
     assert_eq!(find("/volumes", "from-files")["persistentVolumeClaim"], json!({ "claimName": "a-files-g1" }));
     assert_eq!(find("/containers/0/volumeMounts", "from-files")["readOnly"], true);
     assert!(find("/containers/0/volumeMounts", "to-files").get("readOnly").is_none());
-    assert!(pod["affinity"].to_string().contains("koriginalk"));
+    let terms = &pod["affinity"]["podAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"];
+    let of = |i: usize| terms[i]["labelSelector"]["matchLabels"].clone();
+    assert_eq!(of(0), json!({ "tenantry.dev/instance-id": "koriginalk", "tenantry.dev/process": "web" }));
+    assert_eq!(of(1)["tenantry.dev/process"], "worker");
     assert_eq!(file.steps[0].command[2..], ["--from", "/tenantry/from/files", "--to", "/tenantry/to/files"]);
     let alone = build_files_job(&place(), &file, &spec, &pairs, None, &settings());
     assert!(alone.object.pointer("/spec/template/spec/affinity").is_none());
@@ -120,4 +132,29 @@ fn client_programs_come_from_the_named_image_or_from_that_of_a_managed_server() 
     ] {
         assert_eq!(client_image(&server(spec), &settings()).as_deref(), image);
     }
+}
+
+#[test]
+fn jobs_run_on_the_nodes_of_the_copy_and_bear_the_taints_of_both() {
+    let wish = |pool: &str, taint: &str| -> Scheduling {
+        serde_json::from_value(json!({ "nodeSelector": { "pool": pool },
+            "tolerations": [{ "key": taint, "operator": "Exists" }] }))
+        .unwrap()
+    };
+    let (copy, original) = (wish("copies", "a"), wish("big", "b"));
+    assert_eq!(nodes(None, None), None);
+    assert_eq!(nodes(Some(&copy), None), Some(copy.clone()));
+    let both = nodes(Some(&copy), Some(&original)).unwrap();
+    assert_eq!(both.node_selector, copy.node_selector);
+    assert_eq!(both.tolerations, [&copy.tolerations[..], &original.tolerations[..]].concat());
+    assert_eq!(nodes(Some(&copy), Some(&copy)), Some(copy.clone()));
+    let theirs = nodes(None, Some(&original)).unwrap();
+    assert!(theirs.node_selector.is_empty(), "the copy may run anywhere");
+    assert_eq!(theirs.tolerations, original.tolerations);
+
+    let place = Place { scheduling: Some(&copy), ..place() };
+    let access = access("postgresql", "crm_a_g1");
+    let side = Side { access: &access, tls: false, ca: None };
+    let job = build_database_job(&place, &database_file(&side, &side), 1, "2026-01-01T00:00:00Z", &settings());
+    assert_eq!(job.object["spec"]["template"]["spec"]["nodeSelector"], json!({ "pool": "copies" }));
 }

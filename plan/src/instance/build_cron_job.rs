@@ -9,6 +9,7 @@ use super::Wanted;
 use crate::child::{Child, Kind};
 use crate::config::Config;
 use crate::job::{self, Place};
+use crate::one_node::Together;
 use crate::{PlanError, Settings};
 
 /// The CronJob with the Secret that tells the agent what to run. Never two at once.
@@ -26,9 +27,9 @@ pub(super) fn build_cron_job(
             name: schedule.name.clone(),
             command: schedule.command.clone(),
             sql: None,
-            env: std::collections::BTreeMap::new(),
+            env: schedule.env.clone(),
             stdin: None,
-            working_dir: None,
+            working_dir: schedule.working_dir.clone(),
             timeout_seconds: schedule.timeout_seconds,
             fail_on_output: schedule.fail_on_output.clone(),
         }],
@@ -45,7 +46,9 @@ pub(super) fn build_cron_job(
         spec: &wanted.release.spec,
         image: wanted.release.release().map(|r| settings.image(&r.image)).unwrap_or_default(),
         config,
+        scheduling: wanted.scheduling.as_ref(),
         claims: Some(&claim),
+        together: Together::jobs(wanted),
     };
     let secret = job::build_secret(&place, &file)?;
     let mut template = job::build_job(&place, &file, settings).object;

@@ -5,10 +5,12 @@ use tenantry_api::blueprint::{Probe, Process, Strategy};
 use tenantry_api::plan::Resources;
 use tenantry_core::names::{self, LABEL_INSTANCE_ID, LABEL_PROCESS, LABEL_SERVES};
 
-use super::Wanted;
+use super::{Wanted, may_be_many};
 use crate::child::{Child, Kind};
 use crate::config::Config;
-use crate::{PlanError, Settings, pod};
+use crate::one_node::Together;
+use crate::view::View;
+use crate::{PlanError, Settings, pod, scheduling};
 
 /// What a Deployment is made from, apart from the process itself.
 #[derive(Debug)]
@@ -27,29 +29,32 @@ pub(super) struct Parts<'a> {
 pub(super) fn build_deployment(parts: &Parts<'_>, process: &Process, replicas: u32) -> Result<Child, PlanError> {
     let Parts { wanted, settings, config, secret, open, plan_resources } = parts;
     let blueprint = &wanted.release.blueprint;
-    let spec = &wanted.release.spec;
     let place = format!("processes[{}]", process.name);
     let selector = json!({ LABEL_INSTANCE_ID: wanted.id.as_str(), LABEL_PROCESS: process.name });
     let mut labels = wanted.labels().and(LABEL_PROCESS, &process.name);
     if process.serves {
         labels = labels.and(LABEL_SERVES, "app");
     }
-    let image = wanted.release.release().map(|r| settings.image(&r.image)).unwrap_or_default();
+    let image = process.image.as_ref().or(wanted.release.release().map(|r| &r.image));
+    let image = image.map(|name| settings.image(name)).unwrap_or_default();
+    // What the plan sets aside is for the product.
+    let plan_resources = plan_resources.filter(|_| !process.is_companion());
+    let view = View::of_process(&wanted.release.spec, process);
     let mut container = json!({
         "name": process.name,
         "image": image,
         "imagePullPolicy": "IfNotPresent",
-        "securityContext": pod::container_security(&spec.pod_security),
-        "resources": pod::resources(*plan_resources, process.resources.as_ref()),
+        "securityContext": pod::container_security(view.security),
+        "resources": pod::resources(plan_resources, process.resources.as_ref()),
     });
     if !process.command.is_empty() {
         container["command"] = pod::words(blueprint, &format!("{place}.command"), &process.command, open)?.into();
     }
-    let env = config.container_env(secret, Some(&process.name));
+    let env = config.container_env(secret, Some(process));
     if !env.is_empty() {
         container["env"] = env.into();
     }
-    let mounts = pod::mounts(spec, config);
+    let mounts = view.mounts(config);
     if !mounts.is_empty() {
         container["volumeMounts"] = mounts.into();
     }
@@ -70,13 +75,21 @@ pub(super) fn build_deployment(parts: &Parts<'_>, process: &Process, replicas: u
     let mut pod_spec = json!({
         "automountServiceAccountToken": false,
         "enableServiceLinks": false,
-        "securityContext": pod::pod_security(&spec.pod_security),
+        "securityContext": pod::pod_security(view.security),
         "terminationGracePeriodSeconds": process.stop_timeout_seconds,
         "containers": [container],
     });
-    let volumes = pod::volumes(spec, config, secret, claim);
+    scheduling::place(&mut pod_spec, wanted.scheduling.as_ref());
+    if may_be_many(process) {
+        scheduling::spread(&mut pod_spec, wanted.scheduling.as_ref(), &selector);
+    }
+    let volumes = view.pod_volumes(config, secret, Some(&claim));
     if !volumes.is_empty() {
         pod_spec["volumes"] = volumes.into();
+    }
+    let mut template = json!({ "metadata": { "labels": labels.to_map() }, "spec": pod_spec });
+    if let Some(together) = Together::process(wanted, process) {
+        together.mark(&mut template);
     }
     let strategy = match process.strategy {
         Strategy::Recreate => json!({ "type": "Recreate" }),
@@ -90,7 +103,7 @@ pub(super) fn build_deployment(parts: &Parts<'_>, process: &Process, replicas: u
         "progressDeadlineSeconds": process.start_timeout_seconds + 60,
         "strategy": strategy,
         "selector": { "matchLabels": selector },
-        "template": { "metadata": { "labels": labels.to_map() }, "spec": pod_spec },
+        "template": template,
     }});
     let name = names::process(&wanted.id, &process.name);
     Ok(Child::new(Kind::Deployment, Some(&wanted.namespace), &name, &labels, rest))

@@ -1,7 +1,8 @@
-//! The Service of an instance: its selector decides between application and page. No I/O.
+//! Services: the instance's own, whose selector decides between application and page, and those inside. No I/O.
 
 use serde_json::json;
-use tenantry_core::names::{self, LABEL_INSTANCE_ID, LABEL_SERVES};
+use tenantry_api::blueprint::Process;
+use tenantry_core::names::{self, LABEL_INSTANCE_ID, LABEL_PROCESS, LABEL_SERVES};
 
 use super::{Serving, Wanted};
 use crate::child::{Child, Kind};
@@ -18,4 +19,17 @@ pub fn build_service(wanted: &Wanted, serving: Serving) -> Child {
         "ports": [{ "name": "http", "port": PORT, "targetPort": "http", "protocol": "TCP" }],
     }});
     Child::new(Kind::Service, Some(&wanted.namespace), &names::service(&wanted.id), &wanted.labels(), rest)
+}
+
+/// The address of a process that does not serve, for the other pods of its instance.
+#[must_use]
+pub(super) fn build_inner_service(wanted: &Wanted, process: &Process, port: u16) -> Child {
+    let rest = json!({ "spec": {
+        "type": "ClusterIP",
+        "selector": { LABEL_INSTANCE_ID: wanted.id.as_str(), LABEL_PROCESS: process.name },
+        "ports": [{ "name": "http", "port": port, "targetPort": "http", "protocol": "TCP" }],
+    }});
+    let name = names::process(&wanted.id, &process.name);
+    let labels = wanted.labels().and(LABEL_PROCESS, &process.name);
+    Child::new(Kind::Service, Some(&wanted.namespace), &name, &labels, rest)
 }

@@ -1,19 +1,20 @@
 //! All children of an instance that runs, and what must go. No I/O.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 use tenantry_api::plan::Resources;
 use tenantry_core::ledger::Limits;
 use tenantry_core::names;
 
+use super::build_budget::{build_budget, may_be_many};
 use super::build_cron_job::build_cron_job;
 use super::build_deployment::{Parts, build_deployment};
 use super::build_ingress::build_ingress;
 use super::build_network_policy::build_network_policy;
 use super::build_page::{PageText, build_page};
 use super::build_secrets::build_config_secret;
-use super::build_service::build_service;
+use super::build_service::{build_inner_service, build_service};
 use super::build_volume::{build_volume, volume_bytes};
 use super::serving::{Decision, Serving, serving};
 use super::{PAGE, Wanted};
@@ -33,6 +34,8 @@ pub struct Seen {
     pub page_ready: bool,
     /// Whether the verification of this release and data has passed.
     pub verified: bool,
+    /// Names of the disruption budgets that exist, of processes that may have one.
+    pub budgets: BTreeSet<String>,
     /// Volume claims that exist, by name.
     pub volumes: BTreeMap<String, Claim>,
 }
@@ -91,11 +94,21 @@ pub fn desired(
         children.push(build_service(wanted, decision.serving));
         children.push(build_ingress(wanted, settings));
     }
+    for process in &spec.processes {
+        children.extend(process.inner_port().map(|port| build_inner_service(wanted, process, port)));
+    }
     let parts = Parts { wanted, settings, config: &config, secret: &config_child.name, open: &open, plan_resources };
     for process in &spec.processes {
         let runs = decision.app_runs && (!process.after_verify || seen.verified);
-        let replicas = if runs { process.replicas.default } else { 0 };
+        let replicas = if runs { wanted.pods(process) } else { 0 };
         children.push(build_deployment(&parts, process, replicas)?);
+        // By the wish, and not by what runs: one of a process that rests stands in nobody's way.
+        let budget = build_budget(wanted, process);
+        if may_be_many(process) && wanted.pods(process) > 1 {
+            children.push(budget);
+        } else if seen.budgets.contains(&budget.name) {
+            prunes.push((Kind::PodDisruptionBudget, budget.name));
+        }
     }
     for schedule in &spec.schedules {
         // Jobs act on customers: they wait for the verification, and rest while the instance does.

@@ -1,5 +1,6 @@
 //! Planning of a CrmInstance. No I/O.
 
+mod build_budget;
 mod build_cron_job;
 mod build_deployment;
 mod build_ingress;
@@ -9,13 +10,17 @@ mod build_secrets;
 mod build_service;
 mod build_volume;
 mod children;
+mod choose;
+mod replicas;
 mod serving;
 mod validate;
 
+pub use build_budget::{build_budget, may_be_many};
 pub use build_page::{PAGE, PageText};
 pub use build_secrets::{access_of, build_database_secret, build_keys_secret, keys_of};
 pub use build_service::build_service;
 pub use build_volume::{build_volume, volume_bytes};
 pub use children::{Desired, Seen, desired};
+pub use choose::{PURPOSE as SETTINGS_PURPOSE, VALUE_MAX, in_the_open, usable};
 pub use serving::{Decision, Serving, serving};
 pub use validate::{Wanted, validate};

@@ -1,14 +1,18 @@
 //! From the object as written to an instance that can be planned. No I/O.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use tenantry_api::blueprint::Effective;
+use tenantry_api::blueprint::{Effective, Process};
 use tenantry_api::crm_instance::{CrmInstance, Environment};
+use tenantry_api::scheduling::Scheduling;
 use tenantry_api::tenant::Tenant;
 use tenantry_core::id::Id;
+use tenantry_core::secret::Secret;
 
+use super::choose::{chosen, given};
+use super::replicas;
 use crate::labels::Labels;
-use crate::{PlanError, Settings};
+use crate::{PlanError, Settings, scheduling};
 
 /// An instance whose fields are known to fit together.
 #[derive(Debug, Clone)]
@@ -37,8 +41,14 @@ pub struct Wanted {
     pub admin_email: String,
     /// Time zone.
     pub time_zone: String,
+    /// How many pods of a process run, where the instance says it.
+    pub replicas: BTreeMap<String, u32>,
+    /// On which nodes they may run; on any when absent.
+    pub scheduling: Option<Scheduling>,
     /// Settings, defaults filled in.
     pub settings: BTreeMap<String, String>,
+    /// Settings whose values came from Secrets: secret, whatever the blueprint says of them.
+    pub hidden: BTreeSet<String>,
     /// Generation of the data in use.
     pub generation: u32,
     /// Server that it names.
@@ -59,6 +69,12 @@ impl Wanted {
             .and(LABEL_ENVIRONMENT, self.environment.word())
     }
 
+    /// How many pods of a process run when the instance does.
+    #[must_use]
+    pub fn pods(&self, process: &Process) -> u32 {
+        replicas::pods(&self.replicas, process)
+    }
+
     /// Labels of what holds data.
     #[must_use]
     pub fn data_labels(&self) -> Labels {
@@ -66,7 +82,8 @@ impl Wanted {
     }
 }
 
-/// Validates an instance against its tenant and pinned release.
+/// Validates an instance against its tenant and pinned release. `referenced` are the values of
+/// `spec.settingsFrom`, by setting.
 ///
 /// # Errors
 /// [`PlanError::Invalid`] naming the field and the remedy; [`PlanError::Blocked`] while something is missing.
@@ -76,6 +93,7 @@ pub fn validate(
     release: &Effective,
     settings: &Settings,
     generation: u32,
+    referenced: &BTreeMap<String, Secret>,
 ) -> Result<Wanted, PlanError> {
     let spec = &instance.spec;
     let id = spec.id.as_deref().ok_or_else(|| PlanError::Blocked("spec.id is not minted yet".into()))?;
@@ -91,13 +109,14 @@ pub fn validate(
             format!("an instance of tenant {:?} must be in namespace {home}, not {namespace}", spec.tenant),
         ));
     }
-    if release.spec.pod_security.level > settings.site.pod_security {
+    let level = release.spec.loosest_level();
+    if level > settings.site.pod_security {
         return Err(PlanError::invalid(
             "spec.blueprint",
             format!(
                 "blueprint {:?} needs Pod Security level {}, the Site allows {} at most; set Site spec.podSecurity or choose another blueprint",
                 release.blueprint,
-                release.spec.pod_security.level.label(),
+                level.label(),
                 settings.site.pod_security.label()
             ),
         ));
@@ -105,12 +124,18 @@ pub fn validate(
     if let Some(Err(e)) = spec.expires.as_deref().map(str::parse::<jiff::Timestamp>) {
         return Err(PlanError::invalid("spec.expires", format!("this is not a date and time of RFC 3339: {e}")));
     }
+    replicas::check(&release.blueprint, &release.spec, &spec.replicas)?;
+    if let Some(wish) = &spec.scheduling {
+        scheduling::check("spec.scheduling", wish)?;
+    }
     let tenant_name = tenant.metadata.name.clone().unwrap_or_default();
+    let name = instance.metadata.name.clone().unwrap_or_default();
+    let chosen = chosen(&given(spec, referenced)?, release, &format!("{tenant_name}/{name}"))?;
     let display = tenant.spec.display_name.clone().unwrap_or_else(|| tenant_name.clone());
     let suspended = tenant.spec.suspended.then(|| tenant.spec.suspended_reason.clone().unwrap_or_default());
     Ok(Wanted {
         id,
-        name: instance.metadata.name.clone().unwrap_or_default(),
+        name,
         uid: instance.metadata.uid.clone(),
         namespace,
         tenant_id,
@@ -121,36 +146,12 @@ pub fn validate(
         host: spec.host.clone(),
         admin_email: spec.admin_email.clone().unwrap_or_else(|| format!("admin@{}", spec.host)),
         time_zone: tenant.spec.time_zone.clone().unwrap_or_else(|| settings.site.time_zone.clone()),
-        settings: chosen(spec.settings.clone(), release)?,
+        replicas: spec.replicas.clone(),
+        scheduling: spec.scheduling.clone(),
+        settings: chosen,
+        hidden: spec.settings_from.keys().cloned().collect(),
         generation,
         database_server: spec.database_server.clone(),
         suspended,
     })
-}
-
-fn chosen(mut given: BTreeMap<String, String>, release: &Effective) -> Result<BTreeMap<String, String>, PlanError> {
-    let offered = &release.spec.settings;
-    if let Some(unknown) = given.keys().find(|k| !offered.contains_key(*k)) {
-        let known: Vec<_> = offered.keys().map(String::as_str).collect();
-        return Err(PlanError::invalid(
-            format!("spec.settings.{unknown}"),
-            format!("blueprint {:?} has no such setting; it offers: {}", release.blueprint, known.join(", ")),
-        ));
-    }
-    for (name, setting) in offered {
-        let field = || format!("spec.settings.{name}");
-        if !given.contains_key(name) {
-            let default = setting.default.clone();
-            let default = default.ok_or_else(|| PlanError::invalid(field(), "this setting must be given"))?;
-            given.insert(name.clone(), default);
-        }
-        if let (Some(pattern), Some(value)) = (&setting.pattern, given.get(name)) {
-            let fits = tenantry_core::pattern::matches_whole(pattern, value)
-                .map_err(|e| PlanError::invalid(field(), format!("the blueprint's pattern is wrong: {e}")))?;
-            if !fits {
-                return Err(PlanError::invalid(field(), format!("the value does not match {pattern}")));
-            }
-        }
-    }
-    Ok(given)
 }

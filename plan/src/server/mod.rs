@@ -7,7 +7,7 @@ use tenantry_core::quantity;
 
 use crate::child::{Child, Kind};
 use crate::labels::Labels;
-use crate::{Claim, Settings, pod};
+use crate::{Claim, Settings, pod, scheduling};
 
 /// What was seen of a managed server.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -162,7 +162,7 @@ fn build_stateful_set(server: &DatabaseServer, managed: &Managed, settings: &Set
     if !managed.args.is_empty() {
         container["args"] = json!(managed.args);
     }
-    let rest = json!({ "spec": {
+    let mut rest = json!({ "spec": {
         "replicas": 1,
         "serviceName": object_name(name),
         "revisionHistoryLimit": 2,
@@ -184,6 +184,7 @@ fn build_stateful_set(server: &DatabaseServer, managed: &Managed, settings: &Set
         }},
         "volumeClaimTemplates": templates,
     }});
+    scheduling::place(&mut rest["spec"]["template"]["spec"], managed.scheduling.as_ref());
     Child::new(Kind::StatefulSet, Some(&settings.system_namespace), &object_name(name), &labels, rest)
 }
 
@@ -258,6 +259,22 @@ mod tests {
             assert!(holds(&now, &live), "{now} {live}");
             assert!(now[0].get("status").is_none() && now[0]["metadata"].get("creationTimestamp").is_none(), "{now}");
         }
+    }
+
+    #[test]
+    fn a_server_runs_on_the_nodes_that_are_set_aside_for_it() {
+        let mut wished = server("50G");
+        let scheduling =
+            json!({ "nodeSelector": { "pool": "acme" }, "tolerations": [{ "key": "acme", "operator": "Exists" }] });
+        wished.spec.managed.as_mut().unwrap().scheduling = Some(serde_json::from_value(scheduling.clone()).unwrap());
+        let pod = |server: &DatabaseServer| -> Value {
+            let all = children(server, &settings(None), &Seen::default());
+            all.iter().find(|c| c.kind == Kind::StatefulSet).unwrap().object["spec"]["template"]["spec"].clone()
+        };
+        let (with, without) = (pod(&wished), pod(&server("50G")));
+        assert_eq!(with["nodeSelector"], scheduling["nodeSelector"]);
+        assert_eq!(with["tolerations"], scheduling["tolerations"]);
+        assert!(without.get("nodeSelector").is_none() && without.get("tolerations").is_none());
     }
 
     #[test]

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use tenantry_api::crm_instance::Environment;
 use tenantry_api::database_server::DatabaseServer;
 use tenantry_core::id::Id;
-use tenantry_core::names;
+use tenantry_core::{address, names};
 
 use super::TenantWanted;
 use crate::Settings;
@@ -58,7 +58,7 @@ pub(super) fn build_network_policies(
     settings: &Settings,
     databases: &[DatabaseAddress],
 ) -> [Child; 2] {
-    [for_all(wanted, settings, databases), outside(wanted)]
+    [for_all(wanted, settings, databases), outside(wanted, settings)]
 }
 
 fn for_all(wanted: &TenantWanted, settings: &Settings, databases: &[DatabaseAddress]) -> Child {
@@ -111,15 +111,21 @@ fn for_all(wanted: &TenantWanted, settings: &Settings, databases: &[DatabaseAddr
 
 /// Mail and the web outside, for production alone: what a CRM needs to write to customers. The cluster's own
 /// addresses stay closed.
-fn outside(wanted: &TenantWanted) -> Child {
+fn outside(wanted: &TenantWanted, settings: &Settings) -> Child {
+    let mut egress = vec![
+        json!({ "to": [{ "podSelector": {} }] }),
+        json!({ "to": [{ "ipBlock": { "cidr": "0.0.0.0/0", "except": address::PRIVATE } }] }),
+    ];
+    // What the Site opens inside: a customer's own mail server, which would send a copy's mail on like any other.
+    let internal = &settings.site.internal_cidrs;
+    if !internal.is_empty() {
+        let to: Vec<Value> = internal.iter().map(|cidr| json!({ "ipBlock": { "cidr": cidr } })).collect();
+        egress.push(json!({ "to": to }));
+    }
     let rest = json!({ "spec": {
         "podSelector": { "matchLabels": { names::LABEL_ENVIRONMENT: Environment::Production.word() } },
         "policyTypes": ["Egress"],
-        "egress": [
-            { "to": [{ "podSelector": {} }] },
-            { "to": [{ "ipBlock": { "cidr": "0.0.0.0/0",
-                       "except": ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16"] } }] },
-        ],
+        "egress": egress,
     }});
     Child::new(Kind::NetworkPolicy, Some(&wanted.namespace), "tenantry-outside", &wanted.labels(), rest)
 }
@@ -132,6 +138,40 @@ mod tests {
         let object = json!({ "apiVersion": "tenantry.dev/v1alpha1", "kind": "DatabaseServer",
             "metadata": { "name": name }, "spec": spec });
         serde_json::from_value(object).unwrap()
+    }
+
+    #[test]
+    fn inside_addresses_are_closed_but_for_those_that_the_site_opens_to_production_alone() {
+        let egress = |more: Value| {
+            let mut spec = json!({ "id": "site-1" });
+            spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            let site = json!({ "apiVersion": "tenantry.dev/v1alpha1", "kind": "Site",
+                "metadata": { "name": "site" }, "spec": spec });
+            let limits = tenantry_core::ledger::Limits {
+                plan: "p".into(),
+                seats: None,
+                storage_bytes: 1,
+                bandwidth_bytes: None,
+                records: None,
+            };
+            let id = Id::parse("abcdefghij").unwrap();
+            let wanted = TenantWanted {
+                id,
+                name: "acme".into(),
+                namespace: "tenant-abcdefghij".into(),
+                limits,
+                suspended: false,
+            };
+            let settings = Settings::of_site(&serde_json::from_value(site).unwrap());
+            build_network_policies(&wanted, &settings, &[]).map(|policy| policy.object["spec"]["egress"].clone())
+        };
+        let ([all_shut, shut], [all_open, open]) =
+            (egress(json!({})), egress(json!({ "internalCidrs": ["10.20.0.25/32"] })));
+        let added = json!({ "to": [{ "ipBlock": { "cidr": "10.20.0.25/32" } }] });
+        assert!(!shut.as_array().unwrap().contains(&added) && open.as_array().unwrap().contains(&added));
+        assert_eq!(open.as_array().unwrap().len(), shut.as_array().unwrap().len() + 1);
+        // The rule that holds for copies as well opens nothing.
+        assert_eq!(all_open, all_shut);
     }
 
     #[test]

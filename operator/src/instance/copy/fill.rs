@@ -1,14 +1,17 @@
 //! Fills a copy with the database and the files of its original, by jobs. Does I/O (SQL, Kubernetes).
 
+use std::collections::BTreeSet;
+
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use kube::api::{Api, ListParams};
+use tenantry_api::blueprint::Process;
 use tenantry_core::class::ErrorClass;
 use tenantry_core::id::Id;
 use tenantry_core::names::{self, LABEL_INSTANCE_ID, LABEL_PROCESS};
 use tenantry_database::{DatabaseRecord, NewDatabase, Source, State, Tls};
-use tenantry_plan::copy::{self, ANNOTATION_DATABASE, Pair, Place, Side, client_image};
-use tenantry_plan::instance::{PAGE, build_volume};
+use tenantry_plan::copy::{self, ANNOTATION_DATABASE, Beside, Pair, Place, Side, client_image};
+use tenantry_plan::instance::build_volume;
 
 use super::source::{self, Original};
 use super::stage::Stage;
@@ -93,7 +96,14 @@ async fn begin(filling: &Filling<'_>, target: &Target<'_>, original: &Original, 
     let file = copy::database_file(&from, &to);
     let name = Stage::Database.job_name(filling, attempt);
     let purpose = Stage::Database.purpose(wanted.generation);
-    let place = Place { namespace: &wanted.namespace, name: &name, labels: wanted.labels(), purpose: &purpose, image };
+    let place = Place {
+        namespace: &wanted.namespace,
+        name: &name,
+        labels: wanted.labels(),
+        purpose: &purpose,
+        image,
+        scheduling: wanted.scheduling.as_ref(),
+    };
     let secret = copy::build_secret(&place, &file, &[("from", &from), ("to", &to)]).map_err(|e| at(e.into()))?;
 
     let admin = &target.server.admin;
@@ -135,13 +145,16 @@ fn tls(of: &Tls) -> (bool, Option<&str>) {
 }
 
 /// The files: volumes of the copy's own, filled by one job. It begins with empty ones, however far it came before.
+/// What only a companion sees begins empty and stays so: nothing neutralises what waits there to be sent, and another
+/// user wrote it.
 ///
 /// # Errors
 /// [`Halt`] at `Copied` until it is done.
 pub async fn files(filling: &Filling<'_>) -> Result<(), Halt> {
     let Filling { ctx, wanted, settings, limits, .. } = filling;
     let spec = &wanted.release.spec;
-    if spec.volumes.is_empty() {
+    let volumes: Vec<&str> = spec.volumes_of_jobs().map(|v| v.name.as_str()).collect();
+    if volumes.is_empty() {
         return Ok(());
     }
     let at = Halt::at(COPIED);
@@ -163,35 +176,46 @@ pub async fn files(filling: &Filling<'_>) -> Result<(), Halt> {
     for volume in &spec.volumes {
         ctx.create_once(&build_volume(wanted, settings, limits, volume, None)).await.map_err(&at)?;
     }
-    let pair = |name: &String| Pair {
-        name: name.clone(),
+    let pair = |name: &&str| Pair {
+        name: (*name).to_owned(),
         from: names::volume(&original.id, name, original.generation),
         to: names::volume(&wanted.id, name, wanted.generation),
     };
-    let pairs: Vec<Pair> = spec.volumes.iter().map(|v| pair(&v.name)).collect();
+    let pairs: Vec<Pair> = volumes.iter().map(pair).collect();
     let file = copy::files_file(&pairs);
     let name = Stage::Files.job_name(filling, attempt);
     let purpose = Stage::Files.purpose(wanted.generation);
+    let nodes = copy::nodes(wanted.scheduling.as_ref(), original.scheduling.as_ref());
     let place = Place {
         namespace: &wanted.namespace,
         name: &name,
         labels: wanted.labels(),
         purpose: &purpose,
+        scheduling: nodes.as_ref(),
         image: wanted.release.release().map(|r| settings.image(&r.image)).unwrap_or_default(),
     };
-    let beside = holds_volumes(filling, &original.id).await?.then_some(&original.id);
+    let processes = hold_volumes(filling, &original.id).await?;
+    let beside = (!processes.is_empty()).then_some(Beside { original: &original.id, processes: &processes });
     ctx.apply(&copy::build_secret(&place, &file, &[]).map_err(|e| at(e.into()))?).await.map_err(&at)?;
     ctx.create_once(&copy::build_files_job(&place, &file, spec, &pairs, beside, settings)).await.map_err(&at)?;
     Err(Stage::Files.under_way(filling, attempt))
 }
 
-/// Whether pods of the original run, so that its volumes can be mounted only where they are.
-async fn holds_volumes(filling: &Filling<'_>, original: &Id) -> Result<bool, Halt> {
+/// The original's processes that run and see volumes which are copied, so that these can be mounted only where they
+/// are. Companions without volumes and the page may be anywhere.
+async fn hold_volumes(filling: &Filling<'_>, original: &Id) -> Result<BTreeSet<String>, Halt> {
+    let spec = &filling.wanted.release.spec;
+    let copied: BTreeSet<&str> = spec.volumes_of_jobs().map(|v| v.name.as_str()).collect();
+    let sees = |p: &&Process| spec.volumes_of(p).any(|v| copied.contains(v.name.as_str()));
+    let holders: BTreeSet<&str> = spec.processes.iter().filter(sees).map(|p| p.name.as_str()).collect();
     let api: Api<Pod> = Api::namespaced(filling.ctx.client.clone(), &filling.wanted.namespace);
-    let selector = format!("{LABEL_INSTANCE_ID}={original},{LABEL_PROCESS},{LABEL_PROCESS}!={PAGE}");
+    let selector = format!("{LABEL_INSTANCE_ID}={original},{LABEL_PROCESS}");
     let list = api.list(&ListParams::default().labels(&selector)).await;
     let pods = list.map_err(|e| Halt::at(COPIED)(Error::kube("list the original's pods")(e)))?.items;
-    let placed = |p: &Pod| p.spec.as_ref().is_some_and(|s| s.node_name.is_some());
-    let runs = |p: &Pod| p.status.as_ref().and_then(|s| s.phase.as_deref()) == Some("Running");
-    Ok(pods.iter().any(|p| placed(p) && runs(p) && p.metadata.deletion_timestamp.is_none()))
+    let placed = |p: &&Pod| p.spec.as_ref().is_some_and(|s| s.node_name.is_some());
+    let runs = |p: &&Pod| p.status.as_ref().and_then(|s| s.phase.as_deref()) == Some("Running");
+    let stays = |p: &&Pod| p.metadata.deletion_timestamp.is_none();
+    let running = pods.iter().filter(placed).filter(runs).filter(stays);
+    let names = running.filter_map(|p| p.labels().get(LABEL_PROCESS));
+    Ok(names.filter(|name| holders.contains(name.as_str())).cloned().collect())
 }

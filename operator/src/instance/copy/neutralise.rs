@@ -1,6 +1,6 @@
 //! Makes a copy unable to write to customers, by the blueprint's own steps. Does I/O (SQL, Kubernetes).
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tenantry_api::blueprint::StepList;
@@ -9,12 +9,14 @@ use tenantry_core::names::{self, LABEL_PURPOSE};
 use tenantry_database::Login;
 use tenantry_plan::config::Config;
 use tenantry_plan::job::{self, Place};
+use tenantry_plan::one_node::Together;
 use tenantry_plan::{context, instance::build_volume};
 
 use super::stage::Stage;
 use super::{Filling, NEUTRALISED, Target};
 use crate::error::Error;
 use crate::halt::Halt;
+use crate::instance::install::SHORTEST;
 
 /// Reason of a blueprint that does not say how.
 pub const NOT_STATED: &str = "NotStated";
@@ -35,18 +37,44 @@ pub fn stated(filling: &Filling<'_>) -> Result<(), Halt> {
     Err(Halt::fail(NEUTRALISED, NOT_STATED, text, ErrorClass::Blocked))
 }
 
-/// Runs the steps, with the copy's own values. They may run again, after anything that broke off what follows.
+/// Runs the steps, with the copy's own values: SQL as the copy's role, then commands by one job in the product's
+/// image. They may run again, after anything that broke off what follows.
 ///
 /// # Errors
 /// [`Halt`] at `Neutralised`.
 pub async fn run(filling: &Filling<'_>, target: Option<&Target<'_>>) -> Result<(), Halt> {
-    let Filling { ctx, wanted, settings, limits, keys, .. } = filling;
+    let Filling { wanted, settings, limits, keys, .. } = filling;
     let Some(list) = &wanted.release.spec.neutralise else { return stated(filling) };
-    let at = Halt::at(NEUTRALISED);
-    let access = target.map(|t| &t.placed.access);
-    let values = context::instance(wanted, settings, limits, access, keys);
-    if !job::is_sql(list) {
-        return by_commands(filling, list, &values).await;
+    let values = context::instance(wanted, settings, limits, target.map(|t| &t.placed.access), keys);
+    let start = Instant::now();
+    if job::is_sql(list) {
+        return by_sql(filling, target, list, &values, start).await;
+    }
+    let attempt = match &Stage::Neutralise.newest(filling).await? {
+        None => 1,
+        Some((attempt, job)) => match Stage::Neutralise.follow(filling, *attempt, job).await? {
+            // It was started after the SQL.
+            None => return Ok(()),
+            Some(next) => next,
+        },
+    };
+    Stage::Neutralise.clear_the_way(filling).await?;
+    by_sql(filling, target, list, &values, start).await?;
+    let spent = u32::try_from(start.elapsed().as_secs()).unwrap_or(u32::MAX);
+    by_commands(filling, list, &values, attempt, spent).await
+}
+
+/// The SQL of the list, which may be none.
+async fn by_sql(
+    filling: &Filling<'_>,
+    target: Option<&Target<'_>>,
+    list: &StepList,
+    values: &Value,
+    start: Instant,
+) -> Result<(), Halt> {
+    let (ctx, at) = (filling.ctx, Halt::at(NEUTRALISED));
+    if job::split(list).0.is_empty() {
+        return Ok(());
     }
     let Some(target) = target else {
         let text = "the blueprint neutralises by SQL and has no database; it must be mended";
@@ -54,10 +82,12 @@ pub async fn run(filling: &Filling<'_>, target: Option<&Target<'_>>) -> Result<(
     };
     let access = &target.placed.access;
     let login = Login { user: access.user.clone(), password: access.password.clone() };
-    let timeout = Duration::from_secs(u64::from(list.timeout_seconds));
-    for (step, sql) in job::sql(&wanted.release.blueprint, "neutralise", list, &values).map_err(|e| at(e.into()))? {
+    let limit = Duration::from_secs(u64::from(list.timeout_seconds));
+    let left = || limit.saturating_sub(start.elapsed()).max(SHORTEST);
+    let blueprint = &filling.wanted.release.blueprint;
+    for (step, sql) in job::sql(blueprint, "neutralise", list, values).map_err(|e| at(e.into()))? {
         let (endpoint, gate) = (&target.server.endpoint, &ctx.gate);
-        let done = tenantry_database::run_as(endpoint, &login, &access.name, &sql, gate, timeout).await;
+        let done = tenantry_database::run_as(endpoint, &login, &access.name, &sql, gate, left()).await;
         done.map_err(|e| {
             let halt = at(Error::Database(e));
             Halt { message: format!("neutralise[{step}]: {}; nothing of the copy was started", halt.message), ..halt }
@@ -66,24 +96,23 @@ pub async fn run(filling: &Filling<'_>, target: Option<&Target<'_>>) -> Result<(
     Ok(())
 }
 
-/// By one job in the product's image, with the copy's configuration and volumes.
-async fn by_commands(filling: &Filling<'_>, list: &StepList, values: &Value) -> Result<(), Halt> {
+/// The commands, with the copy's configuration and volumes, in what is left of the list's time after `spent` seconds.
+async fn by_commands(
+    filling: &Filling<'_>,
+    list: &StepList,
+    values: &Value,
+    attempt: u32,
+    spent: u32,
+) -> Result<(), Halt> {
     let Filling { ctx, wanted, settings, limits, .. } = filling;
     let at = Halt::at(NEUTRALISED);
-    let attempt = match &Stage::Neutralise.newest(filling).await? {
-        None => 1,
-        Some((attempt, job)) => match Stage::Neutralise.follow(filling, *attempt, job).await? {
-            None => return Ok(()),
-            Some(next) => next,
-        },
-    };
-    Stage::Neutralise.clear_the_way(filling).await?;
     let (spec, blueprint) = (&wanted.release.spec, &wanted.release.blueprint);
     for volume in &spec.volumes {
         ctx.create_once(&build_volume(wanted, settings, limits, volume, None)).await.map_err(&at)?;
     }
     let config = Config::render(blueprint, spec, values, false).map_err(|e| at(e.into()))?;
-    let file = job::file(blueprint, "neutralise", list, values).map_err(|e| at(e.into()))?;
+    let mut file = job::file(blueprint, "neutralise", list, values).map_err(|e| at(e.into()))?;
+    file.timeout_seconds = list.timeout_seconds.saturating_sub(spent).max(1);
     let claim = |volume: &str| names::volume(&wanted.id, volume, wanted.generation);
     let name = Stage::Neutralise.job_name(filling, attempt);
     let place = |purpose: &str| Place {
@@ -93,7 +122,9 @@ async fn by_commands(filling: &Filling<'_>, list: &StepList, values: &Value) -> 
         spec,
         image: wanted.release.release().map(|r| settings.image(&r.image)).unwrap_or_default(),
         config: &config,
+        scheduling: wanted.scheduling.as_ref(),
         claims: Some(&claim),
+        together: Together::jobs(wanted),
     };
     // The Secret is cleared away like any configuration.
     let secret = job::build_secret(&place("config"), &file).map_err(|e| at(e.into()))?;

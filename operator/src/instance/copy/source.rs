@@ -8,6 +8,7 @@ use kube::api::Api;
 use tenantry_api::blueprint::Effective;
 use tenantry_api::crm_instance::CrmInstance;
 use tenantry_api::database_server::DatabaseServer;
+use tenantry_api::scheduling::Scheduling;
 use tenantry_core::class::ErrorClass;
 use tenantry_core::id::Id;
 use tenantry_core::names;
@@ -37,6 +38,8 @@ pub struct Original {
     pub address: String,
     /// Hash of the release that wrote its data.
     pub release: String,
+    /// On which nodes it runs; on any when absent.
+    pub scheduling: Option<Scheduling>,
 }
 
 /// Where the database of an original lies.
@@ -76,7 +79,8 @@ pub async fn look(ctx: &Ctx, copy: &CrmInstance) -> Result<Original, Halt> {
     let id = found.spec.id.as_deref().and_then(|id| Id::parse(id).ok());
     match (installed, id, found.annotations().get(ANNOTATION_RELEASE)) {
         (true, Some(id), Some(release)) => {
-            Ok(Original { id, generation: generation_of(&found), address, release: release.clone() })
+            let (generation, scheduling) = (generation_of(&found), found.spec.scheduling.clone());
+            Ok(Original { id, generation, address, release: release.clone(), scheduling })
         }
         _ => {
             let text =

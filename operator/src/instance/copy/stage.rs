@@ -48,6 +48,15 @@ impl Stage {
         }
     }
 
+    /// What its jobs are called in traces.
+    fn trace(self) -> &'static str {
+        match self {
+            Self::Database => "copy database",
+            Self::Files => "copy files",
+            Self::Neutralise => "neutralise",
+        }
+    }
+
     fn doing(self) -> &'static str {
         match self {
             Self::Database => "the original's database is being copied",
@@ -88,6 +97,7 @@ impl Stage {
     /// [`Halt`] at its condition while it runs, and while the pause after a failure lasts.
     pub async fn follow(self, filling: &Filling<'_>, attempt: u32, job: &Job) -> Result<Option<u32>, Halt> {
         let condition = self.condition();
+        filling.ctx.trace_job(self.trace(), job);
         match outcome(job) {
             Outcome::Succeeded => Ok(None),
             Outcome::Running => match trouble(&self.pods(filling, job).await?) {

@@ -1,0 +1,60 @@
+//! `tenantry instance set`: changes the size, the place and the administrator's address of instances. Does I/O.
+
+use serde_json::Value;
+
+use super::size::Size;
+use super::{track, view};
+use crate::args::{DryRun, Targets, WaitArgs};
+use crate::change::patch::patched;
+use crate::error::{Exit, Problem};
+use crate::listing;
+use crate::progress::Progress;
+use crate::session::Session;
+use crate::target;
+use crate::wait::Until;
+
+/// Arguments.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Which ones.
+    #[command(flatten)]
+    pub targets: Targets,
+    /// E-mail address of the administrator
+    #[arg(long, value_name = "EMAIL")]
+    pub admin_email: Option<String>,
+    /// Size and place.
+    #[command(flatten)]
+    pub size: Size,
+    /// Waiting.
+    #[command(flatten)]
+    pub wait: WaitArgs,
+    /// Dry run.
+    #[command(flatten)]
+    pub dry: DryRun,
+}
+
+/// Runs it.
+pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
+    let until = Until::after(args.wait.timeout);
+    let mut spec = args.size.patch();
+    if let Some(email) = &args.admin_email {
+        spec.insert("adminEmail".into(), email.clone().into());
+    }
+    if spec.is_empty() {
+        return Err(Problem::usage("what should change? name at least one of --replicas, --node-selector, ..."));
+    }
+    let instances = target::instances(session, &args.targets, false).await?;
+    let (mut changed, mut text) = patched(session, &instances, &Value::Object(spec), args.dry.dry_run).await?;
+    if args.wait.wait && !args.dry.dry_run {
+        let mut progress = Progress::new(&session.out);
+        for instance in &mut changed {
+            *instance = track::until_ready(session, instance, until, &mut progress).await?;
+            text.push_str("\n\n");
+            text.push_str(
+                &view::page(instance, None, false, session.now()).render(&session.out.paint, session.out.columns),
+            );
+        }
+        progress.end();
+    }
+    listing::changed(&session.out, &changed, &text)
+}

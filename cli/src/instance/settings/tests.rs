@@ -1,0 +1,205 @@
+//! Tests of settings: what is shown, what is refused, what is written. No I/O.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tenantry_api::blueprint::BlueprintSpec;
+use tenantry_api::crm_instance::CrmInstance;
+use tenantry_core::secret::Secret;
+
+use super::change::{Change, Given, change, patch_of, secret_object};
+use super::{check, hide, shown};
+use crate::error::Exit;
+use crate::output::paint::Paint;
+use crate::tenant::tests::instance;
+
+const PASSWORD: &str = "hunter22";
+
+fn now() -> Timestamp {
+    "2026-11-21T12:00:00Z".parse().unwrap()
+}
+
+fn blueprint() -> BlueprintSpec {
+    serde_json::from_value(json!({
+        "title": "Demo", "processes": [{"name": "web"}],
+        "settings": {
+            "language": {"default": "en", "pattern": "[a-z]{2}", "description": "Language of the first page."},
+            "smtp_host": {"default": ""},
+            "smtp_password": {"default": "", "secret": true},
+            "api_key": {"secret": true},
+        },
+        "integrations": [{"name": "mail", "kind": "smtp", "settings": ["smtp_host", "smtp_password"]}],
+        "releases": [{"version": "1.0", "image": "demo:1.0"}],
+    }))
+    .unwrap()
+}
+
+fn crm(spec: Value) -> CrmInstance {
+    instance(
+        "crm",
+        spec,
+        json!({"integrations": [{"name": "mail", "state": "unreachable", "message": "no answer from mx:25 within 10 s",
+            "since": "2026-11-21T10:00:00Z"}]}),
+    )
+}
+
+fn plain() -> CrmInstance {
+    crm(json!({"settings": {"smtp_host": "mx", "smtp_password": PASSWORD, "odd": PASSWORD}}))
+}
+
+fn from_secret() -> CrmInstance {
+    crm(json!({"settings": {"smtp_host": "mx"}, "settingsFrom": {"smtp_password": {"secret": "mine", "key": "p"}}}))
+}
+
+fn given(key: &str, value: &str, on_command_line: bool) -> BTreeMap<String, Given> {
+    BTreeMap::from([(key.to_owned(), Given::new(value, on_command_line))])
+}
+
+#[test]
+fn settings_are_listed_with_where_they_come_from_and_no_secret_is_shown() {
+    let rows = |i: &CrmInstance| -> Vec<(String, String, &'static str)> {
+        shown::rows(i, Some(&blueprint())).into_iter().map(|r| (r.name, r.value, r.from)).collect()
+    };
+    let row = |name: &str, value: &str, from| (name.to_owned(), value.to_owned(), from);
+    assert_eq!(
+        rows(&plain()),
+        [
+            row("api_key", "", "missing"),
+            row("language", "en", "default"),
+            row("odd", hide::DOTS, "spec"),
+            row("smtp_host", "mx", "spec"),
+            row("smtp_password", hide::DOTS, "spec"),
+        ]
+    );
+    assert_eq!(rows(&from_secret())[3], row("smtp_password", "(Secret mine, key p)", "secret"));
+    for i in [plain(), from_secret()] {
+        for known in [Some(&blueprint()), None] {
+            let page = shown::page(&i, known, now()).render(&Paint::default(), None);
+            let all = format!("{page}{}{:?}", shown::document(&i, known), hide::lines(&i, known));
+            assert!(!all.contains(PASSWORD), "{all}");
+            assert!(page.contains("unreachable") && page.contains("2 h ago"), "{page}");
+        }
+    }
+    let document = shown::document(&from_secret(), Some(&blueprint()));
+    assert_eq!(document["settings"][3]["secret"], json!({"name": "mine", "key": "p"}));
+    assert_eq!(document["settings"][3]["value"], Value::Null);
+    assert_eq!(document["settings"][2]["integration"], "mail");
+}
+
+#[test]
+fn a_document_leaves_secret_values_out_so_that_nobody_writes_dots_back() {
+    let mut i = plain();
+    hide::strip(&mut i, Some(&blueprint()));
+    assert_eq!(i.spec.settings, BTreeMap::from([("smtp_host".to_owned(), "mx".to_owned())]));
+    let mut i = plain();
+    hide::strip(&mut i, None);
+    assert!(i.spec.settings.is_empty(), "nobody knows which are secret");
+}
+
+#[test]
+fn a_comparison_shows_that_a_secret_differs_and_not_what_it_is() {
+    let object =
+        |password: &str, host: &str| json!({"spec": {"settings": {"smtp_password": password, "smtp_host": host}}});
+    let (mut before, mut after) = (Some(object(PASSWORD, "mx")), object("hunter23", "mx2"));
+    hide::mask(&mut before, &mut after, Some(&blueprint()));
+    assert_eq!(before, Some(object("(hidden)", "mx")));
+    assert_eq!(after, object("(hidden, changed)", "mx2"));
+    let (mut before, mut after) = (Some(object(PASSWORD, "mx")), object(PASSWORD, "mx"));
+    hide::mask(&mut before, &mut after, None);
+    assert_eq!((before, after), (Some(object("(hidden)", "(hidden)")), object("(hidden)", "(hidden)")));
+}
+
+#[test]
+fn a_secret_on_a_command_line_is_refused_with_the_way_to_do_it() {
+    let problem = change(&from_secret(), &blueprint(), &given("smtp_password", PASSWORD, true)).unwrap_err();
+    let said = problem.render(Paint::default());
+    assert_eq!(problem.exit, Exit::REFUSED);
+    assert!(said.contains("instance settings set acme/crm --from-stdin smtp_password"), "{said}");
+    assert!(said.contains("--from-file smtp_password=PATH") && !said.contains(PASSWORD), "{said}");
+    let change = change(&from_secret(), &blueprint(), &given("smtp_password", PASSWORD, false)).unwrap();
+    assert_eq!(change.secret["smtp_password"].reveal(), PASSWORD);
+    assert!(change.plain.is_empty());
+}
+
+#[test]
+fn a_value_that_does_not_fit_is_refused_before_anything_is_written() {
+    for (key, value, exit) in [
+        ("language", "english", Exit::USAGE),
+        ("langage", "vi", Exit::NOT_FOUND),
+        ("smtp_host", "x".repeat(1_001).as_str(), Exit::USAGE),
+    ] {
+        let problem = change(&plain(), &blueprint(), &given(key, value, true)).unwrap_err();
+        assert_eq!(problem.exit, exit, "{key}: {problem:?}");
+    }
+    let fits = change(&plain(), &blueprint(), &given("language", "vi", true)).unwrap();
+    assert_eq!(fits.plain, BTreeMap::from([("language".to_owned(), "vi".to_owned())]));
+}
+
+#[test]
+fn a_setting_stands_in_one_place_after_a_change() {
+    let secret =
+        Change { secret: BTreeMap::from([("smtp_password".to_owned(), Secret::new(PASSWORD))]), ..Change::default() };
+    let reference = json!({"secret": "kzzzzzzzzz-settings", "key": "smtp_password", "revision": "r"});
+    assert_eq!(
+        patch_of(&plain(), &secret, "kzzzzzzzzz-settings", "r"),
+        json!({"settings": {"smtp_password": null}, "settingsFrom": {"smtp_password": reference}}),
+        "what stood in the open is taken away"
+    );
+    assert_eq!(
+        patch_of(&from_secret(), &secret, "kzzzzzzzzz-settings", "r"),
+        json!({"settingsFrom": {"smtp_password": reference}})
+    );
+    let open = Change { plain: BTreeMap::from([("smtp_password".to_owned(), "x".to_owned())]), ..Change::default() };
+    assert_eq!(
+        patch_of(&from_secret(), &open, "s", "r"),
+        json!({"settings": {"smtp_password": "x"}, "settingsFrom": {"smtp_password": null}})
+    );
+    let gone = ["smtp_password", "smtp_host", "language"].map(str::to_owned);
+    let gone = Change { gone: BTreeSet::from(gone), ..Change::default() };
+    assert_eq!(
+        patch_of(&from_secret(), &gone, "s", "r"),
+        json!({"settings": {"smtp_host": null}, "settingsFrom": {"smtp_password": null}})
+    );
+}
+
+#[test]
+fn the_secret_carries_the_labels_by_which_a_purge_finds_it() {
+    let values = BTreeMap::from([("smtp_password".to_owned(), Secret::new(PASSWORD))]);
+    let object = secret_object(&from_secret(), "kzzzzzzzzz-settings", &values);
+    assert_eq!(object["metadata"]["labels"]["tenantry.dev/instance-id"], "kzzzzzzzzz");
+    assert_eq!(object["metadata"]["labels"]["tenantry.dev/purpose"], "settings");
+    assert_eq!(object["data"], json!({"smtp_password": "aHVudGVyMjI="}));
+    let stored: k8s_openapi::api::core::v1::Secret = serde_json::from_value(object).unwrap();
+    assert!(tenantry_plan::instance::usable(&stored, "kzzzzzzzzz").is_ok());
+    assert!(tenantry_plan::instance::usable(&stored, "kyyyyyyyyy").is_err());
+}
+
+#[test]
+fn an_integration_that_does_not_answer_fails_the_check_and_one_that_nobody_asked_does_not() {
+    let with = |state: &str| instance("crm", json!({}), json!({"integrations": [{"name": "mail", "state": state}]}));
+    for (state, fails) in [("answers", false), ("notChecked", false), ("unreachable", true), ("refused", true)] {
+        assert_eq!(check::fails(&with(state)), fails, "{state}");
+    }
+    assert!(!check::fails(&instance("crm", json!({}), Value::Null)));
+}
+
+#[test]
+fn names_and_settings_are_told_apart_on_the_command_line() {
+    use clap::Parser;
+    let fits = |line: &str| crate::args::Cli::try_parse_from(line.split(' ')).is_ok();
+    for line in [
+        "tenantry instance settings acme/crm",
+        "tenantry instance settings -l tier=gold",
+        "tenantry instance settings set acme/crm smtp_host=mx a=b",
+        "tenantry instance settings set -l tier=gold smtp_host=mx --wait",
+        "tenantry instance settings set acme/crm --from-stdin smtp_password --from-file api_key=/k",
+        "tenantry instance settings unset --all smtp_host",
+        "tenantry instance settings check acme/crm beta/crm",
+    ] {
+        assert!(fits(line), "{line}");
+    }
+    for line in ["tenantry instance settings set --from-file smtp_password", "tenantry instance settings unset"] {
+        assert!(!fits(line), "{line}");
+    }
+}

@@ -1,0 +1,102 @@
+//! Integrations of an instance: checked beside the reconcile, told in the status. Does I/O (network) through checks.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kube::ResourceExt;
+use kube::runtime::reflector::ObjectRef;
+use tenantry_api::crm_instance::CrmInstance;
+use tenantry_api::integration::{IntegrationState, IntegrationStatus};
+use tenantry_plan::context;
+use tenantry_plan::integrations::{Aim, Work, work};
+
+use super::live::Pass;
+use super::processes::Planned;
+use super::referenced;
+use crate::context::Ctx;
+use crate::integration::{self, Begun, Found};
+
+/// Longest message, in characters.
+const MESSAGE_MAX: usize = 300;
+
+/// Finds out what is known of the integrations and has asked what nobody has asked. Never stops a pass: a mail
+/// server that is away is no reason for a CRM not to be Ready.
+pub async fn look(ctx: &Ctx, pass: &mut Pass, planned: &Planned<'_>, now: Timestamp) {
+    let Planned { wanted, settings, limits, database, keys, .. } = planned;
+    let uid = pass.instance.metadata.uid.clone().unwrap_or_default();
+    if wanted.release.spec.integrations.is_empty() {
+        ctx.memory.checks.forget(&uid);
+        pass.integrations = Some(Vec::new());
+        return;
+    }
+    let values = context::instance(wanted, settings, limits, *database, keys);
+    let all = work(wanted, &settings.site.internal_cidrs, &values);
+    let checked: Vec<&str> =
+        all.iter().filter(|(_, w)| matches!(w, Work::Check(_))).map(|(name, _)| name.as_str()).collect();
+    ctx.memory.checks.keep_only(&uid, &checked);
+    let mut told = Vec::with_capacity(all.len());
+    for (name, work) in all {
+        let found = match work {
+            Work::Not(why) => Found::new(IntegrationState::NotChecked, why),
+            Work::Check(aim) => known(ctx, &pass.instance, &name, aim, now).await,
+        };
+        told.push(status(&pass.instance, name, found, now));
+    }
+    pass.integrations = Some(told);
+}
+
+/// What is known of an integration; asks when nobody has, or not for long.
+async fn known(ctx: &Ctx, instance: &CrmInstance, name: &str, aim: Aim, now: Timestamp) -> Found {
+    let (uid, key) = (instance.metadata.uid.clone().unwrap_or_default(), aim.key());
+    let begun = ctx.memory.checks.begin(&uid, name, &key, now);
+    if begun != Begun::No {
+        match ctx.wake.clone() {
+            // Nobody would come back for the answer, so it is waited for.
+            None => {
+                let found = integration::run(&ctx.gate, &aim).await;
+                ctx.memory.checks.end(&uid, name, &key, found, now);
+            }
+            Some(wake) => {
+                let (ctx, name, key, uid) = (ctx.clone(), name.to_owned(), key.clone(), uid.clone());
+                let reference = ObjectRef::from_obj(instance);
+                tokio::spawn(async move {
+                    // It is never closed.
+                    let _place = ctx.memory.checks.places.clone().acquire_owned().await;
+                    let found = integration::run(&ctx.gate, &aim).await;
+                    if ctx.memory.checks.end(&uid, &name, &key, found, Timestamp::now()) {
+                        // A closed channel means that the process is ending.
+                        let _ = wake.send(reference);
+                    }
+                });
+            }
+        }
+    }
+    let before = || {
+        let status = instance.status.as_ref()?.integrations.iter().find(|s| s.name == name)?;
+        // What an earlier process found stands until this one has asked.
+        let asked = status.state != IntegrationState::NotChecked && begun != Begun::Anew;
+        asked.then(|| Found::new(status.state, status.message.clone()))
+    };
+    let found = ctx.memory.checks.tell(&uid, name, &key);
+    found.or_else(before).unwrap_or_else(|| Found::new(IntegrationState::NotChecked, "it is being asked"))
+}
+
+/// The status, with the time of the last finding unless this is another one.
+fn status(instance: &CrmInstance, name: String, found: Found, now: Timestamp) -> IntegrationStatus {
+    let message: String = found.message.chars().take(MESSAGE_MAX).collect();
+    let old = instance.status.iter().flat_map(|s| &s.integrations).find(|s| s.name == name);
+    let same = old.filter(|o| o.state == found.state && o.message == message);
+    let since = same.and_then(|o| o.since.clone()).or_else(|| Some(now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()));
+    IntegrationStatus { name, state: found.state, message, since }
+}
+
+/// When an instance that is as it should be is to be looked at again although nothing tells of a change: for its
+/// next check, and for Secrets that are not watched.
+#[must_use]
+pub fn again(ctx: &Ctx, instance: &CrmInstance, now: Timestamp) -> Option<Duration> {
+    let check = ctx.memory.checks.next(&instance.uid().unwrap_or_default(), now);
+    // At once would be at the same time as the check itself.
+    let check = check.map(|due| due.max(Duration::from_secs(1)));
+    let secrets = (!instance.spec.settings_from.is_empty()).then_some(referenced::EVERY);
+    check.into_iter().chain(secrets).min()
+}

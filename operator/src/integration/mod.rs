@@ -1,0 +1,8 @@
+//! Integrations of instances: whether what a customer brings answers. Checks run beside the reconciles, a few at once.
+
+mod checks;
+mod probe;
+mod tls;
+
+pub use checks::{Begun, Checks, Found};
+pub use probe::run;

@@ -1,0 +1,26 @@
+//! A budget for a process with several pods: whoever empties nodes leaves one of them running. No I/O.
+
+use serde_json::json;
+use tenantry_api::blueprint::{Process, Strategy};
+use tenantry_core::names::{self, LABEL_INSTANCE_ID, LABEL_PROCESS};
+
+use super::Wanted;
+use crate::child::{Child, Kind};
+
+/// The budget of a process. One for a single pod would keep its node from ever being emptied.
+#[must_use]
+pub fn build_budget(wanted: &Wanted, process: &Process) -> Child {
+    let rest = json!({ "spec": {
+        "minAvailable": 1,
+        "selector": { "matchLabels": { LABEL_INSTANCE_ID: wanted.id.as_str(), LABEL_PROCESS: process.name } },
+    }});
+    let labels = wanted.labels().and(LABEL_PROCESS, &process.name);
+    let name = names::process(&wanted.id, &process.name);
+    Child::new(Kind::PodDisruptionBudget, Some(&wanted.namespace), &name, &labels, rest)
+}
+
+/// Whether several pods of a process can run side by side, as its blueprint says.
+#[must_use]
+pub fn may_be_many(process: &Process) -> bool {
+    process.replicas.max > 1 && process.strategy == Strategy::Rolling
+}

@@ -1,0 +1,133 @@
+//! Which pods of an instance must run on one node: those that mount the same volumes. No I/O.
+//!
+//! The volumes are ReadWriteOnce: pods on one node can share one, a pod elsewhere waits for ever.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+use tenantry_api::blueprint::{BlueprintSpec, Process, Strategy, Volume};
+use tenantry_core::names::{self, LABEL_INSTANCE_ID, LABEL_VOLUMES};
+
+use crate::instance::Wanted;
+
+/// Pods that run on one node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Together {
+    instance: String,
+    volumes: String,
+}
+
+impl Together {
+    /// Of a process; none when its volumes are its one pod's alone.
+    #[must_use]
+    pub fn process(wanted: &Wanted, process: &Process) -> Option<Self> {
+        Self::with(wanted, wanted.release.spec.volumes_of(process))
+    }
+
+    /// Of a job or schedule.
+    #[must_use]
+    pub fn jobs(wanted: &Wanted) -> Option<Self> {
+        Self::with(wanted, wanted.release.spec.volumes_of_jobs())
+    }
+
+    fn with<'a>(wanted: &Wanted, volumes: impl Iterator<Item = &'a Volume>) -> Option<Self> {
+        let mine: BTreeSet<&str> = volumes.map(|v| v.name.as_str()).collect();
+        let groups = groups(&wanted.release.spec);
+        let (volumes, _) = groups.into_iter().find(|(volumes, pods)| *pods > 1 && !volumes.is_disjoint(&mine))?;
+        let first = volumes.first()?;
+        Some(Self { instance: wanted.id.to_string(), volumes: names::volume_group(first, wanted.generation) })
+    }
+
+    /// Marks a pod template and keeps it to the node of the others. The first of them matches itself, so that any
+    /// node takes it.
+    pub fn mark(&self, template: &mut Value) {
+        template["metadata"]["labels"][LABEL_VOLUMES] = self.volumes.clone().into();
+        template["spec"]["affinity"]["podAffinity"] = json!({ "requiredDuringSchedulingIgnoredDuringExecution": [{
+            "topologyKey": "kubernetes.io/hostname",
+            "labelSelector": { "matchLabels": { LABEL_INSTANCE_ID: self.instance, LABEL_VOLUMES: self.volumes } },
+        }]});
+    }
+}
+
+/// Volumes that are tied by pods which mount several of them, with the pods that may run at one time.
+fn groups(spec: &BlueprintSpec) -> Vec<(BTreeSet<&str>, u32)> {
+    let processes = spec.processes.iter().map(|p| {
+        let pods = match (p.replicas.max, p.strategy) {
+            (0, _) => 0,
+            (1, Strategy::Recreate) => 1,
+            // The new pod starts beside the old one, or there are several.
+            _ => 2,
+        };
+        (spec.volumes_of(p).map(|v| v.name.as_str()).collect::<BTreeSet<_>>(), pods)
+    });
+    let schedules = spec.schedules.iter().map(|_| (spec.volumes_of_jobs().map(|v| v.name.as_str()).collect(), 1));
+    let mut groups: Vec<(BTreeSet<&str>, u32)> = Vec::new();
+    for (volumes, pods) in processes.chain(schedules) {
+        let (tied, mut apart): (Vec<_>, Vec<_>) = groups.into_iter().partition(|(g, _)| !g.is_disjoint(&volumes));
+        let mut one = (volumes, pods);
+        for (volumes, pods) in tied {
+            one.0.extend(volumes);
+            one.1 += pods;
+        }
+        apart.push(one);
+        groups = apart;
+    }
+    groups
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(processes: Value, schedules: Value) -> BlueprintSpec {
+        let volume = |name: &str| json!({ "name": name, "mountPath": format!("/{name}"), "percentOfStorage": 10 });
+        serde_json::from_value(json!({
+            "title": "T", "releases": [{ "version": "1", "image": "i" }], "volumes": [volume("a"), volume("b")],
+            "processes": processes, "schedules": schedules,
+        }))
+        .unwrap()
+    }
+
+    fn shared(processes: Value, schedules: Value) -> Vec<String> {
+        let spec = spec(processes, schedules);
+        let mut all: Vec<String> = groups(&spec)
+            .into_iter()
+            .filter(|(_, pods)| *pods > 1)
+            .map(|(volumes, _)| volumes.into_iter().collect::<Vec<_>>().join("+"))
+            .collect();
+        all.sort();
+        all
+    }
+
+    #[test]
+    fn volumes_of_one_pod_alone_bind_nothing() {
+        assert_eq!(shared(json!([{ "name": "web" }]), json!([])), [""; 0]);
+        let apart = json!([{ "name": "web", "volumes": ["a"] }, { "name": "redis", "image": "r", "volumes": ["b"] }]);
+        assert_eq!(shared(apart, json!([])), [""; 0]);
+        let companion = json!([{ "name": "web" }, { "name": "redis", "image": "r" }]);
+        assert_eq!(shared(companion, json!([])), [""; 0]);
+    }
+
+    #[test]
+    fn pods_that_mount_a_volume_of_others_are_bound_to_them() {
+        let two = json!([{ "name": "web", "volumes": ["a"] }, { "name": "worker", "volumes": ["a"] }]);
+        assert_eq!(shared(two, json!([])), ["a"]);
+        let schedule = json!([{ "name": "cron", "cron": "H * * * *", "command": ["x"] }]);
+        assert_eq!(shared(json!([{ "name": "web" }]), schedule), ["a+b"]);
+        // The worker ties both volumes together, whoever else mounts only one.
+        let three =
+            json!([{ "name": "one", "volumes": ["a"] }, { "name": "two", "volumes": ["b"] }, { "name": "both" }]);
+        assert_eq!(shared(three, json!([])), ["a+b"]);
+    }
+
+    #[test]
+    fn a_second_pod_of_the_same_process_counts() {
+        let rolling = json!([{ "name": "web", "volumes": ["a"], "strategy": "rolling" }]);
+        assert_eq!(shared(rolling, json!([])), ["a"]);
+        let many = json!([{ "name": "web", "volumes": ["b"], "replicas": { "default": 1, "max": 3 } }]);
+        assert_eq!(shared(many, json!([])), ["b"]);
+        let none = json!([{ "name": "web", "volumes": ["a"] },
+            { "name": "never", "volumes": ["a"], "replicas": { "default": 0, "max": 0 } }]);
+        assert_eq!(shared(none, json!([])), [""; 0]);
+    }
+}

@@ -1,0 +1,162 @@
+"""The author of a blueprint: the contract test passes what is sound and finds what is broken, at its point. Does I/O."""
+
+import json
+import os
+import signal
+import subprocess
+import tempfile
+
+from harness import check, get, kubectl, run, tenantry, wait
+from products import notes, page
+from world import HERE, ROOT, query, unique
+
+TEST = "tenantry.dev/blueprint-test"
+WORDS = {"passed", "failed", "not stated", "not tested"}
+
+
+def tested(*words, blueprint=None, timeout=900):
+    """Runs the contract test. Gives its exit code and the outcome and reason of each point."""
+    stdin = json.dumps(blueprint) if blueprint else None
+    answer = tenantry("blueprint", "test", *words, "-o", "json", "--timeout", "6m", ok=False, stdin=stdin, timeout=timeout)
+    assert answer.stdout.startswith("{"), answer
+    report = json.loads(answer.stdout)
+    points = {p["point"]: (p["outcome"], p["reason"]) for p in report["points"]}
+    assert len(points) == 15 and {o for o, _ in points.values()} <= WORDS and all(r for _, r in points.values()), points
+    assert report["passed"] == (answer.returncode == 0) and not report["left"], (answer.returncode, report)
+    return answer.returncode, points
+
+
+def outcomes(points, outcome):
+    return {point for point, (o, _) in points.items() if o == outcome}
+
+
+def nothing_is_left():
+    for kind in ("tenants", "blueprints", "plans"):
+        assert not get(kind, "-l", TEST)["items"], kind
+    names = [n["metadata"]["name"] for n in get("namespaces", "-l", "tenantry.dev/tenant")["items"]
+             if n["metadata"]["labels"]["tenantry.dev/tenant"].startswith("bptest-")]
+    assert not names, names
+    open_archives = [a["metadata"]["name"] for a in get("archives")["items"]
+                     if a["spec"]["tenantName"].startswith("bptest-") and a["status"]["phase"] != "Purged"]
+    assert not open_archives, open_archives
+
+
+def templates():
+    return set(query("postgres", "SELECT datname FROM pg_database WHERE datname LIKE 'tpl%'").stdout.split())
+
+
+def desk(**more):
+    """A product with a table that is filled by the install, and seats in it."""
+    install = {"steps": [{"name": "tables", "sql": "CREATE TABLE people (id int PRIMARY KEY, active bool NOT NULL);\n"
+                                                   "INSERT INTO people VALUES (1, true), (2, true), (3, false)"}]}
+    seats = {"countSql": "SELECT count(*) FROM people WHERE active", "tables": [{"table": "people", "activeWhen": "{row}.active"}]}
+    tables = {"writableTables": ["people", "not_in_this_release"]}
+    return notes(unique("desk"), **{"install": install, "seats": seats, "readOnly": tables, **more})
+
+
+@check
+def the_unseen_product_passes_its_contract_test_and_leaves_nothing():
+    code, points = tested(str(HERE / "unseen-product.yaml"))
+    assert code == 0, points
+    assert outcomes(points, "passed") >= {"valid", "installs", "verified", "secrets", "restarts", "suspends", "resumes",
+                                          "archives", "purges"}, points
+    assert outcomes(points, "not stated") >= {"copies", "seats", "readOnly", "schedules"}, points
+    nothing_is_left()
+
+
+@check
+def a_product_with_a_database_passes_and_its_template_goes_with_it():
+    before = templates()
+    schedule = {"name": "tick", "cron": "H * * * *", "command": ["/tenantry-agent", "--help"]}
+    code, points = tested("-", blueprint=desk(schedules=[schedule]))
+    assert code == 0, points
+    assert outcomes(points, "passed") >= {"copies", "secrets", "seats", "readOnly", "schedules", "purges"}, points
+    assert points["seats"][1].startswith("2 active"), points["seats"]
+    assert "not_in_this_release" in points["readOnly"][1], points["readOnly"]
+    assert templates() == before
+    nothing_is_left()
+
+
+@check
+def a_verification_that_cannot_pass_is_found_there():
+    never = {"timeoutSeconds": 5, "steps": [{"name": "never", "path": "/healthz", "status": [418]}]}
+    code, points = tested("-", blueprint=page(unique("never"), verify=never))
+    assert code == 1 and outcomes(points, "failed") == {"verified"}, points
+    assert points["installs"][0] == "passed" and "never" in points["verified"][1], points
+    assert points["restarts"] == ("not tested", "verified failed"), points
+    nothing_is_left()
+
+
+@check
+def promises_that_are_not_held_are_each_found_at_their_point():
+    broken = desk(
+        env={"APP_SECRET": "correct-horse-battery"},
+        schedules=[{"name": "tick", "cron": "H * * * *", "command": ["/tenantry-agent", "no-such-command"]}],
+    )
+    broken["spec"]["seats"]["tables"][0]["activeWhen"] = "{row}.id > 0"
+    broken["spec"]["readOnly"]["writableTables"] = ["nothing_of_this_name"]
+    code, points = tested("-", blueprint=broken)
+    assert code == 1 and outcomes(points, "failed") == {"secrets", "schedules", "seats", "readOnly"}, points
+    assert "APP_SECRET" in points["secrets"][1] and "correct-horse" not in json.dumps(points), points
+    assert "counts 3, countSql 2" in points["seats"][1], points
+    assert points["purges"][0] == "passed", points
+    nothing_is_left()
+
+
+@check
+def a_blueprint_that_does_not_render_or_install_is_found_before_anything_else():
+    wrong = page(unique("wrong"), env={"HOST": "{{ instance.hots }}"})
+    code, points = tested("-", blueprint=wrong)
+    assert code == 1 and outcomes(points, "failed") == {"valid"} and "hots" in points["valid"][1], points
+    wrong = page(unique("wrong"), proceses=[])
+    code, points = tested("-", blueprint=wrong)
+    assert code == 1 and outcomes(points, "failed") == {"valid"} and "proceses" in points["valid"][1], points
+    unfit = desk(install={"steps": [{"name": "tables", "sql": "CREATE TABLE people (id nonsense)"}]})
+    before = templates()
+    code, points = tested("-", blueprint=unfit)
+    assert code == 1 and outcomes(points, "failed") >= {"installs"} and "nonsense" in points["installs"][1], points
+    assert points["verified"][0] == "not tested" and templates() == before, points
+    nothing_is_left()
+
+
+@check
+def a_contract_test_that_is_left_takes_everything_away():
+    words = ["tenantry", "blueprint", "test", "-", "--timeout", "6m"]
+    never = {"timeoutSeconds": 600, "steps": [{"name": "never", "path": "/healthz", "status": [418]}]}
+    test = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ)
+    try:
+        test.stdin.write(json.dumps(page(unique("left"), verify=never)))
+        test.stdin.close()
+        wait("its instance is there", lambda: get("tenants", "-l", TEST)["items"] and "bptest" in kubectl("get", "crm", "-A").stdout)
+        test.send_signal(signal.SIGINT)
+        out, errors = test.stdout.read(), test.stderr.read()
+        assert test.wait(300) == 130, (test.returncode, out, errors)
+    finally:
+        test.kill()
+    nothing_is_left()
+
+
+@check
+def tryton_passes_its_contract_test():
+    code, points = tested(str(ROOT / "manifests/blueprints/tryton.yaml"), timeout=1200)
+    assert code == 0, points
+    assert outcomes(points, "passed") >= {"valid", "installs", "verified", "copies", "secrets", "restarts", "seats",
+                                          "readOnly", "schedules", "suspends", "resumes", "archives", "purges"}, points
+    nothing_is_left()
+
+
+@check
+def a_draft_is_written_once_and_is_valid():
+    compose = "services: {web: {image: 'demo:1', ports: [80], environment: {DB_HOST: db, APP_KEY: not-to-be-copied}}, db: {image: 'postgres:15'}}"
+    path = f"{tempfile.gettempdir()}/{unique('draft')}.yaml"
+    tenantry("blueprint", "new", "demo", "--from-compose", "-", "--to", path, stdin=compose)
+    text = run("cat", path).stdout
+    assert "{{ database.host }}" in text and "secrets.app_key" in text and "not-to-be-copied" not in text, text
+    tenantry("blueprint", "validate", path)
+    again = tenantry("blueprint", "new", "demo", "--from-compose", "-", "--to", path, stdin=compose, ok=False)
+    assert again.returncode == 4 and run("cat", path).stdout == text, again
+    alone = tenantry("blueprint", "new", "demo", "--to", path + ".2", ok=False)
+    assert alone.returncode == 2 and "--image, --port, --engine" in alone.stderr, alone
+    schema = json.loads(tenantry("blueprint", "schema").stdout)
+    assert schema["properties"]["kind"] == {"const": "Blueprint"}, schema["properties"].keys()
+    os.unlink(path)
