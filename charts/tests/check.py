@@ -41,6 +41,7 @@ def check_role(where, role):
         if "secrets" in rule["resources"] and role["kind"] == "ClusterRole" and name not in (
             "tenantry-tenant-secrets",
             "tenantry-password-reader",
+            "tenantry-settings-writer",
         ):
             problems.append(f"{where}: {name} reads the Secrets of the whole cluster")
 

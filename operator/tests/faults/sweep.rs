@@ -110,8 +110,8 @@ async fn sweep() {
     println!("a life without a fault:");
     let reference = undisturbed(&base).await.unwrap_or_else(|e| panic!("{e}"));
     let again = undisturbed(&base).await.unwrap_or_else(|e| panic!("{e}"));
-    for step in reference.pictures.keys().copied() {
-        same(&reference.pictures[&step], &again.pictures[&step])
+    for step in reference.pictures.keys() {
+        same(&reference.pictures[step], &again.pictures[step])
             .unwrap_or_else(|e| panic!("{step:?} differs by itself: {e}"));
     }
     let mut neighbour = Life::new(&base, "neighbour");
