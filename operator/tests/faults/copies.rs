@@ -135,7 +135,7 @@ impl Copy {
     }
 
     /// Asks the copy's database as the administrator.
-    async fn sql(&self, sql: &str) -> Outcome<String> {
+    pub async fn sql(&self, sql: &str) -> Outcome<String> {
         World::get().root_in("pg-a", &self.database(), sql).await
     }
 
@@ -156,7 +156,7 @@ impl Copy {
     }
 
     /// Does what a node would do with the copy's jobs, and waits until their controller has seen it.
-    async fn play(&self) -> Outcome {
+    pub async fn play(&self) -> Outcome {
         if self.id.is_empty() {
             return Ok(());
         }

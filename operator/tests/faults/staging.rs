@@ -10,6 +10,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::json;
 use tenantry_api::archive::Archive;
+use tenantry_api::condition::find;
 use tenantry_api::crm_instance::InstancePhase;
 use tenantry_core::names;
 use tenantry_operator::cluster::dynamic_api;
@@ -107,6 +108,31 @@ fn a_product_that_does_not_say_how_it_is_neutralised_is_not_copied_until_it_does
         assert_eq!((status.as_str(), reason.as_str()), ("False", "NotStated"), "{message}");
         assert_eq!(copy.state().await.unwrap(), "", "something was copied");
         blueprint(&base, &life.blueprint, product(true)).await;
+        copy.until_ready().await.unwrap_or_else(|e| panic!("{e}"));
+        copy.check(&life).await.unwrap_or_else(|e| panic!("{e}"));
+    });
+}
+
+#[test]
+fn sql_neutralises_before_the_commands_after_it_begin_and_nothing_starts_before_both_are_done() {
+    run(false, |base| async move {
+        let life = original(&base, true).await.unwrap_or_else(|e| panic!("{e}"));
+        let mut spec = product(true);
+        spec["neutralise"]["steps"].as_array_mut().unwrap().push(json!({"name": "files", "command": ["tidy"]}));
+        blueprint(&base, &life.blueprint, spec).await;
+        let mut copy = Copy::of(&life, "copy", &json!({})).await.unwrap();
+        for looks in 0.. {
+            copy.look().await.unwrap_or_else(|e| panic!("{e}"));
+            let conditions = copy.object().await.unwrap().unwrap().status.unwrap_or_default().conditions;
+            if find(&conditions, "Neutralised").is_some_and(|c| c.status == "False" && c.reason == "Neutralising") {
+                break;
+            }
+            assert!(looks < 40, "no job neutralises: {conditions:?}");
+            copy.play().await.unwrap_or_else(|e| panic!("{e}"));
+        }
+        assert_eq!(copy.sql("SELECT count(*)::text FROM mail").await.unwrap(), "0", "the commands came first");
+        assert_eq!(copy.state().await.unwrap(), "installing");
+        assert_eq!(copy.api::<Deployment>().list(&copy.mine()).await.unwrap().items.len(), 0);
         copy.until_ready().await.unwrap_or_else(|e| panic!("{e}"));
         copy.check(&life).await.unwrap_or_else(|e| panic!("{e}"));
     });
