@@ -128,7 +128,13 @@ pub fn personalise_job(instance: &Id, generation: u32, attempt: u32) -> String {
 /// Name of a job of a copy, and of its Secret: `what` is `database`, `files` or `neutralise`.
 #[must_use]
 pub fn copy_job(instance: &Id, what: &str, generation: u32, attempt: u32) -> String {
-    format!("{instance}-copy-{what}-g{generation}-{attempt}")
+    format!("{}{what}-g{generation}-{attempt}", copy_jobs(instance))
+}
+
+/// How the names of all jobs of a copy begin.
+#[must_use]
+pub fn copy_jobs(instance: &Id) -> String {
+    format!("{instance}-copy-")
 }
 
 /// Name of the ConfigMap that claims an id.

@@ -239,8 +239,7 @@ impl Copy {
         let mine = format!("SELECT count(*)::text FROM databases WHERE owner = 'instance/{}'", self.id);
         let count = World::get().root("pg-a", &mine).await?;
         let left = self.api::<Secret>().list(&self.mine()).await.map_err(|e| e.to_string())?;
-        let left: Vec<_> =
-            left.items.iter().map(ResourceExt::name_any).filter(|n| n.contains("-copy-database-")).collect();
+        let left: Vec<_> = left.items.iter().map(ResourceExt::name_any).filter(|n| n.contains("-copy-")).collect();
         let of_copy = format!("instance/{}", self.id);
         let events = life.events().await?;
         let installed: Vec<_> = events.iter().filter(|e| e.spec.subject == of_copy).collect();

@@ -117,6 +117,7 @@ pub async fn without_database(
     neutralise::stated(&filling)?;
     fill::files(&filling).await?;
     neutralise::run(&filling, None).await?;
+    stage::clear_secrets(&filling).await?;
     let api: Api<CrmInstance> = Api::namespaced(ctx.client.clone(), &wanted.namespace);
     let stored = crate::tenant::metadata(ctx, &api, &pass.instance, true, &[(ANNOTATION_NEUTRALISED, done)]).await;
     if let Some(stored) = stored.map_err(Halt::at(NEUTRALISED))? {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::ResourceExt;
 use kube::api::{Api, ListParams};
 use tenantry_core::class::ErrorClass;
@@ -197,15 +197,19 @@ async fn jobs_of(filling: &Filling<'_>, condition: &'static str, purpose: &str) 
     Ok(jobs.into_iter().filter(|j| j.metadata.deletion_timestamp.is_none()).collect())
 }
 
-/// Takes away the Secret with the passwords of both databases; the log stays as long as the job.
+/// Takes away the Secrets of all jobs, with the passwords of both databases: a copy that is well is not looked at
+/// again until something changes. The logs stay as long as the jobs.
 ///
 /// # Errors
 /// [`Halt`] at `Copied`.
 pub async fn clear_secrets(filling: &Filling<'_>) -> Result<(), Halt> {
-    if let Some((attempt, _)) = Stage::Database.newest(filling).await? {
-        let name = Stage::Database.job_name(filling, attempt);
-        let removed = filling.ctx.remove(Kind::Secret, Some(&filling.wanted.namespace), &name).await;
-        removed.map_err(Halt::at(COPIED))?;
+    let (ctx, wanted, at) = (filling.ctx, filling.wanted, Halt::at(COPIED));
+    let mine = format!("{LABEL_INSTANCE_ID}={},{LABEL_PURPOSE}=config", wanted.id);
+    let all = Stage::api::<Secret>(filling).list_metadata(&ListParams::default().labels(&mine)).await;
+    let all = all.map_err(|e| at(Error::kube("list the Secrets of the copy's jobs")(e)))?.items;
+    let of_jobs = names::copy_jobs(&wanted.id);
+    for name in all.iter().map(ResourceExt::name_any).filter(|name| name.starts_with(&of_jobs)) {
+        ctx.remove(Kind::Secret, Some(&wanted.namespace), &name).await.map_err(&at)?;
     }
     Ok(())
 }
