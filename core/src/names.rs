@@ -25,6 +25,8 @@ pub const LABEL_ENVIRONMENT: &str = "tenantry.dev/environment";
 pub const LABEL_VOLUMES: &str = "tenantry.dev/volumes";
 /// Label: the generation of the data (database, volumes, secrets) that an object belongs to.
 pub const LABEL_DATA_GENERATION: &str = "tenantry.dev/data-generation";
+/// Label: the pinned release that a job works with, as a short hash of its hash.
+pub const LABEL_RELEASE: &str = "tenantry.dev/release-hash";
 /// The standard label that marks all that the operator makes, and the selector of its watches.
 pub const LABEL_MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 /// Value of [`LABEL_MANAGED_BY`].

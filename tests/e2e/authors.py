@@ -6,6 +6,8 @@ import signal
 import subprocess
 import tempfile
 
+import unseen
+from engines import mariadb_server
 from harness import check, get, kubectl, run, tenantry, wait
 from products import notes, page
 from world import HERE, ROOT, query, unique
@@ -52,6 +54,15 @@ def desk(**more):
     seats = {"countSql": "SELECT count(*) FROM people WHERE active", "tables": [{"table": "people", "activeWhen": "{row}.active"}]}
     tables = {"writableTables": ["people", "not_in_this_release"]}
     return notes(unique("desk"), **{"install": install, "seats": seats, "readOnly": tables, **more})
+
+
+def passes(path):
+    """A product that states everything holds everything."""
+    code, points = tested(str(path), timeout=1200)
+    assert code == 0, points
+    assert outcomes(points, "passed") >= {"valid", "installs", "verified", "copies", "secrets", "restarts", "seats",
+                                          "readOnly", "schedules", "suspends", "resumes", "archives", "purges"}, points
+    nothing_is_left()
 
 
 @check
@@ -138,11 +149,19 @@ def a_contract_test_that_is_left_takes_everything_away():
 
 @check
 def tryton_passes_its_contract_test():
-    code, points = tested(str(ROOT / "manifests/blueprints/tryton.yaml"), timeout=1200)
-    assert code == 0, points
-    assert outcomes(points, "passed") >= {"valid", "installs", "verified", "copies", "secrets", "restarts", "seats",
-                                          "readOnly", "schedules", "suspends", "resumes", "archives", "purges"}, points
-    nothing_is_left()
+    passes(ROOT / "manifests/blueprints/tryton.yaml")
+
+
+@check
+def request_tracker_passes_its_contract_test():
+    mariadb_server()
+    passes(ROOT / "manifests/blueprints/request-tracker.yaml")
+
+
+@check
+def a_product_of_a_container_file_and_yaml_passes_its_contract_test():
+    unseen.the_image()
+    passes(unseen.FOLDER / "blueprint.yaml")
 
 
 @check

@@ -3,7 +3,7 @@
 import json
 
 from harness import check, get, kubectl, tenantry, wait
-from world import HERE, events, fetch, instance, kinds, query, secret, session
+from world import HERE, events, fetch, instance, kinds, query, secret, serving, session
 
 STATE = {}
 
@@ -117,12 +117,12 @@ def suspending_puts_a_page_up_and_resuming_brings_the_same_crm_back():
 @check
 def a_changed_plan_is_an_event_and_restarts_nothing():
     namespace = f"tenant-{STATE['tenant']}"
-    before = {p["metadata"]["uid"] for p in get("pods", "-n", namespace)["items"]}
+    before = {p["metadata"]["uid"] for p in serving(namespace)}
+    assert before
     tenantry("tenant", "set", "acme", "--plan", "fibo-3")
     wait("the change is recorded", lambda: kinds(STATE["tenant"])[-1] == "limits-changed")
     assert events(STATE["tenant"])[-1]["after"]["limits"]["seats"] == 10
-    after = {p["metadata"]["uid"] for p in get("pods", "-n", namespace)["items"]}
-    assert before <= after, "a pod was started anew"
+    assert before == {p["metadata"]["uid"] for p in serving(namespace)}, "a pod was started anew"
 
 
 @check

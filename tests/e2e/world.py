@@ -63,13 +63,18 @@ def ready(name, seconds=180):
     return wait(f"{name} is Ready", well, seconds)
 
 
+def serving(namespace):
+    """Pods of processes that are not on their way out."""
+    return [p for p in get("pods", "-n", namespace)["items"]
+            if p["metadata"]["ownerReferences"][0]["kind"] == "ReplicaSet" and "deletionTimestamp" not in p["metadata"]]
+
+
 def untouched(*names):
     """What would show that instances were disturbed: compare it before and after."""
     seen = {}
     for name in names:
         now = instance(name)
-        pods = [p for p in get("pods", "-n", now["metadata"]["namespace"])["items"]
-                if p["metadata"]["ownerReferences"][0]["kind"] == "ReplicaSet"]
+        pods = serving(now["metadata"]["namespace"])
         restarts = [(p["metadata"]["uid"], [c["restartCount"] for c in p["status"].get("containerStatuses", [])]) for p in pods]
         seen[name] = (now["status"]["phase"], now["status"].get("database"), sorted(restarts))
     return seen

@@ -128,7 +128,9 @@ pub fn is_ready(deployment: &Deployment, replicas: i32) -> bool {
     let Some(status) = &deployment.status else { return replicas == 0 };
     let current = status.observed_generation >= deployment.metadata.generation;
     let enough = |n: Option<i32>| n.unwrap_or(0) >= replicas;
-    let none_left = replicas > 0 || status.replicas.unwrap_or(0) == 0;
+    // While one pod after the other is exchanged, those of the kind before are available, too.
+    let of_before = status.replicas.unwrap_or(0) - status.updated_replicas.unwrap_or(0);
+    let none_left = if replicas > 0 { of_before <= 0 } else { status.replicas.unwrap_or(0) == 0 };
     current && enough(status.updated_replicas) && enough(status.available_replicas) && none_left
 }
 
@@ -139,4 +141,26 @@ pub fn serving_ready(wanted: &Wanted, found: &Deployments) -> bool {
         let replicas = i32::try_from(wanted.pods(p)).unwrap_or(i32::MAX);
         found.get(&p.name).is_some_and(|d| is_ready(d, replicas))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_deployment_is_ready_when_no_pod_of_the_kind_before_is_left() {
+        let deployment = |updated: i32, available: i32, all: i32| -> Deployment {
+            let status = json!({ "observedGeneration": 2, "updatedReplicas": updated, "availableReplicas": available,
+                "replicas": all });
+            serde_json::from_value(json!({ "metadata": { "generation": 2 }, "status": status })).unwrap()
+        };
+        assert!(is_ready(&deployment(1, 1, 1), 1));
+        assert!(!is_ready(&deployment(1, 1, 2), 1), "the new one starts while the old one is available");
+        assert!(!is_ready(&deployment(1, 0, 1), 1));
+        assert!(is_ready(&deployment(2, 2, 2), 1), "one that is on its way out is of the newest kind");
+        assert!(!is_ready(&deployment(1, 1, 1), 2));
+        assert!(is_ready(&deployment(0, 0, 0), 0) && !is_ready(&deployment(1, 1, 1), 0));
+    }
 }

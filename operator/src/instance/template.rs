@@ -294,6 +294,10 @@ fn personalise_purpose(wanted: &Wanted) -> String {
     format!("personalise-g{}", wanted.generation)
 }
 
+fn release_label(wanted: &Wanted) -> String {
+    short_hash(wanted.release.hash.as_bytes())
+}
+
 /// The attempt at personalising by commands that is due; none when one has succeeded.
 ///
 /// # Errors
@@ -313,8 +317,12 @@ pub async fn personalise_due(ctx: &Ctx, wanted: &Wanted) -> Result<Option<u32>, 
     let attempt = newest.as_ref().map_or(0, |(attempt, _)| *attempt);
     if let Some((_, job)) = &newest {
         ctx.trace_job("personalise", job);
+        // A job of another release worked in a copy that was dropped for this one.
+        let of_this_copy = job.labels().get(names::LABEL_RELEASE) == Some(&release_label(wanted));
         match outcome(job) {
-            Outcome::Succeeded => return Ok(None),
+            Outcome::Succeeded if of_this_copy => return Ok(None),
+            Outcome::Succeeded => {}
+            Outcome::Failed { .. } if !of_this_copy => {}
             Outcome::Running => {
                 if let Some(t) = trouble(&pods_of(ctx, &wanted.namespace, &job.name_any()).await?) {
                     return Err(Halt::fail(CONDITION, &t.reason, t.message, ErrorClass::Blocked));
@@ -361,7 +369,7 @@ pub async fn start_personalise(
     let place = Place {
         namespace: &wanted.namespace,
         name: &job_name,
-        labels: wanted.labels().and(names::LABEL_PURPOSE, label),
+        labels: wanted.labels().and(names::LABEL_PURPOSE, label).and(names::LABEL_RELEASE, release_label(wanted)),
         spec: &wanted.release.spec,
         image: wanted.release.release().map(|r| settings.image(&r.image)).unwrap_or_default(),
         config: &config,
