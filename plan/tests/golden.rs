@@ -287,7 +287,7 @@ fn everything_of_an_instance_but_its_page_runs_on_the_nodes_that_it_asks_for() {
             let (Some(pod), Some(before)) = (pod_of(child), pod_of(before)) else { continue };
             assert!(before.get("nodeSelector").is_none() && before.get("tolerations").is_none());
             let page = child.name.ends_with(instance::PAGE);
-            let expected = |field: &str| (!page).then(|| wish[field].clone()).unwrap_or_default();
+            let expected = |field: &str| if page { Value::Null } else { wish[field].clone() };
             for field in ["nodeSelector", "tolerations"] {
                 assert_eq!(pod.get(field).cloned().unwrap_or_default(), expected(field), "{}", child.describe());
             }

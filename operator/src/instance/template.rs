@@ -294,7 +294,8 @@ fn personalise_purpose(wanted: &Wanted) -> String {
     format!("personalise-g{}", wanted.generation)
 }
 
-fn release_label(wanted: &Wanted) -> String {
+/// Value of the label that says with which release a job of an instance works.
+pub(super) fn release_label(wanted: &Wanted) -> String {
     short_hash(wanted.release.hash.as_bytes())
 }
 

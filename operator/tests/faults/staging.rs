@@ -7,11 +7,14 @@ use std::time::Duration;
 use futures::StreamExt;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::batch::v1::Job;
+use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::json;
 use tenantry_api::archive::Archive;
 use tenantry_api::condition::find;
 use tenantry_api::crm_instance::InstancePhase;
+use tenantry_core::id::Id;
 use tenantry_core::names;
 use tenantry_operator::cluster::dynamic_api;
 use tenantry_plan::Kind;
@@ -119,7 +122,7 @@ fn sql_neutralises_before_the_commands_after_it_begin_and_nothing_starts_before_
         let life = original(&base, true).await.unwrap_or_else(|e| panic!("{e}"));
         let mut spec = product(true);
         spec["neutralise"]["steps"].as_array_mut().unwrap().push(json!({"name": "files", "command": ["tidy"]}));
-        blueprint(&base, &life.blueprint, spec).await;
+        blueprint(&base, &life.blueprint, spec.clone()).await;
         let mut copy = Copy::of(&life, "copy", &json!({})).await.unwrap();
         for looks in 0.. {
             copy.look().await.unwrap_or_else(|e| panic!("{e}"));
@@ -133,8 +136,14 @@ fn sql_neutralises_before_the_commands_after_it_begin_and_nothing_starts_before_
         assert_eq!(copy.sql("SELECT count(*)::text FROM mail").await.unwrap(), "0", "the commands came first");
         assert_eq!(copy.state().await.unwrap(), "installing");
         assert_eq!(copy.api::<Deployment>().list(&copy.mine()).await.unwrap().items.len(), 0);
+        // Steps that are said while others run are done as well.
+        spec["neutralise"]["steps"][1]["name"] = json!("more files");
+        blueprint(&base, &life.blueprint, spec).await;
         copy.until_ready().await.unwrap_or_else(|e| panic!("{e}"));
         copy.check(&life).await.unwrap_or_else(|e| panic!("{e}"));
+        let jobs = copy.api::<Job>().list(&copy.mine()).await.unwrap().items;
+        let found: Vec<String> = jobs.iter().map(ResourceExt::name_any).collect();
+        assert!(found.contains(&names::copy_job(&Id::parse(&copy.id).unwrap(), "neutralise", 1, 2)), "{found:?}");
     });
 }
 

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use k8s_openapi::api::batch::v1::Job;
+use kube::ResourceExt;
 use serde_json::Value;
 use tenantry_api::blueprint::StepList;
 use tenantry_core::class::ErrorClass;
@@ -17,6 +19,7 @@ use super::{Filling, NEUTRALISED, Target};
 use crate::error::Error;
 use crate::halt::Halt;
 use crate::instance::install::SHORTEST;
+use crate::instance::template::{Outcome, outcome, release_label};
 
 /// Reason of a blueprint that does not say how.
 pub const NOT_STATED: &str = "NotStated";
@@ -52,6 +55,10 @@ pub async fn run(filling: &Filling<'_>, target: Option<&Target<'_>>) -> Result<(
     }
     let attempt = match &Stage::Neutralise.newest(filling).await? {
         None => 1,
+        // It ran other steps than those that the blueprint says now.
+        Some((attempt, job)) if of_another_release(filling, job) && !matches!(outcome(job), Outcome::Running) => {
+            attempt.saturating_add(1)
+        }
         Some((attempt, job)) => match Stage::Neutralise.follow(filling, *attempt, job).await? {
             // It was started after the SQL.
             None => return Ok(()),
@@ -62,6 +69,10 @@ pub async fn run(filling: &Filling<'_>, target: Option<&Target<'_>>) -> Result<(
     by_sql(filling, target, list, &values, start).await?;
     let spent = u32::try_from(start.elapsed().as_secs()).unwrap_or(u32::MAX);
     by_commands(filling, list, &values, attempt, spent).await
+}
+
+fn of_another_release(filling: &Filling<'_>, job: &Job) -> bool {
+    job.labels().get(names::LABEL_RELEASE) != Some(&release_label(filling.wanted))
 }
 
 /// The SQL of the list, which may be none.
@@ -118,7 +129,7 @@ async fn by_commands(
     let place = |purpose: &str| Place {
         namespace: &wanted.namespace,
         name: &name,
-        labels: wanted.labels().and(LABEL_PURPOSE, purpose),
+        labels: wanted.labels().and(LABEL_PURPOSE, purpose).and(names::LABEL_RELEASE, release_label(wanted)),
         spec,
         image: wanted.release.release().map(|r| settings.image(&r.image)).unwrap_or_default(),
         config: &config,
