@@ -6,6 +6,7 @@ mod install;
 mod page;
 mod report;
 mod run;
+mod tree;
 mod verify;
 
 use std::path::PathBuf;
@@ -50,6 +51,15 @@ enum What {
         #[arg(long, default_value = report::TERMINATION_LOG)]
         termination_log: PathBuf,
     },
+    /// Copies everything below a folder to another, as it is; what is in the other goes first
+    CopyTree {
+        /// The folder that is read
+        #[arg(long)]
+        from: PathBuf,
+        /// The folder that is written, which exists
+        #[arg(long)]
+        to: PathBuf,
+    },
     /// Serves the page of a suspended or maintained application
     Page {
         /// Address to listen on
@@ -77,6 +87,13 @@ fn main() -> ExitCode {
         What::Verify { file, base_url, termination_log } => {
             runtime.block_on(verify::verify(&file, &base_url, &termination_log))
         }
+        What::CopyTree { from, to } => match tree::copy_tree(&from, &to) {
+            Ok(copied) => {
+                tree::say(&copied);
+                Outcome::Passed
+            }
+            Err(e) => return report::complain(&e.to_string(), Outcome::Failed),
+        },
         What::Page { listen, file } => match runtime.block_on(page::serve(listen, file.as_deref())) {
             Ok(()) => Outcome::Passed,
             Err(e) => return report::complain(&e.to_string(), e.outcome()),

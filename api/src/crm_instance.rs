@@ -59,6 +59,7 @@ impl Environment {
     printcolumn = r#"{"name":"Message","type":"string","jsonPath":".status.conditions[?(@.type=='Ready')].message","priority":1}"#,
     validation = Rule::new("size(self.metadata.name) <= 30").message("metadata.name is too long: at most 30 characters fit into the labels made from it"),
     validation = Rule::new("self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')").message("metadata.name must be lower-case letters, digits and hyphens, beginning with a letter"),
+    validation = Rule::new("!has(self.spec.from) || self.spec.from.instance != self.metadata.name").message("spec.from names this instance itself: name the one to copy"),
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(validation = Rule::new("!has(oldSelf.id) || (has(self.id) && self.id == oldSelf.id)").message("spec.id is minted once and cannot change: databases, volumes and billing derive from it"))]
@@ -71,6 +72,10 @@ impl Environment {
 #[x_kube(validation = Rule::new("!has(self.adopt) || has(self.id)").message("an instance adopted from an archive needs the archive's id as spec.id; use `tenantry instance adopt`"))]
 #[x_kube(validation = Rule::new("!has(self.settings) || !has(self.settingsFrom) || self.settings.all(s, !(s in self.settingsFrom))").message("a setting stands in settings or in settingsFrom, not in both"))]
 #[x_kube(validation = Rule::new("!has(self.databaseServer) || self.databaseServer.size() > 0").message("spec.databaseServer must not be empty"))]
+#[x_kube(validation = Rule::new("has(self.from) == has(oldSelf.from) && (!has(self.from) || self.from == oldSelf.from)").message("spec.from says what this instance was copied from and cannot change: make a new copy"))]
+#[x_kube(validation = Rule::new("!has(self.from) || (has(self.environment) && self.environment != 'production')").message("a copy of an instance is for staging or rehearsal: set spec.environment"))]
+#[x_kube(validation = Rule::new("!has(self.from) || !has(self.adopt)").message("an instance comes from another one or from an archive, not from both: leave spec.from away"))]
+#[x_kube(validation = Rule::new("!has(self.expires) || (has(self.environment) && self.environment != 'production')").message("spec.expires is for staging and rehearsal: a production instance does not end by itself"))]
 pub struct CrmInstanceSpec {
     /// Immutable id; the operator mints one when it is absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -123,6 +128,27 @@ pub struct CrmInstanceSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     pub adopt: Option<String>,
+    /// The instance whose database and files this one begins with, neutralised before anything starts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<CopySource>,
+    /// When it ends by itself, RFC 3339: it is archived then, as when it is deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(min = 20, max = 40),
+        regex(
+            pattern = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})$"
+        )
+    )]
+    pub expires: Option<String>,
+}
+
+/// The instance that a copy is made of. It is only read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CopySource {
+    /// Name of an instance of the same tenant.
+    #[schemars(length(min = 1, max = 30))]
+    pub instance: String,
 }
 
 /// Bounds of the pods of each process: those of the blueprint's own field.
@@ -201,7 +227,8 @@ pub struct CrmInstanceStatus {
     /// What is known of the integrations that the blueprint offers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub integrations: Vec<IntegrationStatus>,
-    /// `Ready`, `SpecValid`, `HostClaimed`, `DatabaseReady`, `Installed`, `ProcessesReady`, `Verified`, `Archived`.
+    /// `Ready`, `SpecValid`, `HostClaimed`, `DatabaseReady`, `Installed`, `ProcessesReady`, `Verified`, `Archived`;
+    /// of a copy also `Copied` and `Neutralised`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
 }

@@ -90,6 +90,11 @@ pub struct DatabaseServerSpec {
     #[serde(default = "connections")]
     #[schemars(range(min = 1, max = 10_000))]
     pub connections_per_tenant: u32,
+    /// Image with the client programs of an external server (pg_dump, pg_restore or mariadb-dump, mariadb), of its
+    /// version or newer, for jobs that copy databases. A managed server's own image has them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 500))]
+    pub client_image: Option<String>,
 }
 
 fn yes() -> bool {

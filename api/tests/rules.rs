@@ -90,6 +90,30 @@ fn an_instance_keeps_product_release_tenant_and_server() {
 }
 
 #[test]
+fn a_copy_is_no_production_keeps_its_original_and_only_what_is_no_production_ends_by_itself() {
+    let spec = json!({ "tenant": "acme", "blueprint": "tryton", "environment": "staging", "host": "s.acme.example",
+        "from": { "instance": "crm" } });
+    let instance = |change: Value| object("CrmInstance", "staging", with(&spec, change));
+    let old = instance(json!({}));
+    accepted("CrmInstance", &old, None);
+    accepted("CrmInstance", &instance(json!({ "environment": "rehearsal" })), None);
+    accepted("CrmInstance", &instance(json!({ "expires": "2026-12-31T23:59:59+07:00" })), Some(&old));
+    accepted("CrmInstance", &instance(json!({ "from": null, "expires": "2026-12-31T23:59:59Z" })), None);
+    let production = json!({ "environment": "production" });
+    refused("CrmInstance", &instance(production.clone()), None, "for staging or rehearsal");
+    refused("CrmInstance", &instance(json!({ "environment": null })), None, "for staging or rehearsal");
+    let ends = json!({ "environment": "production", "from": null, "expires": "2026-12-31T23:59:59Z" });
+    refused("CrmInstance", &instance(ends), None, "does not end by itself");
+    for other in [json!({ "from": null }), json!({ "from": { "instance": "other" } })] {
+        refused("CrmInstance", &instance(other), Some(&old), "make a new copy");
+    }
+    refused("CrmInstance", &old, Some(&instance(json!({ "from": null }))), "make a new copy");
+    let both = json!({ "id": "abcdefghij", "adopt": "abcdefghij-1" });
+    refused("CrmInstance", &instance(both), None, "not from both");
+    refused("CrmInstance", &instance(json!({ "from": { "instance": "staging" } })), None, "names this instance itself");
+}
+
+#[test]
 fn a_setting_stands_in_the_spec_or_in_a_secret() {
     let instance = |settings: Value, from: Value| {
         let spec = json!({ "tenant": "acme", "blueprint": "tryton", "host": "a.example" });

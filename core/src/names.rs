@@ -19,6 +19,8 @@ pub const LABEL_SERVES: &str = "tenantry.dev/serves";
 pub const LABEL_DATABASE_SERVER: &str = "tenantry.dev/database-server";
 /// Label: what a job or secret is for (`install`, `personalise`, `database`, `admin`, `config`, ...).
 pub const LABEL_PURPOSE: &str = "tenantry.dev/purpose";
+/// Label: what the instance of an object is for. Only pods of `production` may talk to the world outside.
+pub const LABEL_ENVIRONMENT: &str = "tenantry.dev/environment";
 /// Label: the volumes that a pod mounts together with others, which run on its node.
 pub const LABEL_VOLUMES: &str = "tenantry.dev/volumes";
 /// Label: the generation of the data (database, volumes, secrets) that an object belongs to.
@@ -125,6 +127,18 @@ pub fn personalise_job(instance: &Id, generation: u32, attempt: u32) -> String {
     format!("{instance}-personalise-g{generation}-{attempt}")
 }
 
+/// Name of a job of a copy, and of its Secret: `what` is `database`, `files` or `neutralise`.
+#[must_use]
+pub fn copy_job(instance: &Id, what: &str, generation: u32, attempt: u32) -> String {
+    format!("{}{what}-g{generation}-{attempt}", copy_jobs(instance))
+}
+
+/// How the names of all jobs of a copy begin.
+#[must_use]
+pub fn copy_jobs(instance: &Id) -> String {
+    format!("{instance}-copy-")
+}
+
 /// Name of the ConfigMap that claims an id.
 #[must_use]
 pub fn id_claim(id: &Id) -> String {
@@ -176,6 +190,7 @@ mod tests {
             database_secret(&id, u32::MAX),
             config_secret(&id, u32::MAX, b"x"),
             personalise_job(&id, u32::MAX, u32::MAX),
+            copy_job(&id, "neutralise", u32::MAX, u32::MAX),
             template_job(&"b".repeat(63), "h", &"s".repeat(63), u32::MAX),
         ] {
             assert!(name.len() <= 63, "{name}");

@@ -9,6 +9,7 @@ pub mod blueprint;
 pub mod child;
 pub mod config;
 pub mod context;
+pub mod copy;
 pub mod error;
 pub mod event;
 pub mod instance;

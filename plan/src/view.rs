@@ -39,8 +39,7 @@ impl<'a> View<'a> {
     pub fn mounts(&self, config: &Config) -> Vec<Value> {
         let data = |v: &&Volume| json!({"name": format!("data-{}", v.name), "mountPath": v.mount_path});
         let mut all: Vec<Value> = self.volumes.iter().map(data).collect();
-        let scratch = self.security.writable_paths.iter().enumerate();
-        all.extend(scratch.map(|(i, path)| json!({"name": format!("scratch-{i}"), "mountPath": path})));
+        all.extend(scratch_mounts(self.security));
         if self.files {
             all.extend(config.mounts());
         }
@@ -59,8 +58,7 @@ impl<'a> View<'a> {
             }
         };
         let mut all: Vec<Value> = self.volumes.iter().map(data).collect();
-        let scratch = 0..self.security.writable_paths.len();
-        all.extend(scratch.map(|i| json!({"name": format!("scratch-{i}"), "emptyDir": {"sizeLimit": "256Mi"}})));
+        all.extend(scratch_volumes(self.security));
         if self.files {
             all.extend(config.volume(secret));
         }
@@ -73,4 +71,16 @@ impl<'a> View<'a> {
         let volumes = self.volumes.iter().map(|v| v.mount_path.as_str());
         volumes.chain(self.security.writable_paths.iter().map(String::as_str)).chain(files)
     }
+}
+
+/// `volumeMounts` of the paths whose content is forgotten.
+pub fn scratch_mounts(security: &PodSecurity) -> impl Iterator<Item = Value> {
+    let paths = security.writable_paths.iter().enumerate();
+    paths.map(|(i, path)| json!({"name": format!("scratch-{i}"), "mountPath": path}))
+}
+
+/// `volumes` of the pod for [`scratch_mounts`].
+pub fn scratch_volumes(security: &PodSecurity) -> impl Iterator<Item = Value> {
+    (0..security.writable_paths.len())
+        .map(|i| json!({"name": format!("scratch-{i}"), "emptyDir": {"sizeLimit": "256Mi"}}))
 }

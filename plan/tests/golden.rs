@@ -298,6 +298,46 @@ fn everything_of_an_instance_but_its_page_runs_on_the_nodes_that_it_asks_for() {
 }
 
 #[test]
+fn only_pods_of_production_are_led_outside_and_others_to_each_other_alone() {
+    let mut world = world(false);
+    let wanted = tenant::validate(&world.tenant, Some(&world.plan)).unwrap();
+    let all = tenant::children(&wanted, &world.settings, &[]);
+    let policies: Vec<_> = all.iter().filter(|c| c.kind == Kind::NetworkPolicy).collect();
+    let outside = |c: &&&Child| c.object["spec"]["egress"].to_string().contains("10.0.0.0/8");
+    let found: Vec<_> = policies.iter().filter(outside).collect();
+    assert_eq!(found.len(), 1);
+    let labels = json!({ "matchLabels": { "tenantry.dev/environment": "production" } });
+    assert_eq!(found[0].object["spec"]["podSelector"], labels);
+    // The rule for all pods leads to no pod of the tenant: one of production would send mail on.
+    let of_all = policies.iter().find(|c| c.object["spec"]["podSelector"] == json!({})).unwrap();
+    assert!(!of_all.object["spec"]["egress"].to_string().contains(r#"{"podSelector":{}}"#), "{of_all:?}");
+
+    let environment = |world: &World| -> Vec<(Kind, Value)> {
+        let all = children(world, &Seen { verified: true, ..Seen::default() });
+        let pod = |c: &Child| {
+            let template = c.object.pointer("/spec/template").or(c.object.pointer("/spec/jobTemplate/spec/template"));
+            template.map(|t| (c.kind, t["metadata"]["labels"]["tenantry.dev/environment"].clone()))
+        };
+        assert!(all.iter().all(|c| {
+            let selector = c.object.pointer("/spec/selector").cloned().unwrap_or_default();
+            !selector.to_string().contains("tenantry.dev/environment")
+        }));
+        all.iter().filter_map(pod).collect()
+    };
+    let is = |word: &str| [(Kind::Deployment, json!(word)), (Kind::CronJob, json!(word))];
+    assert_eq!(environment(&world), is("production"));
+    assert!(!children(&world, &Seen::default()).iter().any(|c| c.kind == Kind::NetworkPolicy));
+    world.wanted.environment = tenantry_api::crm_instance::Environment::Staging;
+    assert_eq!(environment(&world), is("staging"));
+    let own = children(&world, &Seen::default());
+    let first = &own[0];
+    assert_eq!((first.kind, first.name.as_str()), (Kind::NetworkPolicy, "kkkkkkkkkk"), "before anything runs");
+    let mine = json!({ "matchLabels": { "tenantry.dev/instance-id": "kkkkkkkkkk" } });
+    assert_eq!(first.object["spec"]["podSelector"], mine);
+    assert_eq!(first.object["spec"]["egress"], json!([{ "to": [{ "podSelector": mine }] }]));
+}
+
+#[test]
 fn planning_twice_gives_the_same() {
     let world = world(false);
     let seen = Seen::default();

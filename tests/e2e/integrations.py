@@ -165,7 +165,7 @@ def a_mail_server_that_answers_is_said_to_and_no_mail_is_sent_by_the_check():
         assert settings("check", name).returncode == 0
         settings("set", name, "smtp_security=starttls", "--wait", "--timeout", "3m")
         mail_is("refused", "STARTTLS")
-        assert server.messages() == 0
+        assert server.messages() == []
         settings("unset", name, "smtp_host", "smtp_port", "smtp_security", "smtp_user", "smtp_password", "--wait", "--timeout", "3m")
         mail_is("notChecked", "not set")
     assert "uri = smtp://127.0.0.1:9" in configuration()

@@ -1,16 +1,18 @@
 """A real mail server (PyPI aiosmtpd) and one that hangs, on the host, where pods reach them. Does I/O."""
 
+import atexit
+import hashlib
 import os
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
-import time
 from pathlib import Path
 
-from harness import get, run
+from harness import get, run, wait
 
-VERSION = "1.4.6"
+REQUIREMENTS = Path(__file__).parent / "requirements.txt"
 
 
 def host():
@@ -26,34 +28,40 @@ def free_port():
 
 
 def python():
-    """A Python that has aiosmtpd, kept in the cache."""
-    folder = Path(os.environ["TENANTRY_CACHE"]) / f"aiosmtpd-{VERSION}"
+    """A Python that has what requirements.txt names, kept in the cache."""
+    wanted = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()[:16]
+    folder = Path(os.environ["TENANTRY_CACHE"]) / f"mailserver-{wanted}"
     if not (folder / "done").exists():
         run(sys.executable, "-m", "venv", "--clear", str(folder))
-        run(str(folder / "bin" / "pip"), "install", "-q", f"aiosmtpd=={VERSION}")
+        run(str(folder / "bin" / "pip"), "install", "-q", "--require-hashes", "-r", str(REQUIREMENTS))
         (folder / "done").touch()
     return str(folder / "bin" / "python")
 
 
 class Mail:
-    """A mail server; `messages()` is what it received."""
+    """A mail server that keeps what it is given. Ends with the suite at the latest."""
 
-    def __enter__(self):
-        self.port = free_port()
+    def __init__(self):
+        self.port, self.folder = free_port(), tempfile.TemporaryDirectory()
+        handler = ["-c", "aiosmtpd.handlers.Mailbox", f"{self.folder.name}/box"]
         self.server = subprocess.Popen(
-            [python(), "-u", "-m", "aiosmtpd", "-n", "-l", f"0.0.0.0:{self.port}"],
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-        self.lines = []
-        threading.Thread(target=lambda: self.lines.extend(self.server.stdout), daemon=True).start()
-        for _ in range(100):
-            with socket.socket() as trial:
-                if trial.connect_ex(("127.0.0.1", self.port)) == 0:
-                    return self
-            time.sleep(0.1)
-        raise AssertionError("the mail server does not start")
+            [python(), "-u", "-m", "aiosmtpd", "-n", "-l", f"0.0.0.0:{self.port}", *handler],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        atexit.register(self.server.kill)
+
+        def answers():
+            with socket.create_connection((host(), self.port), timeout=5) as connection:
+                return connection.recv(3) == b"220"
+        wait("the mail server answers", answers, 30)
 
     def messages(self):
-        return "".join(list(self.lines)).count("MESSAGE FOLLOWS")
+        """The messages it received, oldest first, whole."""
+        new = Path(self.folder.name) / "box" / "new"
+        found = sorted(new.iterdir(), key=lambda f: f.stat().st_mtime_ns) if new.exists() else []
+        return [f.read_text(errors="replace") for f in found]
+
+    def __enter__(self):
+        return self
 
     def __exit__(self, *_):
         self.server.kill()

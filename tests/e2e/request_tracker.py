@@ -10,6 +10,7 @@ import urllib.request
 
 from engines import MARIA, mariadb_server, templates_of
 from harness import ADDRESS, check, get, kubectl, tenantry, wait
+from mailserver import Mail, host as mail_host
 from world import (ROOT, access, archives_of, fetch, instance, kinds, query_mariadb, ready, tenant_with, there,
                    unique)
 
@@ -50,6 +51,11 @@ class Desk:
         ticket = {"Queue": "General", "Subject": subject, "Content": content, "ContentType": "text/plain"}
         return self.call("POST", "/ticket", ticket)["id"]
 
+    def asked_by(self, customer, subject):
+        """A ticket of a customer, who is told of it by mail."""
+        ticket = {"Queue": "General", "Subject": subject, "Content": "Please help.", "ContentType": "text/plain", "Requestor": customer}
+        return self.call("POST", "/ticket", ticket)["id"]
+
     def read(self, number):
         return self.call("GET", f"/ticket/{number}")
 
@@ -72,17 +78,17 @@ def crm():
     return f"{STATE['name']}/crm"
 
 
-def desk(seconds=60):
-    """The desk, once its generated password is taken."""
-    password = tenantry("instance", "password", crm()).stdout.strip()
-    found = Desk(host(), "root", password)
+def desk(seconds=60, name=None, at=None):
+    """The desk (or another), once its generated password is taken."""
+    password = tenantry("instance", "password", name or crm()).stdout.strip()
+    found = Desk(at or host(), "root", password)
 
     def well():
         try:
             return found.version()
         except Refused as error:
             raise AssertionError(str(error)) from None
-    wait(f"somebody can log in to {crm()}", well, seconds)
+    wait(f"somebody can log in to {name or crm()}", well, seconds)
     return found
 
 
@@ -172,6 +178,48 @@ def every_job_of_the_desk_that_runs_by_the_clock_succeeds():
             return status.get("succeeded") == 1
         wait(f"the job {word} has succeeded", done, 180)
         kubectl("-n", namespace, "delete", "job", job)
+
+
+@check
+def a_copy_of_the_desk_has_its_tickets_and_writes_to_no_customer_while_the_original_does():
+    name = STATE["name"]
+    with Mail() as server:
+        tenantry("instance", "settings", "set", crm(), f"smtp_host={mail_host()}", f"smtp_port={server.port}", "smtp_security=none",
+                 "--wait", "--timeout", "5m")
+        mine = desk(120)
+        mine.asked_by("customer@shop.example", "Where is my parcel")
+        first, = wait("the customer is told", server.messages, 60)
+        assert "customer@shop.example" in first and "Where is my parcel" in first, first
+
+        tenantry("instance", "create", f"{name}/staging", "--from", crm(), "--wait", "--timeout", "10m")
+        copy = instance(f"{name}/staging")
+        assert copy["status"]["phase"] == "Ready" and copy["spec"]["settings"].get("smtp_host") == mail_host(), copy["spec"]
+        there_too = desk(60, f"{name}/staging", copy["spec"]["host"])
+        assert there_too.read(STATE["ticket"])["Subject"] == "The printer of the third floor"
+        assert "Comment" in there_too.history(STATE["ticket"])
+        other = there_too.asked_by("customer@shop.example", "Only in the copy")
+        there_too.comment(other, "A remark.")
+        own = access(f"{name}/staging")
+        # Even if somebody lets it act by itself again: outside production it has no mail server.
+        query_mariadb(MARIA, own["database"], "UPDATE Scrips SET Disabled = 0", own["username"], own["password"])
+        there_too.asked_by("customer@shop.example", "And with everything on")
+        mine.asked_by("customer@shop.example", "The last one")
+        wait("the original's mail is there", lambda: any("The last one" in m for m in server.messages()), 60)
+        assert len(server.messages()) == 2, server.messages()
+    before = access(crm())
+    assert (own["database"], own["username"]) != (before["database"], before["username"]) and own["password"] != before["password"]
+    stolen = query_mariadb(MARIA, before["database"], "SELECT 1", own["username"], own["password"])
+    assert stolen.returncode != 0, stolen
+    try:
+        mine.read(other)
+    except Refused as error:
+        assert error.status == 404, error
+    else:
+        assert mine.read(other)["Subject"] != "Only in the copy", other
+    assert kinds(copy["spec"]["id"]) == ["installed"]
+    tenantry("instance", "archive", f"{name}/staging", "--confirm", f"{name}/staging")
+    wait("the copy is gone", lambda: not there("crm", "staging", "-n", copy["metadata"]["namespace"]), 120)
+    assert desk().read(STATE["ticket"])["Subject"] == "The printer of the third floor"
 
 
 @check

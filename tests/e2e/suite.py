@@ -11,6 +11,7 @@ import engines  # noqa: F401
 import request_tracker  # noqa: F401
 import unseen  # noqa: F401
 import doors  # noqa: F401
+import staging  # noqa: F401
 import browser  # noqa: F401
 import faults  # noqa: F401
 import servers  # noqa: F401

@@ -99,6 +99,7 @@ fn instance(blueprint: &Blueprint, release: &Effective, wanted: &Wanted) -> tena
         .collect();
     tenantry_plan::instance::Wanted {
         id: Id::mint([2; tenantry_core::id::ID_LENGTH]),
+        uid: None,
         name: "crm".into(),
         namespace: tenantry_core::names::namespace(&tenant_id),
         tenant_id,

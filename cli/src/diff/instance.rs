@@ -72,17 +72,31 @@ async fn configurations(session: &Session, wanted: &Wanted) -> Result<Vec<String
 /// The pinned release, or what a new instance would pin.
 pub async fn release(session: &Session, instance: &CrmInstance) -> Result<Effective, Problem> {
     let spec = &instance.spec;
-    if let Some(hash) = instance.annotations().get(PINNED) {
-        let kept: Api<ConfigMap> = Api::namespaced(session.cluster.client.clone(), SYSTEM_NAMESPACE);
-        let found = kept.get_opt(&format!("release-{hash}")).await.map_err(|e| api::problem("read the release", &e))?;
-        if let Some(text) = found.and_then(|c| c.data).and_then(|mut d| d.remove(CONTENT)) {
-            return serde_json::from_str(&text)
-                .map_err(|e| Problem::failed(format!("the pinned release {hash} cannot be read: {e}")));
+    if let Some(found) = kept(session, instance.annotations().get(PINNED).map(String::as_str)).await? {
+        return Ok(found);
+    }
+    if let Some(from) = &spec.from {
+        // A copy begins with what wrote the original's data.
+        let api = session.cluster.instances(&instance.namespace().unwrap_or_default());
+        let original = api.get_opt(&from.instance).await.map_err(|e| api::problem("read the original", &e))?;
+        let hash = original.and_then(|o| o.annotations().get(PINNED).cloned());
+        if let Some(found) = kept(session, hash.as_deref()).await? {
+            return Ok(found);
         }
     }
     let blueprint = target::one(session, &session.cluster.blueprints(), target::BLUEPRINT, &spec.blueprint).await?;
     Effective::pin(&spec.blueprint, &blueprint.spec, spec.release.as_deref())
         .map_err(|e| Problem::not_found(e.to_string()).next("", format!("blueprint show {}", spec.blueprint)))
+}
+
+/// The kept release of a hash.
+async fn kept(session: &Session, hash: Option<&str>) -> Result<Option<Effective>, Problem> {
+    let Some(hash) = hash else { return Ok(None) };
+    let kept: Api<ConfigMap> = Api::namespaced(session.cluster.client.clone(), SYSTEM_NAMESPACE);
+    let found = kept.get_opt(&format!("release-{hash}")).await.map_err(|e| api::problem("read the release", &e))?;
+    let text = found.and_then(|c| c.data).and_then(|mut d| d.remove(CONTENT));
+    let unreadable = |e| Problem::failed(format!("the pinned release {hash} cannot be read: {e}"));
+    text.map(|text| serde_json::from_str(&text).map_err(unreadable)).transpose()
 }
 
 /// Values of settings that lie in Secrets; one that is missing is no value.

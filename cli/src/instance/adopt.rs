@@ -1,5 +1,6 @@
 //! `tenantry instance adopt`: brings an archived instance back with all its data. Does I/O.
 
+use jiff::Timestamp;
 use kube::ResourceExt;
 use tenantry_api::archive::{Archive, ArchivedKind};
 use tenantry_api::crm_instance::{CrmInstance, CrmInstanceSpec};
@@ -69,7 +70,7 @@ pub async fn bring_back(
     archive: &Archive,
     dry_run: bool,
 ) -> Result<CrmInstance, Problem> {
-    let instance = make::instance(tenant, &archive.spec.name, from_archive(archive, tenant)?, &[])?;
+    let instance = make::instance(tenant, &archive.spec.name, from_archive(session, archive, tenant)?, &[])?;
     if dry_run {
         return make::rehearsed(session, &instance).await;
     }
@@ -77,7 +78,7 @@ pub async fn bring_back(
 }
 
 /// The instance's spec as it was, under its id.
-fn from_archive(archive: &Archive, tenant: &Tenant) -> Result<CrmInstanceSpec, Problem> {
+fn from_archive(session: &Session, archive: &Archive, tenant: &Tenant) -> Result<CrmInstanceSpec, Problem> {
     let mut spec: CrmInstanceSpec = serde_json::from_str(&archive.spec.object).map_err(|e| {
         Problem::failed(format!("archive {} does not hold a readable instance", archive.name_any()))
             .safe("its data is kept")
@@ -86,5 +87,8 @@ fn from_archive(archive: &Archive, tenant: &Tenant) -> Result<CrmInstanceSpec, P
     spec.id = Some(archive.spec.id.clone());
     spec.tenant = tenant.name_any();
     spec.adopt = Some(archive.name_any());
+    // Its data is its own by now; and whoever brings it back does not want it to end at once.
+    spec.from = None;
+    spec.expires = spec.expires.filter(|at| at.parse::<Timestamp>().is_ok_and(|at| at > session.now()));
     Ok(spec)
 }

@@ -2,6 +2,7 @@
 
 pub mod adopt;
 pub mod archive;
+pub mod copy;
 pub mod create;
 pub mod list;
 pub mod logs;
@@ -25,7 +26,7 @@ use crate::session::Session;
 /// What to do with instances.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Creates one more instance of a tenant
+    /// Creates one more instance of a tenant, or a copy of one for staging
     Create(Box<create::Args>),
     /// Changes how many pods run, on which nodes, and the administrator's address
     Set(Box<set::Args>),

@@ -93,6 +93,15 @@ pub fn page(instance: &CrmInstance, blueprint: Option<&BlueprintSpec>, wide: boo
     for i in &status.integrations {
         page.noted(&i.name, i.state.word(), i.message.clone());
     }
+    if let Some(from) = &spec.from {
+        let neutral = tenantry_api::condition::holds(&status.conditions, "Neutralised");
+        let note =
+            if neutral { "neutralised: it cannot write to customers" } else { "not neutralised yet: nothing runs" };
+        page.noted("Copy of", format!("{}/{}", spec.tenant, from.instance), note);
+    }
+    if let Some(at) = &spec.expires {
+        page.noted("Ends", relative_text(at, now), format!("{at}: it is archived then"));
+    }
     if let Some(adopted) = &spec.adopt {
         page.noted("Came from", adopted.clone(), "an archive");
     }

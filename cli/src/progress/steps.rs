@@ -54,6 +54,21 @@ const STEPS: [(&str, &str); 5] = [
     ("Verified", "verified"),
 ];
 
+/// The same for a copy of another instance.
+const COPY_STEPS: [(&str, &str); 7] = [
+    ("HostClaimed", "host"),
+    ("Copied", "copied"),
+    ("Neutralised", "neutralised"),
+    ("DatabaseReady", "database"),
+    ("Installed", "installed"),
+    ("ProcessesReady", "application"),
+    ("Verified", "verified"),
+];
+
+fn steps(instance: &CrmInstance) -> &'static [(&'static str, &'static str)] {
+    if instance.spec.from.is_some() { &COPY_STEPS } else { &STEPS }
+}
+
 /// Follows one instance. Times are measured from when the tracker was made.
 #[derive(Debug, Default)]
 pub struct Tracker {
@@ -76,7 +91,8 @@ impl Tracker {
         let empty = CrmInstanceStatus::default();
         let status = instance.status.as_ref().unwrap_or(&empty);
         let mut changes = Vec::new();
-        while let Some((kind, label)) = STEPS.get(self.done) {
+        let steps = steps(instance);
+        while let Some((kind, label)) = steps.get(self.done) {
             let Some(held) = find(&status.conditions, kind).filter(|c| c.status == "True") else { break };
             let took = elapsed.saturating_sub(self.at);
             changes.push(Change::Done { label, detail: detail(kind, held, instance, status), took });
@@ -85,8 +101,8 @@ impl Tracker {
         }
         self.end = end(instance, status);
         if self.end.is_none() {
-            let label = STEPS.get(self.done).map_or("ready", |(_, label)| label);
-            let detail = waiting_for(status, self.done);
+            let label = steps.get(self.done).map_or("ready", |(_, label)| label);
+            let detail = waiting_for(status, steps.get(self.done).map(|(kind, _)| *kind));
             let key = format!("{label}/{detail}");
             if key != self.last {
                 changes.push(Change::Now { label, detail });
@@ -112,15 +128,15 @@ fn detail(kind: &str, held: &Condition, instance: &CrmInstance, status: &CrmInst
             Some(d) => format!("{} on {}", d.name, d.server),
             None => held.message.clone(),
         },
-        "Installed" | "Verified" => held.message.clone(),
+        "Installed" | "Verified" | "Copied" | "Neutralised" => held.message.clone(),
         _ if held.message.is_empty() => product,
         _ => format!("{product} · {}", held.message),
     }
 }
 
 /// The phase by name, and what the operator says of the step.
-fn waiting_for(status: &CrmInstanceStatus, done: usize) -> String {
-    let said = STEPS.get(done).and_then(|(kind, _)| find(&status.conditions, kind));
+fn waiting_for(status: &CrmInstanceStatus, step: Option<&str>) -> String {
+    let said = step.and_then(|kind| find(&status.conditions, kind));
     let said = said.or_else(|| find(&status.conditions, "Ready"));
     let phase = format!("{:?}", status.phase);
     match said.map(|c| c.message.as_str()).filter(|m| !m.is_empty()) {
@@ -149,11 +165,22 @@ fn hopeless(status: &CrmInstanceStatus) -> bool {
 }
 
 fn failed(status: &CrmInstanceStatus) -> End {
-    let order = ["SpecValid", "HostClaimed", "DatabaseReady", "Installed", "ProcessesReady", "Verified", "Ready"];
+    let order = [
+        "SpecValid",
+        "HostClaimed",
+        "Copied",
+        "Neutralised",
+        "DatabaseReady",
+        "Installed",
+        "ProcessesReady",
+        "Verified",
+        "Ready",
+    ];
     let first = order.iter().find_map(|kind| find(&status.conditions, kind).filter(|c| c.status == "False"));
     match first {
         Some(c) => {
-            let label = STEPS.iter().find(|(kind, _)| *kind == c.type_).map_or(c.type_.as_str(), |(_, label)| label);
+            let label =
+                COPY_STEPS.iter().find(|(kind, _)| *kind == c.type_).map_or(c.type_.as_str(), |(_, label)| label);
             End::Failed { label: label.to_owned(), why: said(c) }
         }
         None => End::Failed { label: format!("{:?}", status.phase), why: "the operator did not say why".into() },

@@ -14,7 +14,7 @@ use tenantry_plan::{Settings, context, job};
 use super::install::SHORTEST;
 use super::live::Pass;
 use super::place::Placed;
-use super::template;
+use super::{copy, template};
 use crate::context::Ctx;
 use crate::error::Error;
 use crate::halt::Halt;
@@ -62,6 +62,14 @@ pub async fn ensure(
     }
     if state == Some(State::Personalised) {
         return Ok(());
+    }
+    if pass.instance.spec.from.is_some() {
+        let filling = copy::Filling { ctx, pass, wanted, settings, limits, keys };
+        return copy::database(&filling, &copy::Target { placed, object: &object, server: &server }, record).await;
+    }
+    if state == Some(State::Installing) {
+        // Only a copy that was never finished is left so: it may hold the original's passwords and mail.
+        return Err(copy::unfinished());
     }
     let of_another_release = record.as_ref().is_some_and(|r| r.release_hash != wanted.release.hash);
     // Begun for the same reason and broken off: it is finished, or nothing could be made in its place.
@@ -113,7 +121,11 @@ fn lost(pass: &Pass) -> bool {
     pass.installed_before()
 }
 
-async fn personalise(
+/// Makes the database this instance's own: by SQL as its role, or by a job.
+///
+/// # Errors
+/// [`Halt`] at `Installed`.
+pub(super) async fn personalise(
     ctx: &Ctx,
     wanted: &Wanted,
     settings: &Settings,
@@ -176,6 +188,10 @@ pub async fn lock(
         && record.state != State::Creating
     {
         server.admin.lock_role(&kept.name, &owner).await?;
+        if record.state == State::Installing {
+            // A copy that was never finished keeps saying so: nobody may take it for one that was neutralised.
+            return Ok(());
+        }
         server.admin.set_state(&kept.name, &owner, State::Archived).await?;
     }
     Ok(())

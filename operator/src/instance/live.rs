@@ -20,7 +20,7 @@ use tenantry_plan::context::{DatabaseAccess, Keys};
 use tenantry_plan::event::Subject;
 use tenantry_plan::instance::{Wanted, in_the_open, validate};
 
-use super::{database, host, integrations, keys, place, prepare, processes, referenced, verify};
+use super::{copy, database, host, integrations, keys, place, prepare, processes, referenced, verify};
 use crate::cluster::{Stream, record};
 use crate::context::Ctx;
 use crate::error::{Error, Result};
@@ -165,9 +165,15 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
     if release.spec.database.is_some() {
         let placed = place::ensure(ctx, pass, &wanted, &tenant, &settings).await?;
         pass.database = Some((placed.server.clone(), placed.access.clone()));
-        database::ensure(ctx, pass, &wanted, &settings, &limits, &placed, &keys).await?;
+        let made = database::ensure(ctx, pass, &wanted, &settings, &limits, &placed, &keys).await;
+        copy::reached(pass, &made);
+        made?;
         pass.reached.push(("DatabaseReady", format!("{} on {}", placed.access.name, placed.server)));
         database = Some(placed.access);
+    } else if pass.instance.spec.from.is_some() {
+        let made = copy::without_database(ctx, pass, &wanted, &settings, &limits, &keys).await;
+        copy::reached(pass, &made);
+        made?;
     }
     pass.reached.push(("Installed", format!("{} {}", release.blueprint, version(&wanted))));
 

@@ -2,7 +2,9 @@
 
 mod archive;
 mod attempts;
+mod copy;
 mod database;
+mod expiry;
 mod host;
 mod install;
 mod integrations;

@@ -13,6 +13,7 @@ use tenantry_plan::context::DatabaseAccess;
 use tenantry_plan::instance::{Wanted, access_of, build_database_secret};
 use tenantry_plan::{Settings, server};
 
+use super::copy;
 use super::live::Pass;
 use crate::cluster::{data_of, typed};
 use crate::context::Ctx;
@@ -55,7 +56,7 @@ pub async fn ensure(
     let lost_secret = found.is_some();
     let object = match found {
         Some(object) => object,
-        None => decide(ctx, wanted, tenant, &servers).await?,
+        None => decide(ctx, pass, wanted, tenant, &servers).await?,
     };
     let (host, port) = server::address(&object, settings);
     let access = DatabaseAccess {
@@ -133,6 +134,7 @@ async fn find(
 
 async fn decide(
     ctx: &Ctx,
+    pass: &Pass,
     wanted: &Wanted,
     tenant: &Tenant,
     servers: &[DatabaseServer],
@@ -142,6 +144,12 @@ async fn decide(
     let engines: Vec<(String, u32)> = needs
         .map(|d| d.engines.iter().map(|e| (e.engine.word().to_owned(), e.min_version)).collect())
         .unwrap_or_default();
+    let original = copy::place_of_original(ctx, pass, servers).await?;
+    let engines = match &original {
+        // What was dumped is loaded by the same engine, of the same version or a newer one.
+        Some(o) => engines.into_iter().filter(|(e, _)| *e == o.engine).map(|(e, v)| (e, v.max(o.version))).collect(),
+        None => engines,
+    };
     let plan = ctx.plan(&tenant.spec.plan).await.map_err(Halt::at(CONDITION))?;
     let need = Need {
         engines: &engines,
@@ -149,7 +157,11 @@ async fn decide(
         dedicated: plan.is_some_and(|p| p.spec.database_tenancy == Tenancy::Dedicated),
         named: wanted.database_server.as_deref(),
     };
-    let chosen = choose(&candidates, &need)
+    // A copy lies beside its original while there is room.
+    let beside = original.as_ref().filter(|_| need.named.is_none()).map(|o| o.server.as_str());
+    let near = beside.and_then(|name| choose(&candidates, &Need { named: Some(name), ..need.clone() }).ok());
+    let chosen = near
+        .map_or_else(|| choose(&candidates, &need), Ok)
         .map_err(|e| Halt::fail(CONDITION, "NoDatabaseServer", e.to_string(), ErrorClass::Blocked))?;
     let found = servers.iter().find(|s| s.name_any() == chosen.name).cloned();
     found.ok_or_else(|| Halt::fail(CONDITION, "InternalError", "the chosen server is gone", ErrorClass::Transient))

@@ -10,6 +10,7 @@ use tenantry_core::id::Id;
 use tenantry_core::ledger::Recorded;
 use tenantry_core::names;
 
+use super::copy;
 use super::live::Pass;
 use super::release::{self, ANNOTATION_RELEASE};
 use crate::cluster::replay;
@@ -44,9 +45,17 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx) -> Result<Effective, Halt> {
             adopt::named(ctx, adopt, id, ArchivedKind::CrmInstance, Some(&namespace)).await?
         }
     };
+    if let Some(archive) = &archive {
+        copy::was_finished(archive)?;
+    }
     let pinned = instance.annotations().get(ANNOTATION_RELEASE);
     let of_archive = archive.as_ref().and_then(|a| a.spec.release_hash.as_ref());
     let release = match (pinned, of_archive) {
+        (None, _) if spec.from.is_some() => copy::release_of_original(ctx, instance).await?,
+        (Some(hash), _) if spec.from.is_some() && !pass.installed_before() => {
+            let made = pass.held("Installed", super::live::generation_of(instance));
+            release::neutralised_anew(ctx, instance, hash, made).await?
+        }
         // The data belongs to the release that wrote it, whatever the Blueprint says by now.
         (None, Some(hash)) => release::of_hash(ctx, &spec.blueprint, spec.release.as_deref(), hash).await?,
         (Some(hash), _) if !pass.installed_before() && spec.adopt.is_none() => {

@@ -8,7 +8,7 @@ use kube::ResourceExt;
 use tenantry_api::crm_instance::{CrmInstance, InstancePhase};
 use tenantry_core::names;
 
-use super::{archive, integrations, live, status};
+use super::{archive, expiry, integrations, live, status};
 use crate::context::Ctx;
 use crate::error::Result;
 
@@ -30,13 +30,17 @@ pub async fn reconcile(instance: Arc<CrmInstance>, ctx: &Ctx, now: Timestamp) ->
             Err(halt) => status::write_halted(&live::Pass::new(instance), ctx, halt, true, now).await,
         };
     }
+    let ends = expiry::of(&instance);
+    if let Some(at) = ends.filter(|at| *at <= now) {
+        return expiry::end(ctx, &instance, at).await;
+    }
     let uid = instance.uid().unwrap_or_default();
     let fingerprint = live::fingerprint(ctx, &instance).await?;
     if let Some(print) = &fingerprint
         && ctx.memory.is_settled(&uid, print)
         && !ctx.memory.checks.wants(&uid, now)
     {
-        return Ok(integrations::again(ctx, &instance, now));
+        return Ok(expiry::soonest(integrations::again(ctx, &instance, now), ends, now));
     }
     let mut pass = live::Pass::new(instance);
     match live::run(&mut pass, ctx, now).await {
@@ -46,8 +50,11 @@ pub async fn reconcile(instance: Arc<CrmInstance>, ctx: &Ctx, now: Timestamp) ->
             if let Some(print) = live::fingerprint_of(ctx, &pass).await? {
                 ctx.memory.settle(&uid, print);
             }
-            Ok(integrations::again(ctx, &pass.instance, now))
+            Ok(expiry::soonest(integrations::again(ctx, &pass.instance, now), ends, now))
         }
-        Err(halt) => status::write_halted(&pass, ctx, halt, false, now).await,
+        Err(halt) => {
+            let again = status::write_halted(&pass, ctx, halt, false, now).await?;
+            Ok(expiry::soonest(again, ends, now))
+        }
     }
 }

@@ -7,6 +7,7 @@ use serde_json::json;
 use tenantry_api::blueprint::{BlueprintSpec, Effective};
 use tenantry_api::crm_instance::CrmInstance;
 use tenantry_core::class::ErrorClass;
+use tenantry_core::hash::content_hash;
 use tenantry_plan::labels::Labels;
 use tenantry_plan::{Child, Kind};
 
@@ -89,6 +90,29 @@ pub async fn newer(ctx: &Ctx, instance: &CrmInstance, hash: &str, made: bool) ->
     }
     keep(ctx, &current).await?;
     Ok(current)
+}
+
+/// The release of a copy that is not finished: the one that wrote its data, with the steps that neutralise it as the
+/// Blueprint says them now. What the original runs cannot be changed, and what it did not say may be said later.
+///
+/// # Errors
+/// [`Halt`] at `SpecValid`.
+pub async fn neutralised_anew(ctx: &Ctx, instance: &CrmInstance, hash: &str, made: bool) -> Result<Effective, Halt> {
+    let at = Halt::at("SpecValid");
+    let name = &instance.spec.blueprint;
+    let old = of_hash(ctx, name, instance.spec.release.as_deref(), hash).await?;
+    let now = ctx.blueprint(name).await.map_err(&at)?.and_then(|b| b.spec.neutralise);
+    if made || now.is_none() || now == old.spec.neutralise {
+        return Ok(old);
+    }
+    let spec = BlueprintSpec { neutralise: now, ..old.spec.clone() };
+    if !tenantry_plan::blueprint::problems(&spec).is_empty() {
+        return Ok(old);
+    }
+    let hash = content_hash(&(name, &spec)).map_err(|e| at(e.into()))?;
+    let mended = Effective { blueprint: name.clone(), spec, hash };
+    keep(ctx, &mended).await?;
+    Ok(mended)
 }
 
 fn replaces(old: &BlueprintSpec, new: &BlueprintSpec, made: bool) -> bool {

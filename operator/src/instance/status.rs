@@ -11,6 +11,7 @@ use tenantry_api::crm_instance::{CrmInstance, CrmInstanceStatus, DatabaseStatus,
 use tenantry_core::class::ErrorClass;
 use tenantry_core::names;
 
+use super::copy::{COPIED, NEUTRALISED};
 use super::live::{Pass, generation_of};
 use crate::cluster::notice;
 use crate::context::Ctx;
@@ -69,11 +70,13 @@ pub async fn write_halted(
         _ if archiving => InstancePhase::Archiving,
         (_, Some(ErrorClass::Invalid)) => InstancePhase::Invalid,
         _ if installed => InstancePhase::Degraded,
-        ("DatabaseReady" | "Installed", None | Some(ErrorClass::Transient)) => InstancePhase::Installing,
+        ("DatabaseReady" | "Installed" | COPIED | NEUTRALISED, None | Some(ErrorClass::Transient)) => {
+            InstancePhase::Installing
+        }
         ("ProcessesReady", None) => InstancePhase::Starting,
         ("Verified", _) => InstancePhase::Verifying,
         (_, Some(ErrorClass::Bug)) => InstancePhase::Failed,
-        ("Installed" | "ProcessesReady", Some(ErrorClass::Blocked)) => InstancePhase::Failed,
+        ("Installed" | "ProcessesReady" | COPIED | NEUTRALISED, Some(ErrorClass::Blocked)) => InstancePhase::Failed,
         _ => InstancePhase::Pending,
     };
     set(&mut status.conditions, Said::no(halt.condition, &halt.reason, halt.message.clone()), generation, now);

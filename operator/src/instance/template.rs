@@ -250,13 +250,15 @@ async fn pods_of(ctx: &Ctx, namespace: &str, job: &str) -> Result<Vec<Pod>, Halt
     Ok(list.items)
 }
 
-enum Outcome {
+/// How far a job is.
+pub(super) enum Outcome {
     Running,
     Succeeded,
     Failed { why: String, seconds_ago: u64 },
 }
 
-fn outcome(job: &Job) -> Outcome {
+/// Reads it from a job.
+pub(super) fn outcome(job: &Job) -> Outcome {
     let conditions = job.status.as_ref().and_then(|s| s.conditions.as_ref());
     let find = |kind: &str| conditions.into_iter().flatten().find(|c| c.type_ == kind && c.status == "True");
     if find("Complete").is_some() {
@@ -276,7 +278,7 @@ fn outcome(job: &Job) -> Outcome {
 }
 
 /// What the agent wrote when it ended badly.
-fn last_words(pods: &[Pod]) -> Option<String> {
+pub(super) fn last_words(pods: &[Pod]) -> Option<String> {
     pods.iter().find_map(|pod| {
         let statuses = pod.status.as_ref()?.container_statuses.as_ref()?;
         statuses.iter().find_map(|c| {
@@ -292,7 +294,8 @@ fn personalise_purpose(wanted: &Wanted) -> String {
     format!("personalise-g{}", wanted.generation)
 }
 
-fn release_label(wanted: &Wanted) -> String {
+/// Value of the label that says with which release a job of an instance works.
+pub(super) fn release_label(wanted: &Wanted) -> String {
     short_hash(wanted.release.hash.as_bytes())
 }
 

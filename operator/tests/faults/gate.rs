@@ -79,7 +79,7 @@ impl FaultGate {
         self.lock().dead.is_some()
     }
 
-    /// Calls that were no mere reads of Kubernetes.
+    /// Calls that may change something: no reads of Kubernetes, no questions to somebody's mail server.
     pub fn writes(&self) -> Vec<String> {
         self.lock().writes.clone()
     }
@@ -98,7 +98,7 @@ impl Gate for FaultGate {
         }
         state.calls += 1;
         state.all.push(call.to_owned());
-        if !call.starts_with("kube GET") {
+        if !call.starts_with("kube GET") && call != "check integration" {
             state.writes.push(call.to_owned());
         }
         match state.plan {

@@ -378,7 +378,9 @@ impl Life {
             let Some(namespace) = namespaces.get_opt(&ns).await.map_err(said("get namespace"))? else { return Ok(()) };
             let going = namespace.metadata.deletion_timestamp.is_some();
             let wanted = deployments.list(&all).await.map_err(said("list deployments"))?.items;
-            let pods = pods.list(&all).await.map_err(said("list pods"))?.items.len();
+            // Pods of jobs stay when they have ended; they are no Deployment's.
+            let processes = ListParams::default().labels("!batch.kubernetes.io/job-name");
+            let pods = pods.list(&processes).await.map_err(said("list pods"))?.items.len();
             let replicas: i32 = wanted.iter().map(|d| d.spec.as_ref().and_then(|s| s.replicas).unwrap_or(1)).sum();
             if !going && pods == usize::try_from(replicas).unwrap_or(0) && wanted.iter().all(rests) {
                 return Ok(());

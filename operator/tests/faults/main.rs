@@ -5,6 +5,7 @@
 // A test that cannot go on says so and ends.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
+mod copies;
 mod gate;
 mod installs;
 mod life;
@@ -16,6 +17,7 @@ mod replicas;
 mod scenarios;
 mod servers;
 mod settings;
+mod staging;
 mod sweep;
 mod takeover;
 mod unfinished;

@@ -11,6 +11,7 @@ use super::build_budget::{build_budget, may_be_many};
 use super::build_cron_job::build_cron_job;
 use super::build_deployment::{Parts, build_deployment};
 use super::build_ingress::build_ingress;
+use super::build_network_policy::build_network_policy;
 use super::build_page::{PageText, build_page};
 use super::build_secrets::build_config_secret;
 use super::build_service::{build_inner_service, build_service};
@@ -77,6 +78,8 @@ pub fn desired(
     let mut children = Vec::new();
     let mut prunes = Vec::new();
     let mut too_small = Vec::new();
+    // Before any process: what a pod may reach is decided by then.
+    children.extend(build_network_policy(wanted));
     if !config.is_empty() {
         children.push(config_child.clone());
     }

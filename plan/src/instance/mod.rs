@@ -4,6 +4,7 @@ mod build_budget;
 mod build_cron_job;
 mod build_deployment;
 mod build_ingress;
+mod build_network_policy;
 mod build_page;
 mod build_secrets;
 mod build_service;

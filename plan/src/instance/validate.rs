@@ -21,6 +21,8 @@ pub struct Wanted {
     pub id: Id,
     /// Its name.
     pub name: String,
+    /// The object's uid; none before it is stored.
+    pub uid: Option<String>,
     /// Its namespace.
     pub namespace: String,
     /// Id of its tenant.
@@ -59,10 +61,12 @@ impl Wanted {
     /// Labels of everything of this instance.
     #[must_use]
     pub fn labels(&self) -> Labels {
-        use tenantry_core::names::{LABEL_INSTANCE, LABEL_INSTANCE_ID};
+        use tenantry_core::names::{LABEL_ENVIRONMENT, LABEL_INSTANCE, LABEL_INSTANCE_ID};
         Labels::tenant(self.tenant_id.as_str(), &self.tenant)
             .and(LABEL_INSTANCE_ID, self.id.as_str())
             .and(LABEL_INSTANCE, &self.name)
+            // Pods need it: the rules for the network ask for it.
+            .and(LABEL_ENVIRONMENT, self.environment.word())
     }
 
     /// How many pods of a process run when the instance does.
@@ -117,6 +121,9 @@ pub fn validate(
             ),
         ));
     }
+    if let Some(Err(e)) = spec.expires.as_deref().map(str::parse::<jiff::Timestamp>) {
+        return Err(PlanError::invalid("spec.expires", format!("this is not a date and time of RFC 3339: {e}")));
+    }
     replicas::check(&release.blueprint, &release.spec, &spec.replicas)?;
     if let Some(wish) = &spec.scheduling {
         scheduling::check("spec.scheduling", wish)?;
@@ -129,6 +136,7 @@ pub fn validate(
     Ok(Wanted {
         id,
         name,
+        uid: instance.metadata.uid.clone(),
         namespace,
         tenant_id,
         tenant: tenant_name,

@@ -1,6 +1,7 @@
 //! Who may talk to a tenant's pods and to whom they may talk. No I/O.
 
 use serde_json::{Value, json};
+use tenantry_api::crm_instance::Environment;
 use tenantry_api::database_server::DatabaseServer;
 use tenantry_core::id::Id;
 use tenantry_core::{address, names};
@@ -45,12 +46,26 @@ impl DatabaseAddress {
     }
 }
 
-/// One policy for all pods: everything is denied but what is written here.
+/// The policy for all pods, which denies everything but what is written here, and the one that leads outside.
+///
+/// Policies add up: what one allows, no other can take away. So only pods that say of themselves that they are
+/// production are led to the world and to other pods of the tenant; others bring a policy of their own
+/// (`instance/build_network_policy.rs`). Pods made before they carried that label reach nothing outside until they
+/// are made anew, which the label itself does to every Deployment.
 #[must_use]
-pub(super) fn build_network_policy(wanted: &TenantWanted, settings: &Settings, databases: &[DatabaseAddress]) -> Child {
+pub(super) fn build_network_policies(
+    wanted: &TenantWanted,
+    settings: &Settings,
+    databases: &[DatabaseAddress],
+) -> [Child; 2] {
+    [for_all(wanted, settings, databases), outside(wanted, settings)]
+}
+
+fn for_all(wanted: &TenantWanted, settings: &Settings, databases: &[DatabaseAddress]) -> Child {
     let site = &settings.site;
     let mut from = vec![
-        // The operator verifies; pods of the tenant talk to each other (web to worker).
+        // The operator verifies; pods of the tenant talk to each other (web to worker), as far as the rules for
+        // the way out let them.
         json!({ "namespaceSelector": { "matchLabels": { "kubernetes.io/metadata.name": settings.system_namespace } } }),
         json!({ "podSelector": {} }),
     ];
@@ -61,14 +76,11 @@ pub(super) fn build_network_policy(wanted: &TenantWanted, settings: &Settings, d
     );
     from.extend(site.ingress_cidrs.iter().map(|cidr| json!({ "ipBlock": { "cidr": cidr } })));
 
-    let mut egress = vec![
-        json!({
-            "to": [{ "namespaceSelector": {}, "podSelector": { "matchLabels": { "k8s-app": "kube-dns" } } },
-                   { "ipBlock": { "cidr": "0.0.0.0/0" } }],
-            "ports": [{ "port": 53, "protocol": "UDP" }, { "port": 53, "protocol": "TCP" }],
-        }),
-        json!({ "to": [{ "podSelector": {} }] }),
-    ];
+    let mut egress = vec![json!({
+        "to": [{ "namespaceSelector": {}, "podSelector": { "matchLabels": { "k8s-app": "kube-dns" } } },
+               { "ipBlock": { "cidr": "0.0.0.0/0" } }],
+        "ports": [{ "port": 53, "protocol": "UDP" }, { "port": 53, "protocol": "TCP" }],
+    })];
     let mut databases = databases.to_vec();
     databases.sort();
     egress.extend(databases.iter().map(|db| match db {
@@ -88,16 +100,6 @@ pub(super) fn build_network_policy(wanted: &TenantWanted, settings: &Settings, d
             json!({ "to": to, "ports": [{ "port": port, "protocol": "TCP" }] })
         }
     }));
-    // Mail and the web outside: what a CRM needs to write to customers. The cluster's own addresses stay closed.
-    egress.push(json!({
-        "to": [{ "ipBlock": { "cidr": "0.0.0.0/0",
-                 "except": address::PRIVATE } }],
-    }));
-    // What the Site opens inside: a customer's own mail server.
-    if !site.internal_cidrs.is_empty() {
-        let to: Vec<Value> = site.internal_cidrs.iter().map(|cidr| json!({ "ipBlock": { "cidr": cidr } })).collect();
-        egress.push(json!({ "to": to }));
-    }
     let rest = json!({ "spec": {
         "podSelector": {},
         "policyTypes": ["Ingress", "Egress"],
@@ -105,6 +107,27 @@ pub(super) fn build_network_policy(wanted: &TenantWanted, settings: &Settings, d
         "egress": egress,
     }});
     Child::new(Kind::NetworkPolicy, Some(&wanted.namespace), "tenantry", &wanted.labels(), rest)
+}
+
+/// Mail and the web outside, for production alone: what a CRM needs to write to customers. The cluster's own
+/// addresses stay closed.
+fn outside(wanted: &TenantWanted, settings: &Settings) -> Child {
+    let mut egress = vec![
+        json!({ "to": [{ "podSelector": {} }] }),
+        json!({ "to": [{ "ipBlock": { "cidr": "0.0.0.0/0", "except": address::PRIVATE } }] }),
+    ];
+    // What the Site opens inside: a customer's own mail server, which would send a copy's mail on like any other.
+    let internal = &settings.site.internal_cidrs;
+    if !internal.is_empty() {
+        let to: Vec<Value> = internal.iter().map(|cidr| json!({ "ipBlock": { "cidr": cidr } })).collect();
+        egress.push(json!({ "to": to }));
+    }
+    let rest = json!({ "spec": {
+        "podSelector": { "matchLabels": { names::LABEL_ENVIRONMENT: Environment::Production.word() } },
+        "policyTypes": ["Egress"],
+        "egress": egress,
+    }});
+    Child::new(Kind::NetworkPolicy, Some(&wanted.namespace), "tenantry-outside", &wanted.labels(), rest)
 }
 
 #[cfg(test)]
@@ -118,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn inside_addresses_are_closed_to_a_tenant_but_for_those_that_the_site_opens() {
+    fn inside_addresses_are_closed_but_for_those_that_the_site_opens_to_production_alone() {
         let egress = |more: Value| {
             let mut spec = json!({ "id": "site-1" });
             spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -140,12 +163,15 @@ mod tests {
                 suspended: false,
             };
             let settings = Settings::of_site(&serde_json::from_value(site).unwrap());
-            build_network_policy(&wanted, &settings, &[]).object["spec"]["egress"].clone()
+            build_network_policies(&wanted, &settings, &[]).map(|policy| policy.object["spec"]["egress"].clone())
         };
-        let (shut, open) = (egress(json!({})), egress(json!({ "internalCidrs": ["10.20.0.25/32"] })));
+        let ([all_shut, shut], [all_open, open]) =
+            (egress(json!({})), egress(json!({ "internalCidrs": ["10.20.0.25/32"] })));
         let added = json!({ "to": [{ "ipBlock": { "cidr": "10.20.0.25/32" } }] });
         assert!(!shut.as_array().unwrap().contains(&added) && open.as_array().unwrap().contains(&added));
         assert_eq!(open.as_array().unwrap().len(), shut.as_array().unwrap().len() + 1);
+        // The rule that holds for copies as well opens nothing.
+        assert_eq!(all_open, all_shut);
     }
 
     #[test]

@@ -16,11 +16,12 @@ use crate::child::Child;
 /// Everything that a tenant needs besides its instances, in the order in which it is applied.
 #[must_use]
 pub fn children(wanted: &TenantWanted, settings: &Settings, databases: &[DatabaseAddress]) -> Vec<Child> {
-    vec![
+    let mut all = vec![
         build_namespace::build_namespace(wanted, settings),
         build_role_binding::build_role_binding(wanted, settings),
         build_resource_quota::build_resource_quota(wanted),
         build_limit_range::build_limit_range(wanted),
-        build_network_policy::build_network_policy(wanted, settings, databases),
-    ]
+    ];
+    all.extend(build_network_policy::build_network_policies(wanted, settings, databases));
+    all
 }

@@ -285,14 +285,15 @@ pub async fn stage(
         let why = "this version makes no copies of instances";
         return Ok((Verdict::NotTested(why.into()), Verdict::NotTested(why.into())));
     };
-    let stated = spec.neutralise.is_some();
+    if spec.neutralise.as_ref().is_none_or(|list| list.steps.is_empty()) {
+        return Ok((Verdict::NotTested("no copy is made without `neutralise`".into()), unstated()));
+    }
     let copy = world.create(copy).await?;
     let patience = spec.verify.as_ref().map(|v| Duration::from_secs(u64::from(v.timeout_seconds)));
     let made = match watch::ready(&world.session, &copy, patience, world.longest, progress).await? {
         Ok(made) => made,
         Err(stopped) => {
-            let why = "the copy did not get ready".to_owned();
-            let then = if stated { Verdict::NotTested(why) } else { unstated() };
+            let then = Verdict::NotTested("the copy did not get ready".into());
             return Ok((Verdict::Failed(stopped.why), then));
         }
     };
@@ -304,16 +305,15 @@ pub async fn stage(
         Some(_) => secrets::access(&a, &b, duration(made.took)),
         None => Verdict::Failed("it is Ready, but nothing says that it was copied".into()),
     };
-    let harmless = match (stated, says("Neutralised")) {
-        (false, _) => unstated(),
-        (true, Some(said)) => Verdict::Passed(format!("before its first process started: {said}")),
-        (true, None) => Verdict::Failed("it started, and nothing says that it was neutralised before".into()),
+    let harmless = match says("Neutralised") {
+        Some(said) => Verdict::Passed(format!("before its first process started: {said}")),
+        None => Verdict::Failed("it started, and nothing says that it was neutralised before".into()),
     };
     Ok((staged, harmless))
 }
 
 fn unstated() -> Verdict {
-    Verdict::NotStated("the blueprint has no `neutralise`: only the network keeps a copy from customers".into())
+    Verdict::NotStated("the blueprint has no `neutralise`: no copy for staging is made".into())
 }
 
 /// Ids of the instances.

@@ -1,0 +1,221 @@
+//! Fills a copy with the database and the files of its original, by jobs. Does I/O (SQL, Kubernetes).
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+use kube::api::{Api, ListParams};
+use tenantry_api::blueprint::Process;
+use tenantry_core::class::ErrorClass;
+use tenantry_core::id::Id;
+use tenantry_core::names::{self, LABEL_INSTANCE_ID, LABEL_PROCESS};
+use tenantry_database::{DatabaseRecord, NewDatabase, Source, State, Tls};
+use tenantry_plan::copy::{self, ANNOTATION_DATABASE, Beside, Pair, Place, Side, client_image};
+use tenantry_plan::instance::build_volume;
+
+use super::source::{self, Original};
+use super::stage::Stage;
+use super::{COPIED, Filling, Target};
+use crate::error::Error;
+use crate::halt::Halt;
+use crate::instance::attempts::{self, Next};
+use crate::instance::template::{Outcome, outcome};
+use crate::sql;
+
+/// The database: made empty, then filled by a job. One that was broken off is dropped and made anew, which takes
+/// nothing from anybody: nobody has worked in it.
+///
+/// # Errors
+/// [`Halt`] at `Copied` until it is done.
+pub async fn database(filling: &Filling<'_>, target: &Target<'_>, record: Option<DatabaseRecord>) -> Result<(), Halt> {
+    let at = Halt::at(COPIED);
+    let owner = names::owner_of_instance(&filling.wanted.id);
+    if let Some(r) = &record
+        && (r.owner != owner || matches!(r.state, State::Archived | State::Template | State::Personalised))
+    {
+        let text = format!("database {} is {} and belongs to {}: it is left alone", r.name, r.state, r.owner);
+        return Err(Halt::fail(COPIED, "DatabaseInUse", text, ErrorClass::Blocked));
+    }
+    let newest = Stage::Database.newest(filling).await?;
+    // Only the job that was made for the database there is counts; attempts are numbered from 1.
+    let made_by = newest.as_ref().filter(|(_, job)| {
+        let of = job.annotations().get(ANNOTATION_DATABASE);
+        of.is_some() && of == record.as_ref().map(|r| &r.created_at)
+    });
+    let made_by = made_by.map_or(0, |(attempt, _)| *attempt);
+    let attempt = match attempts::next(record.as_ref().map(|r| (r.state, made_by)), newest.as_ref()) {
+        Next::Follow(attempt, job) => {
+            if !matches!(outcome(job), Outcome::Succeeded) {
+                source::look(filling.ctx, &filling.pass.instance).await?;
+            }
+            match Stage::Database.follow(filling, attempt, job).await? {
+                None => return Ok(()),
+                Some(next) => next,
+            }
+        }
+        Next::Start(attempt) | Next::Anew(attempt) => attempt,
+    };
+    let original = source::look(filling.ctx, &filling.pass.instance).await?;
+    Stage::Database.clear_the_way(filling).await?;
+    if record.is_some_and(|r| r.state != State::Creating) {
+        target.server.admin.drop_database(target.name(), &owner).await.map_err(|e| at(e.into()))?;
+    }
+    begin(filling, target, &original, attempt).await
+}
+
+async fn begin(filling: &Filling<'_>, target: &Target<'_>, original: &Original, attempt: u32) -> Result<(), Halt> {
+    let Filling { ctx, wanted, settings, limits, .. } = filling;
+    let at = Halt::at(COPIED);
+    let (server, from) = source::access(ctx, &wanted.namespace, original).await?;
+    let to = &target.placed.access;
+    if from.engine != to.engine {
+        let text = format!(
+            "spec.databaseServer: {} is {}, and {} lies on {}: a copy needs the same engine",
+            target.placed.server, to.engine, original.address, from.engine
+        );
+        return Err(Halt::fail(COPIED, "OtherEngine", text, ErrorClass::Invalid));
+    }
+    let image = client_image(target.object, settings).ok_or_else(|| {
+        let name = target.object.name_any();
+        let text = format!(
+            "DatabaseServer {name:?} is external and names no image with its client programs: kubectl patch databaseserver {name} --type=merge -p '{{\"spec\":{{\"clientImage\":\"IMAGE\"}}}}'"
+        );
+        Halt::fail(COPIED, "NoClientImage", text, ErrorClass::Blocked)
+    })?;
+    let object = ctx.database_server(&server).await.map_err(&at)?;
+    let object = object.ok_or_else(|| {
+        let text =
+            format!("DatabaseServer {server:?} with the data of {} does not exist; create it again", original.address);
+        Halt::fail(COPIED, "NoSuchServer", text, ErrorClass::Blocked)
+    })?;
+    let from_server = sql::administration(ctx, &object, settings).await.map_err(&at)?;
+    let (from_tls, from_ca) = tls(&from_server.endpoint.tls);
+    let (to_tls, to_ca) = tls(&target.server.endpoint.tls);
+    let from = Side { access: &from, tls: from_tls, ca: from_ca };
+    let to = Side { access: to, tls: to_tls, ca: to_ca };
+    let file = copy::database_file(&from, &to);
+    let name = Stage::Database.job_name(filling, attempt);
+    let purpose = Stage::Database.purpose(wanted.generation);
+    let place = Place {
+        namespace: &wanted.namespace,
+        name: &name,
+        labels: wanted.labels(),
+        purpose: &purpose,
+        image,
+        scheduling: wanted.scheduling.as_ref(),
+    };
+    let secret = copy::build_secret(&place, &file, &[("from", &from), ("to", &to)]).map_err(|e| at(e.into()))?;
+
+    let admin = &target.server.admin;
+    let owner = names::owner_of_instance(&wanted.id);
+    admin.create(&empty(filling, target, &owner)).await.map_err(|e| at(e.into()))?;
+    admin.set_state(target.name(), &owner, State::Installing).await.map_err(|e| at(e.into()))?;
+    let record = admin.record(target.name()).await.map_err(|e| at(e.into()))?;
+    let made = record.ok_or_else(|| at(Error::Bug("a database that was made is not written down".into())))?;
+    ctx.apply(&secret).await.map_err(&at)?;
+    let job = copy::build_database_job(&place, &file, limits.storage_bytes, &made.created_at, settings);
+    ctx.create_once(&job).await.map_err(&at)?;
+    Err(Stage::Database.under_way(filling, attempt))
+}
+
+fn empty(filling: &Filling<'_>, target: &Target<'_>, owner: &str) -> NewDatabase {
+    let (wanted, access) = (filling.wanted, &target.placed.access);
+    let needs = wanted.release.spec.database.as_ref();
+    NewDatabase {
+        name: access.name.clone(),
+        owner: owner.to_owned(),
+        tenant: wanted.tenant_id.to_string(),
+        generation: wanted.generation,
+        role: access.user.clone(),
+        password: access.password.clone(),
+        connection_limit: Some(target.object.spec.connections_per_tenant),
+        source: Source::Empty,
+        release_hash: wanted.release.hash.clone(),
+        extensions: needs.map(|d| d.extensions.clone()).unwrap_or_default(),
+        charset: needs.and_then(|d| d.charset.clone()),
+    }
+}
+
+/// Whether connections are encrypted, and by whose word the server's certificate is believed.
+fn tls(of: &Tls) -> (bool, Option<&str>) {
+    match of {
+        Tls::Disable => (false, None),
+        Tls::Require { ca } => (true, ca.as_deref()),
+    }
+}
+
+/// The files: volumes of the copy's own, filled by one job. It begins with empty ones, however far it came before.
+/// What only a companion sees begins empty and stays so: nothing neutralises what waits there to be sent, and another
+/// user wrote it.
+///
+/// # Errors
+/// [`Halt`] at `Copied` until it is done.
+pub async fn files(filling: &Filling<'_>) -> Result<(), Halt> {
+    let Filling { ctx, wanted, settings, limits, .. } = filling;
+    let spec = &wanted.release.spec;
+    let volumes: Vec<&str> = spec.volumes_of_jobs().map(|v| v.name.as_str()).collect();
+    if volumes.is_empty() {
+        return Ok(());
+    }
+    let at = Halt::at(COPIED);
+    let newest = Stage::Files.newest(filling).await?;
+    let attempt = match &newest {
+        None => 1,
+        Some((attempt, job)) => {
+            if !matches!(outcome(job), Outcome::Succeeded) {
+                source::look(ctx, &filling.pass.instance).await?;
+            }
+            match Stage::Files.follow(filling, *attempt, job).await? {
+                None => return Ok(()),
+                Some(next) => next,
+            }
+        }
+    };
+    let original = source::look(ctx, &filling.pass.instance).await?;
+    Stage::Files.clear_the_way(filling).await?;
+    for volume in &spec.volumes {
+        ctx.create_once(&build_volume(wanted, settings, limits, volume, None)).await.map_err(&at)?;
+    }
+    let pair = |name: &&str| Pair {
+        name: (*name).to_owned(),
+        from: names::volume(&original.id, name, original.generation),
+        to: names::volume(&wanted.id, name, wanted.generation),
+    };
+    let pairs: Vec<Pair> = volumes.iter().map(pair).collect();
+    let file = copy::files_file(&pairs);
+    let name = Stage::Files.job_name(filling, attempt);
+    let purpose = Stage::Files.purpose(wanted.generation);
+    let nodes = copy::nodes(wanted.scheduling.as_ref(), original.scheduling.as_ref());
+    let place = Place {
+        namespace: &wanted.namespace,
+        name: &name,
+        labels: wanted.labels(),
+        purpose: &purpose,
+        scheduling: nodes.as_ref(),
+        image: wanted.release.release().map(|r| settings.image(&r.image)).unwrap_or_default(),
+    };
+    let processes = hold_volumes(filling, &original.id).await?;
+    let beside = (!processes.is_empty()).then_some(Beside { original: &original.id, processes: &processes });
+    ctx.apply(&copy::build_secret(&place, &file, &[]).map_err(|e| at(e.into()))?).await.map_err(&at)?;
+    ctx.create_once(&copy::build_files_job(&place, &file, spec, &pairs, beside, settings)).await.map_err(&at)?;
+    Err(Stage::Files.under_way(filling, attempt))
+}
+
+/// The original's processes that run and see volumes which are copied, so that these can be mounted only where they
+/// are. Companions without volumes and the page may be anywhere.
+async fn hold_volumes(filling: &Filling<'_>, original: &Id) -> Result<BTreeSet<String>, Halt> {
+    let spec = &filling.wanted.release.spec;
+    let copied: BTreeSet<&str> = spec.volumes_of_jobs().map(|v| v.name.as_str()).collect();
+    let sees = |p: &&Process| spec.volumes_of(p).any(|v| copied.contains(v.name.as_str()));
+    let holders: BTreeSet<&str> = spec.processes.iter().filter(sees).map(|p| p.name.as_str()).collect();
+    let api: Api<Pod> = Api::namespaced(filling.ctx.client.clone(), &filling.wanted.namespace);
+    let selector = format!("{LABEL_INSTANCE_ID}={original},{LABEL_PROCESS}");
+    let list = api.list(&ListParams::default().labels(&selector)).await;
+    let pods = list.map_err(|e| Halt::at(COPIED)(Error::kube("list the original's pods")(e)))?.items;
+    let placed = |p: &&Pod| p.spec.as_ref().is_some_and(|s| s.node_name.is_some());
+    let runs = |p: &&Pod| p.status.as_ref().and_then(|s| s.phase.as_deref()) == Some("Running");
+    let stays = |p: &&Pod| p.metadata.deletion_timestamp.is_none();
+    let running = pods.iter().filter(placed).filter(runs).filter(stays);
+    let names = running.filter_map(|p| p.labels().get(LABEL_PROCESS));
+    Ok(names.filter(|name| holders.contains(name.as_str())).cloned().collect())
+}

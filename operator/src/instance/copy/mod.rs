@@ -1,0 +1,172 @@
+//! A copy of another instance: filled, neutralised, made its own, and only then started. Does I/O.
+//!
+//! The database server's registry tells how far it is. While it says `installing`, nothing of what is in the
+//! database may be believed, and whatever breaks the work off begins it anew with an empty one; `personalised`
+//! says that all of it was done, neutralising included. A product without a database has an annotation for that.
+//! The original is only read.
+
+mod fill;
+mod neutralise;
+mod source;
+mod stage;
+
+use kube::ResourceExt;
+use kube::api::Api;
+use tenantry_api::archive::Archive;
+use tenantry_api::crm_instance::{CrmInstance, CrmInstanceSpec};
+use tenantry_api::database_server::DatabaseServer;
+use tenantry_core::class::ErrorClass;
+use tenantry_core::ledger::Limits;
+use tenantry_core::names;
+use tenantry_database::{DatabaseRecord, State};
+use tenantry_plan::Settings;
+use tenantry_plan::context::Keys;
+use tenantry_plan::instance::Wanted;
+
+use super::live::Pass;
+use super::place::Placed;
+use crate::context::Ctx;
+use crate::halt::Halt;
+use crate::sql::Server;
+use crate::tenant::adopt;
+
+pub use source::{place_of_original, release_of_original};
+
+/// The condition that says whether the original's data is there.
+pub const COPIED: &str = "Copied";
+/// The condition that says whether it can no longer write to customers.
+pub const NEUTRALISED: &str = "Neutralised";
+/// Annotation of a finished copy of a product without a database: the generation of the data that was neutralised.
+const ANNOTATION_NEUTRALISED: &str = "tenantry.dev/neutralised";
+
+/// What a copy is made from, database apart.
+pub struct Filling<'a> {
+    /// At hand.
+    pub ctx: &'a Ctx,
+    /// The reconcile.
+    pub pass: &'a Pass,
+    /// The copy, as wanted.
+    pub wanted: &'a Wanted,
+    /// Settings.
+    pub settings: &'a Settings,
+    /// Limits of the tenant.
+    pub limits: &'a Limits,
+    /// Keys of the copy.
+    pub keys: &'a Keys,
+}
+
+/// The database of a copy.
+#[derive(Debug)]
+pub struct Target<'a> {
+    /// Where it lies.
+    pub placed: &'a Placed,
+    /// Its server.
+    pub object: &'a DatabaseServer,
+    /// Administration of that.
+    pub server: &'a Server,
+}
+
+impl Target<'_> {
+    fn name(&self) -> &str {
+        &self.placed.access.name
+    }
+}
+
+/// Brings the database and files of a copy to the state in which processes can start.
+///
+/// # Errors
+/// [`Halt`] at `Copied`, `Neutralised` or `Installed`.
+pub async fn database(filling: &Filling<'_>, target: &Target<'_>, record: Option<DatabaseRecord>) -> Result<(), Halt> {
+    neutralise::stated(filling)?;
+    if filling.pass.installed_before() {
+        // It ran: its processes may stand on what is there, and nothing is loaded beneath them.
+        let text = format!(
+            "database {} is not as it was left when this copy was finished, and it is not filled again; delete the copy and make a new one",
+            target.name()
+        );
+        return Err(Halt::fail(COPIED, "DatabaseLost", text, ErrorClass::Blocked));
+    }
+    fill::database(filling, target, record).await?;
+    fill::files(filling).await?;
+    neutralise::run(filling, Some(target)).await?;
+    let Filling { ctx, wanted, settings, limits, keys, .. } = filling;
+    super::database::personalise(ctx, wanted, settings, limits, target.placed, keys, target.server).await?;
+    stage::clear_secrets(filling).await?;
+    let owner = names::owner_of_instance(&wanted.id);
+    let done = target.server.admin.set_state(target.name(), &owner, State::Personalised).await;
+    done.map_err(|e| Halt::at("Installed")(e.into()))
+}
+
+/// The same for a product that has files only.
+///
+/// # Errors
+/// [`Halt`] at `Copied` or `Neutralised`.
+pub async fn without_database(
+    ctx: &Ctx,
+    pass: &mut Pass,
+    wanted: &Wanted,
+    settings: &Settings,
+    limits: &Limits,
+    keys: &Keys,
+) -> Result<(), Halt> {
+    let done = wanted.generation.to_string();
+    if pass.installed_before() || pass.instance.annotations().get(ANNOTATION_NEUTRALISED) == Some(&done) {
+        return Ok(());
+    }
+    let filling = Filling { ctx, pass, wanted, settings, limits, keys };
+    neutralise::stated(&filling)?;
+    fill::files(&filling).await?;
+    neutralise::run(&filling, None).await?;
+    stage::clear_secrets(&filling).await?;
+    let api: Api<CrmInstance> = Api::namespaced(ctx.client.clone(), &wanted.namespace);
+    let stored = crate::tenant::metadata(ctx, &api, &pass.instance, true, &[(ANNOTATION_NEUTRALISED, done)]).await;
+    if let Some(stored) = stored.map_err(Halt::at(NEUTRALISED))? {
+        pass.instance = stored;
+    }
+    Ok(())
+}
+
+/// Notes how far a copy is, from how its making ended.
+pub fn reached(pass: &mut Pass, made: &Result<(), Halt>) {
+    let Some(from) = &pass.instance.spec.from else { return };
+    let (copied, neutralised) = match made {
+        Ok(()) => (true, true),
+        // What comes after it was not begun before it was done.
+        Err(halt) => match halt.condition {
+            "Installed" => (true, true),
+            NEUTRALISED => (halt.reason != neutralise::NOT_STATED, false),
+            _ => (false, false),
+        },
+    };
+    let said = format!("from {}/{}", pass.instance.spec.tenant, from.instance);
+    if copied {
+        pass.reached.push((COPIED, said));
+    }
+    if neutralised {
+        pass.reached.push((NEUTRALISED, "it cannot write to customers".into()));
+    }
+}
+
+/// Refuses a database in which a copy was never finished, to an instance that is none.
+#[must_use]
+pub fn unfinished() -> Halt {
+    let text = "its database holds a copy that was broken off before it was neutralised: nothing starts on it. Archive this instance and purge it, then make a new copy";
+    Halt::fail(NEUTRALISED, "CopyUnfinished", text, ErrorClass::Blocked)
+}
+
+/// Refuses the archive of a copy that was never finished: what it holds is half copied or not neutralised, and
+/// nobody has worked in it.
+///
+/// # Errors
+/// [`Halt`] at `Neutralised`.
+pub fn was_finished(archive: &Archive) -> Result<(), Halt> {
+    let was_copy = serde_json::from_str::<CrmInstanceSpec>(&archive.spec.object).is_ok_and(|s| s.from.is_some());
+    if !was_copy || adopt::ledger_of(archive)?.facts.installed.is_some() {
+        return Ok(());
+    }
+    let text = format!(
+        "spec.adopt: archive {} holds a copy that was archived before it was finished: nothing starts on it. Purge the archive and make a new copy",
+        archive.name_any()
+    );
+    Err(Halt::fail(NEUTRALISED, "CopyUnfinished", text, ErrorClass::Blocked))
+}

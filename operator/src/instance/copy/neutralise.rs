@@ -1,0 +1,146 @@
+//! Makes a copy unable to write to customers, by the blueprint's own steps. Does I/O (SQL, Kubernetes).
+
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::batch::v1::Job;
+use kube::ResourceExt;
+use serde_json::Value;
+use tenantry_api::blueprint::StepList;
+use tenantry_core::class::ErrorClass;
+use tenantry_core::names::{self, LABEL_PURPOSE};
+use tenantry_database::Login;
+use tenantry_plan::config::Config;
+use tenantry_plan::job::{self, Place};
+use tenantry_plan::one_node::Together;
+use tenantry_plan::{context, instance::build_volume};
+
+use super::stage::Stage;
+use super::{Filling, NEUTRALISED, Target};
+use crate::error::Error;
+use crate::halt::Halt;
+use crate::instance::install::SHORTEST;
+use crate::instance::template::{Outcome, outcome, release_label};
+
+/// Reason of a blueprint that does not say how.
+pub const NOT_STATED: &str = "NotStated";
+
+/// Refuses a copy of a product whose blueprint does not say how it is neutralised.
+///
+/// # Errors
+/// [`Halt`] at `Neutralised`.
+pub fn stated(filling: &Filling<'_>) -> Result<(), Halt> {
+    let wanted = filling.wanted;
+    if wanted.release.spec.neutralise.as_ref().is_some_and(|list| !list.steps.is_empty()) {
+        return Ok(());
+    }
+    let text = format!(
+        "blueprint {:?} does not say how a copy is kept from writing to customers, so none is made; nothing was copied. Write `neutralise` into the blueprint (docs: For the author of a blueprint) and the copy goes on by itself",
+        wanted.release.blueprint
+    );
+    Err(Halt::fail(NEUTRALISED, NOT_STATED, text, ErrorClass::Blocked))
+}
+
+/// Runs the steps, with the copy's own values: SQL as the copy's role, then commands by one job in the product's
+/// image. They may run again, after anything that broke off what follows.
+///
+/// # Errors
+/// [`Halt`] at `Neutralised`.
+pub async fn run(filling: &Filling<'_>, target: Option<&Target<'_>>) -> Result<(), Halt> {
+    let Filling { wanted, settings, limits, keys, .. } = filling;
+    let Some(list) = &wanted.release.spec.neutralise else { return stated(filling) };
+    let values = context::instance(wanted, settings, limits, target.map(|t| &t.placed.access), keys);
+    let start = Instant::now();
+    if job::is_sql(list) {
+        return by_sql(filling, target, list, &values, start).await;
+    }
+    let attempt = match &Stage::Neutralise.newest(filling).await? {
+        None => 1,
+        // It ran other steps than those that the blueprint says now.
+        Some((attempt, job)) if of_another_release(filling, job) && !matches!(outcome(job), Outcome::Running) => {
+            attempt.saturating_add(1)
+        }
+        Some((attempt, job)) => match Stage::Neutralise.follow(filling, *attempt, job).await? {
+            // It was started after the SQL.
+            None => return Ok(()),
+            Some(next) => next,
+        },
+    };
+    Stage::Neutralise.clear_the_way(filling).await?;
+    by_sql(filling, target, list, &values, start).await?;
+    let spent = u32::try_from(start.elapsed().as_secs()).unwrap_or(u32::MAX);
+    by_commands(filling, list, &values, attempt, spent).await
+}
+
+fn of_another_release(filling: &Filling<'_>, job: &Job) -> bool {
+    job.labels().get(names::LABEL_RELEASE) != Some(&release_label(filling.wanted))
+}
+
+/// The SQL of the list, which may be none.
+async fn by_sql(
+    filling: &Filling<'_>,
+    target: Option<&Target<'_>>,
+    list: &StepList,
+    values: &Value,
+    start: Instant,
+) -> Result<(), Halt> {
+    let (ctx, at) = (filling.ctx, Halt::at(NEUTRALISED));
+    if job::split(list).0.is_empty() {
+        return Ok(());
+    }
+    let Some(target) = target else {
+        let text = "the blueprint neutralises by SQL and has no database; it must be mended";
+        return Err(Halt::fail(NEUTRALISED, "NoDatabase", text, ErrorClass::Blocked));
+    };
+    let access = &target.placed.access;
+    let login = Login { user: access.user.clone(), password: access.password.clone() };
+    let limit = Duration::from_secs(u64::from(list.timeout_seconds));
+    let left = || limit.saturating_sub(start.elapsed()).max(SHORTEST);
+    let blueprint = &filling.wanted.release.blueprint;
+    for (step, sql) in job::sql(blueprint, "neutralise", list, values).map_err(|e| at(e.into()))? {
+        let (endpoint, gate) = (&target.server.endpoint, &ctx.gate);
+        let done = tenantry_database::run_as(endpoint, &login, &access.name, &sql, gate, left()).await;
+        done.map_err(|e| {
+            let halt = at(Error::Database(e));
+            Halt { message: format!("neutralise[{step}]: {}; nothing of the copy was started", halt.message), ..halt }
+        })?;
+    }
+    Ok(())
+}
+
+/// The commands, with the copy's configuration and volumes, in what is left of the list's time after `spent` seconds.
+async fn by_commands(
+    filling: &Filling<'_>,
+    list: &StepList,
+    values: &Value,
+    attempt: u32,
+    spent: u32,
+) -> Result<(), Halt> {
+    let Filling { ctx, wanted, settings, limits, .. } = filling;
+    let at = Halt::at(NEUTRALISED);
+    let (spec, blueprint) = (&wanted.release.spec, &wanted.release.blueprint);
+    for volume in &spec.volumes {
+        ctx.create_once(&build_volume(wanted, settings, limits, volume, None)).await.map_err(&at)?;
+    }
+    let config = Config::render(blueprint, spec, values, false).map_err(|e| at(e.into()))?;
+    let mut file = job::file(blueprint, "neutralise", list, values).map_err(|e| at(e.into()))?;
+    file.timeout_seconds = list.timeout_seconds.saturating_sub(spent).max(1);
+    let claim = |volume: &str| names::volume(&wanted.id, volume, wanted.generation);
+    let name = Stage::Neutralise.job_name(filling, attempt);
+    let place = |purpose: &str| Place {
+        namespace: &wanted.namespace,
+        name: &name,
+        labels: wanted.labels().and(LABEL_PURPOSE, purpose).and(names::LABEL_RELEASE, release_label(wanted)),
+        spec,
+        image: wanted.release.release().map(|r| settings.image(&r.image)).unwrap_or_default(),
+        config: &config,
+        scheduling: wanted.scheduling.as_ref(),
+        claims: Some(&claim),
+        together: Together::jobs(wanted),
+    };
+    // The Secret is cleared away like any configuration.
+    let secret = job::build_secret(&place("config"), &file).map_err(|e| at(e.into()))?;
+    ctx.apply(&secret).await.map_err(&at)?;
+    let purpose = Stage::Neutralise.purpose(wanted.generation);
+    ctx.create_once(&job::build_job(&place(&purpose), &file, settings)).await.map_err(&at)?;
+    Err(Stage::Neutralise.under_way(filling, attempt))
+}

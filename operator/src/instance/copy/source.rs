@@ -1,0 +1,144 @@
+//! The original of a copy: an instance of the same tenant that has run, and where its data lies. Does I/O (reads).
+
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::ResourceExt;
+use kube::api::Api;
+use tenantry_api::blueprint::Effective;
+use tenantry_api::crm_instance::CrmInstance;
+use tenantry_api::database_server::DatabaseServer;
+use tenantry_api::scheduling::Scheduling;
+use tenantry_core::class::ErrorClass;
+use tenantry_core::id::Id;
+use tenantry_core::names;
+use tenantry_plan::context::DatabaseAccess;
+use tenantry_plan::instance::access_of;
+
+use super::COPIED;
+use crate::cluster::data_of;
+use crate::context::Ctx;
+use crate::error::Error;
+use crate::halt::Halt;
+use crate::instance::live::{Pass, generation_of};
+use crate::instance::release::{self, ANNOTATION_RELEASE};
+use crate::tenant::recorded_of;
+
+/// Time between two looks at an original that is not there yet: no watch tells of it.
+const LOOK: Duration = Duration::from_secs(10);
+
+/// The original.
+#[derive(Debug, Clone)]
+pub struct Original {
+    /// Its id.
+    pub id: Id,
+    /// Generation of its data.
+    pub generation: u32,
+    /// How people name it.
+    pub address: String,
+    /// Hash of the release that wrote its data.
+    pub release: String,
+    /// On which nodes it runs; on any when absent.
+    pub scheduling: Option<Scheduling>,
+}
+
+/// Where the database of an original lies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OriginalPlace {
+    /// Name of its DatabaseServer.
+    pub server: String,
+    /// Its engine.
+    pub engine: String,
+    /// Major version of the server; 0 when not known.
+    pub version: u32,
+}
+
+/// Looks at the original of a copy.
+///
+/// # Errors
+/// [`Halt`] at `Copied` when it is gone, going, not ready or of another product.
+pub async fn look(ctx: &Ctx, copy: &CrmInstance) -> Result<Original, Halt> {
+    let name = copy.spec.from.as_ref().map(|f| f.instance.clone()).unwrap_or_default();
+    let address = format!("{}/{name}", copy.spec.tenant);
+    let api: Api<CrmInstance> = Api::namespaced(ctx.client.clone(), &copy.namespace().unwrap_or_default());
+    let found = api.get_opt(&name).await.map_err(|e| Halt::at(COPIED)(Error::kube("get the original")(e)))?;
+    let Some(found) = found.filter(|o| o.metadata.deletion_timestamp.is_none()) else {
+        let text = format!(
+            "spec.from: {address} is not there (any more), so the copy cannot be made; nothing of it was started. Bring it back (`tenantry instance adopt {address}`) and the copy goes on, or delete this instance"
+        );
+        return Err(Halt::fail(COPIED, "SourceGone", text, ErrorClass::Blocked));
+    };
+    if found.spec.blueprint != copy.spec.blueprint {
+        let text = format!(
+            "spec.blueprint: {address} is a {}, and a copy is of the same product; make a new instance with that blueprint",
+            found.spec.blueprint
+        );
+        return Err(Halt::fail(COPIED, "OtherProduct", text, ErrorClass::Invalid));
+    }
+    let installed = recorded_of(found.annotations())?.is_some_and(|r| r.facts.installed.is_some());
+    let id = found.spec.id.as_deref().and_then(|id| Id::parse(id).ok());
+    match (installed, id, found.annotations().get(ANNOTATION_RELEASE)) {
+        (true, Some(id), Some(release)) => {
+            let (generation, scheduling) = (generation_of(&found), found.spec.scheduling.clone());
+            Ok(Original { id, generation, address, release: release.clone(), scheduling })
+        }
+        _ => {
+            let text =
+                format!("{address} has never been ready; it is copied when it is (`tenantry instance show {address}`)");
+            Err(Halt::wait(COPIED, "SourceNotReady", text, LOOK))
+        }
+    }
+}
+
+/// The release that wrote the original's data, whatever the Blueprint says now.
+///
+/// # Errors
+/// [`Halt`] at `Copied` or `SpecValid`.
+pub async fn release_of_original(ctx: &Ctx, copy: &CrmInstance) -> Result<Effective, Halt> {
+    let original = look(ctx, copy).await?;
+    let pinned = release::of_hash(ctx, &copy.spec.blueprint, copy.spec.release.as_deref(), &original.release).await?;
+    let runs = pinned.release().map(|r| r.version.clone()).unwrap_or_default();
+    match &copy.spec.release {
+        Some(asked) if *asked != runs => {
+            let text = format!(
+                "spec.release: {} runs {runs}, and a copy begins with what wrote its data; leave the release away",
+                original.address
+            );
+            Err(Halt::fail("SpecValid", "OtherRelease", text, ErrorClass::Invalid))
+        }
+        _ => Ok(pinned),
+    }
+}
+
+/// Server and access of the original's database.
+///
+/// # Errors
+/// [`Halt`] at `Copied` while its Secret is missing.
+pub async fn access(ctx: &Ctx, namespace: &str, original: &Original) -> Result<(String, DatabaseAccess), Halt> {
+    let api: Api<Secret> = Api::namespaced(ctx.client.clone(), namespace);
+    let name = names::database_secret(&original.id, original.generation);
+    let found = api.get_opt(&name).await.map_err(|e| Halt::at(COPIED)(Error::kube("get the original's Secret")(e)))?;
+    access_of(&data_of(found.and_then(|s| s.data).as_ref())).ok_or_else(|| {
+        let text = format!("Secret {namespace}/{name} with the way to the data of {} is not there", original.address);
+        Halt::wait(COPIED, "SourceNotReady", text, LOOK)
+    })
+}
+
+/// Where the original's database lies; none: the instance is no copy.
+///
+/// # Errors
+/// [`Halt`] at `Copied`.
+pub async fn place_of_original(
+    ctx: &Ctx,
+    pass: &Pass,
+    servers: &[DatabaseServer],
+) -> Result<Option<OriginalPlace>, Halt> {
+    if pass.instance.spec.from.is_none() {
+        return Ok(None);
+    }
+    let original = look(ctx, &pass.instance).await?;
+    let (server, access) = access(ctx, &pass.instance.namespace().unwrap_or_default(), &original).await?;
+    let status = servers.iter().find(|s| s.name_any() == server).and_then(|s| s.status.as_ref());
+    let version = status.and_then(|s| s.version_major).unwrap_or(0);
+    Ok(Some(OriginalPlace { server, engine: access.engine, version }))
+}

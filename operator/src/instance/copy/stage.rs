@@ -1,0 +1,215 @@
+//! The stages of a copy that are jobs: which runs, what it said, and what goes before one begins. Does I/O (Kubernetes).
+
+use std::time::Duration;
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{Pod, Secret};
+use kube::ResourceExt;
+use kube::api::{Api, ListParams};
+use tenantry_core::class::ErrorClass;
+use tenantry_core::names::{self, LABEL_INSTANCE_ID, LABEL_PROCESS, LABEL_PURPOSE};
+use tenantry_plan::Kind;
+
+use super::{COPIED, Filling, NEUTRALISED};
+use crate::cluster::trouble;
+use crate::error::Error;
+use crate::halt::Halt;
+use crate::instance::attempts;
+use crate::instance::template::{Outcome, last_words, outcome};
+
+/// A stage that a job does, in the order in which they come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// The database.
+    Database,
+    /// The volumes.
+    Files,
+    /// The blueprint's commands that neutralise.
+    Neutralise,
+}
+
+impl Stage {
+    const ALL: [Self; 3] = [Self::Database, Self::Files, Self::Neutralise];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Database => "database",
+            Self::Files => "files",
+            Self::Neutralise => "neutralise",
+        }
+    }
+
+    /// The condition that waits for it.
+    pub fn condition(self) -> &'static str {
+        match self {
+            Self::Database | Self::Files => COPIED,
+            Self::Neutralise => NEUTRALISED,
+        }
+    }
+
+    /// What its jobs are called in traces.
+    fn trace(self) -> &'static str {
+        match self {
+            Self::Database => "copy database",
+            Self::Files => "copy files",
+            Self::Neutralise => "neutralise",
+        }
+    }
+
+    fn doing(self) -> &'static str {
+        match self {
+            Self::Database => "the original's database is being copied",
+            Self::Files => "the original's files are being copied",
+            Self::Neutralise => "the copy is being made unable to write to customers",
+        }
+    }
+
+    /// The purpose that its jobs are labelled with.
+    pub fn purpose(self, generation: u32) -> String {
+        format!("copy-{}-g{generation}", self.word())
+    }
+
+    /// Name of the job of an attempt, and of its Secret.
+    pub fn job_name(self, filling: &Filling<'_>, attempt: u32) -> String {
+        names::copy_job(&filling.wanted.id, self.word(), filling.wanted.generation, attempt)
+    }
+
+    fn api<K>(filling: &Filling<'_>) -> Api<K>
+    where
+        K: kube::Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>,
+    {
+        Api::namespaced(filling.ctx.client.clone(), &filling.wanted.namespace)
+    }
+
+    /// Its newest job with the number of the attempt.
+    ///
+    /// # Errors
+    /// [`Halt`] at its condition.
+    pub async fn newest(self, filling: &Filling<'_>) -> Result<Option<(u32, Job)>, Halt> {
+        let jobs = jobs_of(filling, self.condition(), &self.purpose(filling.wanted.generation)).await?;
+        Ok(attempts::newest(jobs))
+    }
+
+    /// Waits for a job. Ok: it did all of it; a number: the attempt that may begin now.
+    ///
+    /// # Errors
+    /// [`Halt`] at its condition while it runs, and while the pause after a failure lasts.
+    pub async fn follow(self, filling: &Filling<'_>, attempt: u32, job: &Job) -> Result<Option<u32>, Halt> {
+        let condition = self.condition();
+        filling.ctx.trace_job(self.trace(), job);
+        match outcome(job) {
+            Outcome::Succeeded => Ok(None),
+            Outcome::Running => match trouble(&self.pods(filling, job).await?) {
+                Some(t) => Err(Halt {
+                    again: Some(Duration::from_secs(10)),
+                    ..Halt::fail(condition, &t.reason, t.message, ErrorClass::Blocked)
+                }),
+                None => Err(self.under_way(filling, attempt)),
+            },
+            Outcome::Failed { why, seconds_ago } => {
+                let pause = attempts::pause(attempt);
+                if seconds_ago >= pause {
+                    return Ok(Some(attempt.saturating_add(1)));
+                }
+                let said = last_words(&self.pods(filling, job).await?).unwrap_or(why);
+                let text = format!(
+                    "{said}. The original is untouched, and nothing of the copy was started. It is tried again {pause} s after a failure (attempt {attempt} failed); log: kubectl -n {} logs job/{}",
+                    filling.wanted.namespace,
+                    job.name_any()
+                );
+                let reason = if self == Self::Neutralise { "NeutraliseFailed" } else { "CopyFailed" };
+                Err(Halt {
+                    again: Some(Duration::from_secs(pause - seconds_ago)),
+                    ..Halt::fail(condition, reason, text, ErrorClass::Blocked)
+                })
+            }
+        }
+    }
+
+    /// That a job is at it.
+    pub fn under_way(self, filling: &Filling<'_>, attempt: u32) -> Halt {
+        let text = format!(
+            "{} (attempt {attempt}). Log: kubectl -n {} logs job/{}",
+            self.doing(),
+            filling.wanted.namespace,
+            self.job_name(filling, attempt)
+        );
+        let reason = if self == Self::Neutralise { "Neutralising" } else { "Copying" };
+        Halt::wait(self.condition(), reason, text, Duration::from_secs(20))
+    }
+
+    /// Makes sure that it may begin: nothing runs in the copy, and what later stages did before counts no more.
+    ///
+    /// # Errors
+    /// [`Halt`] at its condition.
+    pub async fn clear_the_way(self, filling: &Filling<'_>) -> Result<(), Halt> {
+        let (ctx, wanted, condition) = (filling.ctx, filling.wanted, self.condition());
+        let at = Halt::at(condition);
+        let generation = wanted.generation;
+        let later = Self::ALL.into_iter().skip_while(|s| *s != self).skip(1).map(|s| s.purpose(generation));
+        for purpose in later.chain([format!("personalise-g{generation}")]) {
+            for job in jobs_of(filling, condition, &purpose).await? {
+                ctx.remove(Kind::Job, Some(&wanted.namespace), &job.name_any()).await.map_err(&at)?;
+            }
+        }
+        let mine = ListParams::default().labels(&format!("{LABEL_INSTANCE_ID}={}", wanted.id));
+        let processes = Self::api::<Deployment>(filling).list(&mine).await;
+        let processes = processes.map_err(|e| at(Error::kube("list deployments")(e)))?.items;
+        let runs = |d: &Deployment| d.spec.as_ref().is_some_and(|s| s.replicas != Some(0));
+        let page = tenantry_plan::instance::PAGE;
+        let is_page = |d: &Deployment| d.labels().get(LABEL_PROCESS).map(String::as_str) == Some(page);
+        if let Some(running) = processes.iter().find(|d| runs(d) && !is_page(d)) {
+            let text = format!(
+                "process {} of this copy runs, and nothing is loaded beneath it; delete the copy and make a new one",
+                running.name_any()
+            );
+            return Err(Halt::fail(condition, "ProcessesRun", text, ErrorClass::Blocked));
+        }
+        let pods = Self::api::<Pod>(filling).list(&mine).await.map_err(|e| at(Error::kube("list pods")(e)))?;
+        let left = pods.items.iter().filter(|p| !ended(p)).count();
+        if left > 0 {
+            let text = format!("waiting until {left} pods of an earlier attempt have ended");
+            return Err(Halt::wait(condition, "StoppingJobs", text, Duration::from_secs(2)));
+        }
+        Ok(())
+    }
+
+    async fn pods(self, filling: &Filling<'_>, job: &Job) -> Result<Vec<Pod>, Halt> {
+        let params = ListParams::default().labels(&format!("batch.kubernetes.io/job-name={}", job.name_any()));
+        let list = Self::api::<Pod>(filling).list(&params).await;
+        Ok(list.map_err(|e| Halt::at(self.condition())(Error::kube("list the job's pods")(e)))?.items)
+    }
+}
+
+/// Whether nothing of a pod runs any more; the page is no work on the data.
+fn ended(pod: &Pod) -> bool {
+    let phase = pod.status.as_ref().and_then(|s| s.phase.as_deref());
+    matches!(phase, Some("Succeeded" | "Failed"))
+        || pod.labels().get(LABEL_PROCESS).map(String::as_str) == Some(tenantry_plan::instance::PAGE)
+}
+
+async fn jobs_of(filling: &Filling<'_>, condition: &'static str, purpose: &str) -> Result<Vec<Job>, Halt> {
+    let selector = format!("{LABEL_INSTANCE_ID}={},{LABEL_PURPOSE}={purpose}", filling.wanted.id);
+    let list = Stage::api::<Job>(filling).list(&ListParams::default().labels(&selector)).await;
+    let jobs = list.map_err(|e| Halt::at(condition)(Error::kube("list the copy's jobs")(e)))?.items;
+    // One that is going counts no more.
+    Ok(jobs.into_iter().filter(|j| j.metadata.deletion_timestamp.is_none()).collect())
+}
+
+/// Takes away the Secrets of all jobs, with the passwords of both databases: a copy that is well is not looked at
+/// again until something changes. The logs stay as long as the jobs.
+///
+/// # Errors
+/// [`Halt`] at `Copied`.
+pub async fn clear_secrets(filling: &Filling<'_>) -> Result<(), Halt> {
+    let (ctx, wanted, at) = (filling.ctx, filling.wanted, Halt::at(COPIED));
+    let mine = format!("{LABEL_INSTANCE_ID}={},{LABEL_PURPOSE}=config", wanted.id);
+    let all = Stage::api::<Secret>(filling).list_metadata(&ListParams::default().labels(&mine)).await;
+    let all = all.map_err(|e| at(Error::kube("list the Secrets of the copy's jobs")(e)))?.items;
+    let of_jobs = names::copy_jobs(&wanted.id);
+    for name in all.iter().map(ResourceExt::name_any).filter(|name| name.starts_with(&of_jobs)) {
+        ctx.remove(Kind::Secret, Some(&wanted.namespace), &name).await.map_err(&at)?;
+    }
+    Ok(())
+}
