@@ -25,7 +25,7 @@ mod wire;
 pub use admin::{Administration, connect};
 pub use error::{Error, Result};
 pub use model::{DatabaseRecord, Dropped, Endpoint, Engine, Login, NewDatabase, Page, ServerFacts, Source, State, Tls};
-pub use script::{query_text, run_as};
+pub use script::{holds, query_text, run_as};
 
 /// Name of the database, on every server, that records who owns which database.
 pub const REGISTRY: &str = "tenantry_registry";

@@ -55,6 +55,25 @@ pub async fn query_text(
     Ok(rows.into_iter().next().and_then(|row| row.into_iter().next()).flatten())
 }
 
+/// Whether an assertion holds: the first column of its first row is true. No row, or no value, does not hold.
+///
+/// # Errors
+/// As [`run_as`].
+pub async fn holds(
+    endpoint: &Endpoint,
+    login: &Login,
+    database: &str,
+    sql: &str,
+    gate: &Arc<dyn Gate>,
+) -> Result<bool> {
+    Ok(query_text(endpoint, login, database, sql, gate).await?.is_some_and(|value| is_true(&value)))
+}
+
+/// As both engines and people write it.
+fn is_true(value: &str) -> bool {
+    matches!(value.trim().to_ascii_lowercase().as_str(), "t" | "true" | "1")
+}
+
 /// What would be a mistake of ours is one of the script here.
 fn of_script(error: Error, done: u64) -> Error {
     match error {

@@ -4,7 +4,7 @@ mod processes;
 
 use std::collections::BTreeSet;
 
-use tenantry_api::blueprint::{BlueprintSpec, StepList, Strategy};
+use tenantry_api::blueprint::{BlueprintSpec, Neutralisation, StepList, Strategy};
 use tenantry_core::template;
 
 /// Every problem of a blueprint, each naming its place. Empty: it can be used.
@@ -55,10 +55,11 @@ pub fn problems(spec: &BlueprintSpec) -> Vec<String> {
             text(format!("schedules[{}].env.{name}", s.name), source, true);
         }
     }
+    let neutralise = spec.neutralise.as_ref().map(Neutralisation::list);
     let lists = [
         ("install", spec.install.as_ref()),
         ("personalise", spec.personalise.as_ref()),
-        ("neutralise", spec.neutralise.as_ref()),
+        ("neutralise", neutralise.as_ref()),
         ("migrate.steps", spec.migrate.as_ref().and_then(|m| m.steps.as_ref())),
     ];
     for (place, list) in lists.iter().filter_map(|(p, l)| l.map(|l| (*p, l))) {
@@ -89,6 +90,9 @@ pub fn problems(spec: &BlueprintSpec) -> Vec<String> {
         ));
     }
     found.extend(duplicates(spec));
+    if spec.database.is_none() && spec.neutralise.as_ref().is_some_and(|n| !n.verify_sql.is_empty()) {
+        found.push("neutralise.verifySql: the product has no database to ask".into());
+    }
     found.extend(processes::problems(spec));
     found.extend(crate::integrations::problems(spec));
     if let Some(verify) = &spec.verify {

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use tenantry_api::blueprint::{Blueprint, BlueprintSpec, Effective, StepList};
+use tenantry_api::blueprint::{Blueprint, BlueprintSpec, Effective, Neutralisation, StepList};
 use tenantry_api::crm_instance::CrmInstance;
 use tenantry_api::site::Site;
 use tenantry_api::tenant::Tenant;
@@ -125,11 +125,11 @@ fn steps(name: &str, place: &str, list: &StepList, values: &Value) -> String {
 }
 
 /// Every list of steps that an instance runs, by place.
-fn lists(spec: &BlueprintSpec) -> Vec<(&'static str, &StepList)> {
+fn lists(spec: &BlueprintSpec) -> Vec<(&'static str, StepList)> {
     let all = [
-        ("personalise", spec.personalise.as_ref()),
-        ("neutralise", spec.neutralise.as_ref()),
-        ("migrate.steps", spec.migrate.as_ref().and_then(|m| m.steps.as_ref())),
+        ("personalise", spec.personalise.clone()),
+        ("neutralise", spec.neutralise.as_ref().map(Neutralisation::list)),
+        ("migrate.steps", spec.migrate.as_ref().and_then(|m| m.steps.clone())),
     ];
     all.into_iter().filter_map(|(place, list)| list.map(|list| (place, list))).collect()
 }
@@ -167,7 +167,7 @@ fn every_release_of_every_product_is_rendered_whole_in_every_environment() {
                 let world = world(&name, &product, Some(&release.version), environment);
                 assert!(world.children().iter().any(|c| c.kind == Kind::Deployment), "{name}");
                 let values = world.values();
-                for (place, list) in lists(&product.spec) {
+                for (place, list) in &lists(&product.spec) {
                     assert!(steps(&name, place, list, &values).len() > 10, "{name}: {place}");
                 }
                 for sql in product.spec.migrate.iter().flat_map(|m| m.verify_sql.iter().chain(&m.before_sql)) {
@@ -240,7 +240,7 @@ fn a_copy_is_told_no_mail_server_and_the_original_is() {
             let world = world(&name, &product, None, environment);
             let values = world.values();
             let mut text: String = world.children().iter().map(|c| c.object.to_string()).collect();
-            for (place, list) in lists(&product.spec) {
+            for (place, list) in &lists(&product.spec) {
                 text.push_str(&steps(&name, place, list, &values));
             }
             text.contains(MAIL)

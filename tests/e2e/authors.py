@@ -115,6 +115,17 @@ def promises_that_are_not_held_are_each_found_at_their_point():
 
 
 @check
+def a_product_whose_copies_could_write_to_customers_is_found_before_one_starts():
+    mail = {"steps": [{"name": "tables", "sql": "CREATE TABLE mail (body text);\nINSERT INTO mail VALUES ('to a customer')"}]}
+    idle = {"steps": [{"name": "nothing", "sql": "DELETE FROM mail WHERE body = 'of another release'"}],
+            "verifySql": ["SELECT NOT EXISTS (SELECT FROM mail)"]}
+    code, points = tested("-", blueprint=notes(unique("talks"), install=mail, neutralise=idle))
+    assert code == 1 and outcomes(points, "failed") == {"neutralises"}, points
+    assert "verifySql[0]" in points["neutralises"][1] and points["stages"][0] == "not tested", points
+    nothing_is_left()
+
+
+@check
 def a_blueprint_that_does_not_render_or_install_is_found_before_anything_else():
     wrong = page(unique("wrong"), env={"HOST": "{{ instance.hots }}"})
     code, points = tested("-", blueprint=wrong)

@@ -243,7 +243,7 @@ def a_suspended_desk_shows_a_page_and_comes_back_with_its_tickets():
 def an_archived_desk_is_adopted_with_its_tickets():
     name, before = STATE["name"], access(crm())
     tenantry("tenant", "archive", name, "--confirm", name)
-    kept = [a for a in archives_of(STATE["tenant"]) if a["spec"]["kind"] == "CrmInstance"]
+    kept = [a for a in archives_of(STATE["tenant"]) if a["spec"]["id"] == STATE["id"]]
     assert kept[0]["spec"]["databases"] == [{"server": MARIA, "name": before["database"]}], kept
     locked = query_mariadb(MARIA, before["database"], "SELECT 1", before["username"], before["password"])
     assert locked.returncode != 0 and "locked" in locked.stderr, locked

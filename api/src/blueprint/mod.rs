@@ -4,6 +4,8 @@ mod integrations;
 mod parts;
 mod process;
 mod release;
+mod seats;
+mod steps;
 
 use std::collections::BTreeMap;
 
@@ -14,10 +16,12 @@ use tenantry_core::verify::Verify;
 
 pub use integrations::{CheckType, Integration, IntegrationCheck, IntegrationKind};
 pub use parts::{
-    AdminAccount, ConfigFile, DatabaseNeeds, EngineNeed, GeneratedSecret, Migration, PodSecurity, Probe, ProbeHttp,
-    Process, ReadOnlyMode, Replicas, Schedule, SeatTable, Seats, Setting, StepList, Strategy, Volume,
+    AdminAccount, ConfigFile, DatabaseNeeds, EngineNeed, GeneratedSecret, PodSecurity, Probe, ProbeHttp, Process,
+    Replicas, Schedule, Setting, Strategy, Volume,
 };
 pub use release::{Channel, Effective, Release, UnknownRelease};
+pub use seats::{ReadOnlyMode, SeatTable, Seats};
+pub use steps::{Migration, Neutralisation, StepList};
 
 /// How one CRM product is run: processes, database, volumes, install, migrate, verify, seats, releases.
 #[derive(CustomResource, KubeSchema, Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -119,7 +123,7 @@ pub struct BlueprintSpec {
     pub migrate: Option<Migration>,
     /// Makes a copy unable to write to customers, before its first process starts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub neutralise: Option<StepList>,
+    pub neutralise: Option<Neutralisation>,
     /// How its pods run.
     #[serde(default)]
     pub pod_security: PodSecurity,

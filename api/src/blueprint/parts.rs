@@ -1,11 +1,10 @@
-//! The parts of a blueprint. No I/O.
+//! What a blueprint needs, and what runs of it. No I/O.
 
 use std::collections::BTreeMap;
 
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 use tenantry_core::bounds;
-use tenantry_core::steps::Step;
 
 use crate::database_server::Engine;
 use crate::plan::Resources;
@@ -137,24 +136,6 @@ pub struct ConfigFile {
     /// Content, a template that may use secrets.
     #[schemars(length(max = 200_000))]
     pub content: String,
-}
-
-/// Steps with a deadline for all of them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct StepList {
-    /// Seconds for all steps together.
-    #[serde(default = "steps_timeout")]
-    #[schemars(range(min = 1, max = 86_400))]
-    pub timeout_seconds: u32,
-    /// Steps in order: SQL (run by the operator as the instance's own role, which needs no pod and takes
-    /// milliseconds), then commands (run by a job in the product's image). An install is all of one kind.
-    #[schemars(length(min = 1, max = 30))]
-    pub steps: Vec<Step>,
-}
-
-fn steps_timeout() -> u32 {
-    900
 }
 
 /// How a Deployment exchanges its pods.
@@ -344,82 +325,6 @@ pub struct Schedule {
 
 fn schedule_timeout() -> u32 {
     900
-}
-
-/// How active users are counted and new ones refused. A guard may span tables.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Seats {
-    /// Counts active users: one row, one number.
-    #[schemars(length(min = 1, max = 2000))]
-    pub count_sql: String,
-    /// Tables whose rows decide who is active.
-    #[schemars(length(min = 1, max = 5))]
-    pub tables: Vec<SeatTable>,
-    /// Whether the application alters these tables while it runs, so that they cannot be locked.
-    #[serde(default)]
-    pub altered_at_run_time: bool,
-    /// Whether the application shows a refusal to its user. vTiger shows nothing at all.
-    #[serde(default = "yes")]
-    pub shows_refusal: bool,
-    /// The application's own limit, as an environment variable or setting to fill with the number of seats.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 200))]
-    pub own_limit: Option<String>,
-}
-
-/// A table that decides who is active.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct SeatTable {
-    /// Table.
-    #[schemars(length(min = 1, max = 100))]
-    pub table: String,
-    /// Number or name of the user that a row is about, with `{row}` for the row, when several tables decide
-    /// about the same users: rows of the same user are one seat, taken while the conditions of all tables hold.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 200))]
-    pub user: Option<String>,
-    /// Condition on a row, with `{row}` for the row, under which it takes a seat.
-    #[schemars(length(min = 1, max = 1000))]
-    pub active_when: String,
-}
-
-/// Read-only for growth.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ReadOnlyMode {
-    /// Tables that must stay writable, sessions for example.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 100), inner(length(max = 100)))]
-    pub writable_tables: Vec<String>,
-    /// Whether DELETE is taken away too (a refused upload of vTiger leaves stray files).
-    #[serde(default)]
-    pub revoke_delete: bool,
-}
-
-/// How an older database becomes one of this release.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Migration {
-    /// The product migrates by itself when it starts: the upgrade runs it once, watched, with one pod.
-    #[serde(default)]
-    pub auto_migrates_on_start: bool,
-    /// SQL before the steps.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 100_000))]
-    pub before_sql: Option<String>,
-    /// Steps.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub steps: Option<StepList>,
-    /// Assertions in SQL: each gives one row with one true value when the migration really happened.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 50), inner(length(max = 2000)))]
-    pub verify_sql: Vec<String>,
-    /// Tables whose row counts are compared before and after.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 100), inner(length(max = 100)))]
-    pub count_tables: Vec<String>,
 }
 
 /// How the pods run.

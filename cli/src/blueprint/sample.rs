@@ -6,11 +6,12 @@ use std::collections::BTreeMap;
 
 use kube::ResourceExt;
 use serde_json::{Value, json};
-use tenantry_api::blueprint::{Blueprint, BlueprintSpec, Effective, StepList};
+use tenantry_api::blueprint::{Blueprint, BlueprintSpec, Effective};
 use tenantry_api::site::Site;
 use tenantry_core::id::Id;
 use tenantry_core::ledger::Limits;
 use tenantry_core::secret::Secret;
+use tenantry_core::steps::Step;
 use tenantry_core::template;
 use tenantry_plan::context::{self, DatabaseAccess, Keys};
 
@@ -135,17 +136,11 @@ fn templates(spec: &BlueprintSpec) -> Vec<Template<'_>> {
     for file in &spec.files {
         add(format!("files[{}]", file.path), &file.content);
     }
-    let lists = [
-        ("install", spec.install.as_ref()),
-        ("personalise", spec.personalise.as_ref()),
-        ("neutralise", spec.neutralise.as_ref()),
-        ("migrate.steps", spec.migrate.as_ref().and_then(|m| m.steps.as_ref())),
-    ];
-    for (place, list) in lists {
-        if let Some(list) = list {
-            steps(place, list, &mut add);
-        }
-    }
+    steps("install", spec.install.as_ref().map_or(&[], |l| &l.steps), &mut add);
+    steps("personalise", spec.personalise.as_ref().map_or(&[], |l| &l.steps), &mut add);
+    steps("neutralise", spec.neutralise.as_ref().map_or(&[], |l| &l.steps), &mut add);
+    let migrate = spec.migrate.as_ref().and_then(|m| m.steps.as_ref());
+    steps("migrate.steps", migrate.map_or(&[], |l| &l.steps), &mut add);
     for p in &spec.processes {
         for (i, word) in p.command.iter().enumerate() {
             add(format!("processes[{}].command[{i}]", p.name), word);
@@ -174,8 +169,8 @@ fn templates(spec: &BlueprintSpec) -> Vec<Template<'_>> {
     all
 }
 
-fn steps<'a>(place: &str, list: &'a StepList, add: &mut impl FnMut(String, &'a str)) {
-    for step in &list.steps {
+fn steps<'a>(place: &str, steps: &'a [Step], add: &mut impl FnMut(String, &'a str)) {
+    for step in steps {
         let place = format!("{place}[{}]", step.name);
         for (i, word) in step.command.iter().enumerate() {
             add(format!("{place}.command[{i}]"), word);

@@ -32,7 +32,8 @@ pub fn product(neutralise: bool) -> Value {
     if neutralise {
         let sql = "DELETE FROM mail; UPDATE customer SET name = name || ' in {{ instance.environment }}' \
                    WHERE name NOT LIKE '% in %'";
-        spec["neutralise"] = json!({"steps": [{"name": "no mail", "sql": sql}]});
+        spec["neutralise"] = json!({"steps": [{"name": "no mail", "sql": sql}],
+            "verifySql": ["SELECT NOT EXISTS (SELECT FROM mail)"]});
     }
     spec
 }

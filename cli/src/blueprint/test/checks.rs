@@ -17,10 +17,10 @@ use tenantry_core::names::{LABEL_INSTANCE_ID, LABEL_PROCESS, LABEL_PURPOSE};
 use tokio::time::Instant;
 
 use super::judge::{self, Made};
-use super::points::Verdict;
+use super::points::{Point, Verdict};
 use super::secrets::{self, Held};
 use super::world::World;
-use super::{ask, seats, sql, watch};
+use super::{ask, harmless, seats, sql, watch};
 use crate::change::patch::patched;
 use crate::cluster::post;
 use crate::error::{Problem, api};
@@ -285,13 +285,17 @@ pub async fn stage(
         let why = "this version makes no copies of instances";
         return Ok((Verdict::NotTested(why.into()), Verdict::NotTested(why.into())));
     };
-    if spec.neutralise.as_ref().is_none_or(|list| list.steps.is_empty()) {
+    let Some(stated) = spec.neutralise.as_ref().filter(|list| !list.steps.is_empty()) else {
         return Ok((Verdict::NotTested("no copy is made without `neutralise`".into()), unstated()));
-    }
+    };
     let copy = world.create(copy).await?;
     let patience = spec.verify.as_ref().map(|v| Duration::from_secs(u64::from(v.timeout_seconds)));
     let made = match watch::ready(&world.session, &copy, patience, world.longest, progress).await? {
         Ok(made) => made,
+        Err(stopped) if stopped.at == Point::Neutralises => {
+            let then = Verdict::NotTested("the copy was not neutralised, so nothing of it started".into());
+            return Ok((then, Verdict::Failed(stopped.why)));
+        }
         Err(stopped) => {
             let then = Verdict::NotTested("the copy did not get ready".into());
             return Ok((Verdict::Failed(stopped.why), then));
@@ -306,7 +310,14 @@ pub async fn stage(
         None => Verdict::Failed("it is Ready, but nothing says that it was copied".into()),
     };
     let harmless = match says("Neutralised") {
-        Some(said) => Verdict::Passed(format!("before its first process started: {said}")),
+        Some(said) => {
+            let questions = harmless::questions(stated);
+            let output = match questions.is_empty() {
+                true => Ok(String::new()),
+                false => sql::ask(&world.session, &made.instance, &world.settings, &questions).await?,
+            };
+            output.map_or_else(Verdict::NotTested, |output| harmless::judge(stated, &said, &output))
+        }
         None => Verdict::Failed("it started, and nothing says that it was neutralised before".into()),
     };
     Ok((staged, harmless))

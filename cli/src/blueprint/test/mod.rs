@@ -4,6 +4,7 @@
 
 mod ask;
 mod checks;
+mod harmless;
 mod judge;
 mod points;
 mod seats;

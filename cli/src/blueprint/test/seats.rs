@@ -6,7 +6,7 @@ use tenantry_api::database_server::Engine;
 use super::points::Verdict;
 
 /// Begins every line that is an answer; what else a client prints is not.
-const MARK: &str = "tenantry:";
+pub const MARK: &str = "tenantry:";
 /// Name of the row in a condition.
 const ROW: &str = "seat_row";
 
@@ -69,13 +69,13 @@ fn is_plain(name: &str) -> bool {
 }
 
 /// The values of the lines that answer a question.
-fn answers<'a>(output: &'a str, word: &str) -> Vec<&'a str> {
+pub fn answers<'a>(output: &'a str, word: &str) -> Vec<&'a str> {
     let lines = output.lines().filter_map(|line| line.trim().strip_prefix(MARK));
     lines.filter_map(|line| line.split_once(['|', '\t'])).filter(|(w, _)| *w == word).map(|(_, v)| v.trim()).collect()
 }
 
 /// What the client complained about.
-fn complaint(output: &str) -> String {
+pub fn complaint(output: &str) -> String {
     let found = output.lines().map(str::trim).find(|l| l.contains("ERROR") || l.contains("error:"));
     found.map(|l| format!(": {l}")).unwrap_or_default()
 }

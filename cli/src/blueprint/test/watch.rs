@@ -69,7 +69,11 @@ pub async fn ready(
     Ok(match ended {
         Some(Ok(instance)) => Ok(Made { instance, took: begun.elapsed(), built }),
         Some(Err(End::Failed { label, why })) => {
-            let at = if label == "verified" { Point::Verified } else { Point::Installs };
+            let at = match label.as_str() {
+                "verified" => Point::Verified,
+                "neutralised" => Point::Neutralises,
+                _ => Point::Installs,
+            };
             Err(Stopped { at, why: format!("{label}: {why}") })
         }
         Some(Err(end)) => Err(Stopped { at: standing(last.as_ref()), why: format!("it ended as {end:?}") }),

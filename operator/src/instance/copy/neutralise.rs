@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use k8s_openapi::api::batch::v1::Job;
 use kube::ResourceExt;
 use serde_json::Value;
-use tenantry_api::blueprint::StepList;
+use tenantry_api::blueprint::{Neutralisation, StepList};
 use tenantry_core::class::ErrorClass;
 use tenantry_core::names::{self, LABEL_PURPOSE};
 use tenantry_database::Login;
@@ -23,6 +23,8 @@ use crate::instance::template::{Outcome, outcome, release_label};
 
 /// Reason of a blueprint that does not say how.
 pub const NOT_STATED: &str = "NotStated";
+/// Reason of a copy whose own data says that it is not neutralised.
+const NOT_PROVEN: &str = "NotProven";
 
 /// Refuses a copy of a product whose blueprint does not say how it is neutralised.
 ///
@@ -47,11 +49,13 @@ pub fn stated(filling: &Filling<'_>) -> Result<(), Halt> {
 /// [`Halt`] at `Neutralised`.
 pub async fn run(filling: &Filling<'_>, target: Option<&Target<'_>>) -> Result<(), Halt> {
     let Filling { wanted, settings, limits, keys, .. } = filling;
-    let Some(list) = &wanted.release.spec.neutralise else { return stated(filling) };
+    let Some(neutralisation) = &wanted.release.spec.neutralise else { return stated(filling) };
+    let list = &neutralisation.list();
     let values = context::instance(wanted, settings, limits, target.map(|t| &t.placed.access), keys);
     let start = Instant::now();
     if job::is_sql(list) {
-        return by_sql(filling, target, list, &values, start).await;
+        by_sql(filling, target, list, &values, start).await?;
+        return proven(filling, target, neutralisation).await;
     }
     let attempt = match &Stage::Neutralise.newest(filling).await? {
         None => 1,
@@ -61,7 +65,7 @@ pub async fn run(filling: &Filling<'_>, target: Option<&Target<'_>>) -> Result<(
         }
         Some((attempt, job)) => match Stage::Neutralise.follow(filling, *attempt, job).await? {
             // It was started after the SQL.
-            None => return Ok(()),
+            None => return proven(filling, target, neutralisation).await,
             Some(next) => next,
         },
     };
@@ -103,6 +107,29 @@ async fn by_sql(
             let halt = at(Error::Database(e));
             Halt { message: format!("neutralise[{step}]: {}; nothing of the copy was started", halt.message), ..halt }
         })?;
+    }
+    Ok(())
+}
+
+/// Asks the copy whether the steps have done what they are for: a step that changed nothing is no error of its own.
+async fn proven(filling: &Filling<'_>, target: Option<&Target<'_>>, stated: &Neutralisation) -> Result<(), Halt> {
+    let Some(target) = target else { return Ok(()) };
+    let (access, endpoint, gate) = (&target.placed.access, &target.server.endpoint, &filling.ctx.gate);
+    let login = Login { user: access.user.clone(), password: access.password.clone() };
+    for (i, question) in stated.verify_sql.iter().enumerate() {
+        let place = format!("neutralise.verifySql[{i}]");
+        let answer = tenantry_database::holds(endpoint, &login, &access.name, question, gate).await;
+        let holds = answer.map_err(|e| {
+            let halt = Halt::at(NEUTRALISED)(Error::Database(e));
+            Halt { message: format!("{place}: {}; nothing of the copy was started", halt.message), ..halt }
+        })?;
+        if !holds {
+            let text = format!(
+                "the steps of neutralise ran, and {place} does not hold; nothing of the copy was started. Mend the steps or the statement in blueprint {:?}, and the copy goes on by itself",
+                filling.wanted.release.blueprint
+            );
+            return Err(Halt::fail(NEUTRALISED, NOT_PROVEN, text, ErrorClass::Blocked));
+        }
     }
     Ok(())
 }
