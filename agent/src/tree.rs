@@ -231,8 +231,24 @@ fn empty(folder: &Path) -> Result<(), TreeError> {
             continue;
         }
         let kind = entry.file_type().map_err(failed("look at", &path))?;
-        let removed = if kind.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+        let removed = if kind.is_dir() { remove_folder(&path) } else { fs::remove_file(&path) };
         removed.map_err(failed("remove", &path))?;
     }
     Ok(())
+}
+
+/// Removes a folder with all in it. Folders that nobody may write came over with the original's rights, and would
+/// hold up whoever is not root for ever. Links are removed, never followed.
+fn remove_folder(folder: &Path) -> io::Result<()> {
+    let mut open = vec![folder.to_owned()];
+    while let Some(path) = open.pop() {
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o700))?;
+        for entry in fs::read_dir(&path)? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                open.push(entry.path());
+            }
+        }
+    }
+    fs::remove_dir_all(folder)
 }

@@ -79,6 +79,37 @@ fn what_an_earlier_try_left_is_gone_after_the_next() {
 }
 
 #[test]
+fn folders_that_nobody_may_write_are_copied_and_hold_up_no_later_try() {
+    let folder = Folder::open();
+    let (from, to) = tree(&folder);
+    fs::set_permissions(from.join("a/b"), fs::Permissions::from_mode(0o555)).unwrap();
+    let agent = folder.path("agent");
+    fs::copy(AGENT, &agent).unwrap();
+    for _ in 0..2 {
+        let done = as_nobody(&folder, &agent, &from, &to);
+        assert!(done.status.success(), "{done:?}");
+        assert_eq!(fs::metadata(to.join("a/b")).unwrap().mode() & 0o777, 0o555);
+    }
+    for made in [&from, &to] {
+        fs::set_permissions(made.join("a/b"), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+}
+
+/// Copies as a user who may not do everything; as this one when it is not root.
+fn as_nobody(folder: &Folder, agent: &Path, from: &Path, to: &Path) -> Output {
+    let mut command = if fs::metadata("/proc/self").unwrap().uid() == 0 {
+        let given = Command::new("chown").args(["-R", "65534:65534"]).arg(&folder.0).status().unwrap();
+        assert!(given.success());
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(agent);
+        command
+    } else {
+        Command::new(agent)
+    };
+    command.args(["copy-tree", "--from"]).arg(from).arg("--to").arg(to).output().unwrap()
+}
+
+#[test]
 fn folders_that_lie_in_each_other_are_refused_and_nothing_is_done() {
     let folder = Folder::new();
     let (from, _) = tree(&folder);

@@ -53,6 +53,16 @@ impl Error {
         }
     }
 
+    /// Whether the API server refused because a ResourceQuota is used up. Kubernetes tells that in words only.
+    fn is_over_quota(&self) -> bool {
+        match self {
+            Self::Kube { source, .. } => {
+                matches!(source.as_ref(), kube::Error::Api(status) if status.message.contains("exceeded quota"))
+            }
+            _ => false,
+        }
+    }
+
     /// What the error means for what happens next.
     #[must_use]
     pub fn class(&self) -> ErrorClass {
@@ -60,6 +70,8 @@ impl Error {
             Self::Kube { .. } => match self.api_code() {
                 // Our own object was refused as malformed: waiting does not mend it, a new version may.
                 Some(400 | 422) => ErrorClass::Bug,
+                // A tenant's room is used up: trying again makes none.
+                Some(403) if self.is_over_quota() => ErrorClass::Blocked,
                 _ => ErrorClass::Transient,
             },
             Self::Database(e) => e.class(),

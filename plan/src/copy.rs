@@ -66,6 +66,14 @@ pub struct Beside<'a> {
     pub processes: &'a BTreeSet<String>,
 }
 
+/// Whether a pod of the original waits for volumes that the job of a copy holds on another node: a volume that one
+/// node has mounted may be closed to all others. `original` are nodes of pods that hold such volumes and are not up
+/// yet, `job` those of the job's pods that have not ended.
+#[must_use]
+pub fn original_waits(original: &[String], job: &[String]) -> bool {
+    original.iter().any(|node| job.iter().any(|held| held != node))
+}
+
 /// Where a job may run that mounts volumes of the original and of the copy: on the copy's nodes, where the new
 /// volumes will be needed, and whatever taints keep others away from either.
 #[must_use]
@@ -119,12 +127,14 @@ pub fn build_secret(place: &Place<'_>, file: &JobFile, sides: &[(&str, &Side<'_>
 }
 
 /// The job that copies a database: the server's client programs, run by the agent, with room for the dump.
-/// `made` is when the server wrote the copy's database down.
+/// `made` is when the server wrote the copy's database down, `size_bytes` the size of the original's: a node with
+/// less room is not chosen.
 #[must_use]
 pub fn build_database_job(
     place: &Place<'_>,
     file: &JobFile,
     storage_bytes: u64,
+    size_bytes: u64,
     made: &str,
     settings: &Settings,
 ) -> Child {
@@ -138,6 +148,7 @@ pub fn build_database_job(
         volumes: vec![json!({ "name": "scratch", "emptyDir": { "sizeLimit": scratch.to_string() } })],
         mounts: vec![json!({ "name": "scratch", "mountPath": SCRATCH })],
         affinity: None,
+        room: Some(size_bytes.min(scratch)),
     };
     let mut job = build(place, file, parts, settings);
     job.object["metadata"]["annotations"] = json!({ ANNOTATION_DATABASE: made });
@@ -182,6 +193,7 @@ pub fn build_files_job(
         volumes,
         mounts,
         affinity,
+        room: None,
     };
     build(place, file, parts, settings)
 }
@@ -194,10 +206,12 @@ struct Parts {
     volumes: Vec<Value>,
     mounts: Vec<Value>,
     affinity: Option<Value>,
+    /// Bytes that a node must have free.
+    room: Option<u64>,
 }
 
 fn build(place: &Place<'_>, file: &JobFile, parts: Parts, settings: &Settings) -> Child {
-    let Parts { pod_security, security, env, mut volumes, mut mounts, affinity } = parts;
+    let Parts { pod_security, security, env, mut volumes, mut mounts, affinity, room } = parts;
     volumes.push(json!({ "name": "agent", "emptyDir": { "sizeLimit": "128Mi" } }));
     volumes.push(json!({ "name": "job", "secret": { "secretName": place.name, "defaultMode": 0o440 } }));
     mounts.push(json!({ "name": "agent", "mountPath": "/tenantry/bin", "readOnly": true }));
@@ -229,6 +243,9 @@ fn build(place: &Place<'_>, file: &JobFile, parts: Parts, settings: &Settings) -
         }],
         "volumes": volumes,
     });
+    if let Some(bytes) = room {
+        pod_spec["containers"][0]["resources"]["requests"]["ephemeral-storage"] = bytes.to_string().into();
+    }
     scheduling::place(&mut pod_spec, place.scheduling);
     if let Some(affinity) = affinity {
         pod_spec["affinity"] = affinity;

@@ -14,11 +14,20 @@ pub struct Folder(pub PathBuf);
 
 impl Folder {
     pub fn new() -> Self {
+        Self::below(env!("CARGO_TARGET_TMPDIR").into())
+    }
+
+    fn below(place: PathBuf) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("agent-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+        let path = place.join(name);
         std::fs::create_dir_all(&path).unwrap();
         Self(path)
+    }
+
+    /// One that every user reaches, wherever the build lies.
+    pub fn open() -> Self {
+        Self::below(std::env::temp_dir())
     }
 
     pub fn file(&self, name: &str, text: &str) -> PathBuf {

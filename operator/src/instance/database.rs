@@ -188,8 +188,9 @@ pub async fn lock(
         && record.state != State::Creating
     {
         server.admin.lock_role(&kept.name, &owner).await?;
-        if record.state == State::Installing {
-            // A copy that was never finished keeps saying so: nobody may take it for one that was neutralised.
+        if matches!(record.state, State::Installing | State::Dropping) {
+            // A copy that was never finished keeps saying so: nobody may take it for one that was neutralised. One
+            // that was being thrown away, for nobody had worked in it, is gone for good when it is purged.
             return Ok(());
         }
         server.admin.set_state(&kept.name, &owner, State::Archived).await?;

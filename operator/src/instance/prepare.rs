@@ -38,9 +38,13 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx) -> Result<Effective, Halt> {
     }
     let recorded = recorded_of(instance.annotations())?;
     let spec = &instance.spec;
+    let status = instance.status.as_ref();
+    // Its ledger may be lost, and is read again from the events only below.
+    let ran = pass.installed_before() || status.is_some_and(|s| s.installed_at.is_some());
     let archive = match &recorded {
-        Some(_) => None,
-        None => {
+        // An object that was put back with its annotations is looked at like one that was made anew.
+        Some(_) if ran || spec.adopt.is_none() => None,
+        _ => {
             let (adopt, id) = (spec.adopt.as_deref(), spec.id.as_deref());
             adopt::named(ctx, adopt, id, ArchivedKind::CrmInstance, Some(&namespace)).await?
         }
@@ -51,11 +55,15 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx) -> Result<Effective, Halt> {
     let pinned = instance.annotations().get(ANNOTATION_RELEASE);
     let of_archive = archive.as_ref().and_then(|a| a.spec.release_hash.as_ref());
     let release = match (pinned, of_archive) {
-        (None, _) if spec.from.is_some() => copy::release_of_original(ctx, instance).await?,
-        (Some(hash), _) if spec.from.is_some() && !pass.installed_before() => {
-            let made = pass.held("Installed", super::live::generation_of(instance));
-            release::neutralised_anew(ctx, instance, hash, made).await?
+        (None, _) if spec.from.is_some() => {
+            // The annotation may only be lost: what the copy was planned from is in its status as well.
+            let hash = match status.and_then(|s| s.release_hash.clone()) {
+                Some(hash) => hash,
+                None => copy::release_of_original(ctx, instance).await?.hash,
+            };
+            of_copy(pass, ctx, &hash, ran).await?
         }
+        (Some(hash), _) if spec.from.is_some() && !ran => of_copy(pass, ctx, hash, ran).await?,
         // The data belongs to the release that wrote it, whatever the Blueprint says by now.
         (None, Some(hash)) => release::of_hash(ctx, &spec.blueprint, spec.release.as_deref(), hash).await?,
         (Some(hash), _) if !pass.installed_before() && spec.adopt.is_none() => {
@@ -66,6 +74,9 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx) -> Result<Effective, Halt> {
         _ => release::pinned(ctx, instance).await?,
     };
     let mut annotations = Vec::new();
+    if !ran {
+        annotations.extend(copy::origin_to_note(ctx, instance).await?);
+    }
     if pinned != Some(&release.hash) {
         annotations.push((ANNOTATION_RELEASE, release.hash.clone()));
     }
@@ -93,6 +104,16 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx) -> Result<Effective, Halt> {
         claim::claim(ctx, &pass.instance, &id).await?;
     }
     Ok(release)
+}
+
+/// The release of a copy, with the steps that neutralise it as they are said now, unless it has run already.
+async fn of_copy(pass: &Pass, ctx: &Ctx, hash: &str, ran: bool) -> Result<Effective, Halt> {
+    let instance = &pass.instance;
+    if ran {
+        return release::of_hash(ctx, &instance.spec.blueprint, instance.spec.release.as_deref(), hash).await;
+    }
+    let made = pass.held("Installed", super::live::generation_of(instance));
+    release::neutralised_anew(ctx, instance, hash, made).await
 }
 
 fn id_of(instance: &CrmInstance) -> Result<Option<Id>, Halt> {

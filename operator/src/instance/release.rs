@@ -11,6 +11,7 @@ use tenantry_core::hash::content_hash;
 use tenantry_plan::labels::Labels;
 use tenantry_plan::{Child, Kind};
 
+use super::copy;
 use crate::context::Ctx;
 use crate::error::Error;
 use crate::halt::Halt;
@@ -106,8 +107,14 @@ pub async fn neutralised_anew(ctx: &Ctx, instance: &CrmInstance, hash: &str, mad
         return Ok(old);
     }
     let spec = BlueprintSpec { neutralise: now, ..old.spec.clone() };
-    if !tenantry_plan::blueprint::problems(&spec).is_empty() {
-        return Ok(old);
+    let problems = tenantry_plan::blueprint::problems(&spec);
+    if !problems.is_empty() {
+        // The steps that the release had are those that somebody found wanting: they are not taken instead.
+        let text = format!(
+            "neutralise of blueprint {name:?} does not fit the release that the original runs: {}; nothing of the copy was started",
+            problems.join("; ")
+        );
+        return Err(Halt::fail(copy::NEUTRALISED, "BlueprintInvalid", text, ErrorClass::Blocked));
     }
     let hash = content_hash(&(name, &spec)).map_err(|e| at(e.into()))?;
     let mended = Effective { blueprint: name.clone(), spec, hash };

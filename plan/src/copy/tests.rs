@@ -36,6 +36,20 @@ fn place() -> Place<'static> {
 }
 
 #[test]
+fn an_original_that_waits_on_another_node_goes_before_its_copy() {
+    let nodes = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>();
+    for (original, job, waits) in [
+        (&["a"][..], &["b"][..], true),
+        (&["a"], &["a"], false),
+        (&["a", "b"], &["a"], true),
+        (&[], &["b"], false),
+        (&["a"], &[], false),
+    ] {
+        assert_eq!(original_waits(&nodes(original), &nodes(job)), waits, "{original:?} {job:?}");
+    }
+}
+
+#[test]
 fn no_password_stands_in_a_command_line_or_in_the_job_itself() {
     for engine in ["postgresql", "mariadb"] {
         let (a, b) = (access(engine, "crm_a_g1"), access(engine, "crm_b_g1"));
@@ -45,8 +59,10 @@ fn no_password_stands_in_a_command_line_or_in_the_job_itself() {
             assert!(!step.command.iter().any(|w| w.contains("password-of")), "{step:?}");
         }
         assert_eq!(file.redact, ["password-of-crm_a_g1", "password-of-crm_b_g1"]);
-        let job = build_database_job(&place(), &file, 1_000_000_000, "2026-01-01T00:00:00Z", &settings());
+        let job = build_database_job(&place(), &file, 1_000_000_000, 70_000, "2026-01-01T00:00:00Z", &settings());
         assert!(!job.object.to_string().contains("password-of"));
+        let room = job.object.pointer("/spec/template/spec/containers/0/resources/requests/ephemeral-storage");
+        assert_eq!(room, Some(&json!("70000")), "a node with less room is not chosen");
         let secret = build_secret(&place(), &file, &[("from", &from), ("to", &to)]).unwrap();
         assert_eq!(secret.object["stringData"]["from-ca.pem"], "PEM");
         assert!(secret.object["stringData"].get("to-ca.pem").is_none());
@@ -155,6 +171,6 @@ fn jobs_run_on_the_nodes_of_the_copy_and_bear_the_taints_of_both() {
     let place = Place { scheduling: Some(&copy), ..place() };
     let access = access("postgresql", "crm_a_g1");
     let side = Side { access: &access, tls: false, ca: None };
-    let job = build_database_job(&place, &database_file(&side, &side), 1, "2026-01-01T00:00:00Z", &settings());
+    let job = build_database_job(&place, &database_file(&side, &side), 1, 1, "2026-01-01T00:00:00Z", &settings());
     assert_eq!(job.object["spec"]["template"]["spec"]["nodeSelector"], json!({ "pool": "copies" }));
 }

@@ -1,7 +1,9 @@
 //! Fills a copy with the database and the files of its original, by jobs. Does I/O (SQL, Kubernetes).
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use kube::api::{Api, ListParams};
@@ -10,11 +12,12 @@ use tenantry_core::class::ErrorClass;
 use tenantry_core::id::Id;
 use tenantry_core::names::{self, LABEL_INSTANCE_ID, LABEL_PROCESS};
 use tenantry_database::{DatabaseRecord, NewDatabase, Source, State, Tls};
+use tenantry_plan::Kind;
 use tenantry_plan::copy::{self, ANNOTATION_DATABASE, Beside, Pair, Place, Side, client_image};
 use tenantry_plan::instance::build_volume;
 
 use super::source::{self, Original};
-use super::stage::Stage;
+use super::stage::{Stage, ended};
 use super::{COPIED, Filling, Target};
 use crate::error::Error;
 use crate::halt::Halt;
@@ -89,6 +92,7 @@ async fn begin(filling: &Filling<'_>, target: &Target<'_>, original: &Original, 
         Halt::fail(COPIED, "NoSuchServer", text, ErrorClass::Blocked)
     })?;
     let from_server = sql::administration(ctx, &object, settings).await.map_err(&at)?;
+    let size = from_server.admin.size_bytes(&from.name).await.map_err(|e| at(e.into()))?;
     let (from_tls, from_ca) = tls(&from_server.endpoint.tls);
     let (to_tls, to_ca) = tls(&target.server.endpoint.tls);
     let from = Side { access: &from, tls: from_tls, ca: from_ca };
@@ -113,7 +117,7 @@ async fn begin(filling: &Filling<'_>, target: &Target<'_>, original: &Original, 
     let record = admin.record(target.name()).await.map_err(|e| at(e.into()))?;
     let made = record.ok_or_else(|| at(Error::Bug("a database that was made is not written down".into())))?;
     ctx.apply(&secret).await.map_err(&at)?;
-    let job = copy::build_database_job(&place, &file, limits.storage_bytes, &made.created_at, settings);
+    let job = copy::build_database_job(&place, &file, limits.storage_bytes, size, &made.created_at, settings);
     ctx.create_once(&job).await.map_err(&at)?;
     Err(Stage::Database.under_way(filling, attempt))
 }
@@ -163,7 +167,8 @@ pub async fn files(filling: &Filling<'_>) -> Result<(), Halt> {
         None => 1,
         Some((attempt, job)) => {
             if !matches!(outcome(job), Outcome::Succeeded) {
-                source::look(ctx, &filling.pass.instance).await?;
+                let original = source::look(ctx, &filling.pass.instance).await?;
+                give_way(filling, &original.id, job).await?;
             }
             match Stage::Files.follow(filling, *attempt, job).await? {
                 None => return Ok(()),
@@ -201,21 +206,56 @@ pub async fn files(filling: &Filling<'_>) -> Result<(), Halt> {
     Err(Stage::Files.under_way(filling, attempt))
 }
 
-/// The original's processes that run and see volumes which are copied, so that these can be mounted only where they
-/// are. Companions without volumes and the page may be anywhere.
+/// Ends a job that keeps the original from its volumes. It begins again beside the original.
+async fn give_way(filling: &Filling<'_>, original: &Id, job: &Job) -> Result<(), Halt> {
+    if !matches!(outcome(job), Outcome::Running) {
+        return Ok(());
+    }
+    let waiting = holders(filling, original).await?.into_iter().filter(|p| phase(p) == Some("Pending"));
+    let waiting: Vec<String> = waiting.filter_map(|p| node(&p)).collect();
+    if waiting.is_empty() {
+        return Ok(());
+    }
+    let of_job = Stage::Files.pods(filling, job).await?;
+    let held: Vec<String> = of_job.iter().filter(|p| !ended(p)).filter_map(node).collect();
+    if !copy::original_waits(&waiting, &held) {
+        return Ok(());
+    }
+    let (namespace, name) = (&filling.wanted.namespace, job.name_any());
+    filling.ctx.remove(Kind::Job, Some(namespace), &name).await.map_err(Halt::at(COPIED))?;
+    let text = "the original starts on another node and needs its volumes: the copy of its files is broken off and begins again beside it";
+    Err(Halt::wait(COPIED, "OriginalFirst", text, Duration::from_secs(5)))
+}
+
+/// The original's processes that have a node and see volumes which are copied, so that these can be mounted only
+/// where they are.
 async fn hold_volumes(filling: &Filling<'_>, original: &Id) -> Result<BTreeSet<String>, Halt> {
+    let pods = holders(filling, original).await?;
+    Ok(pods.iter().filter_map(|p| p.labels().get(LABEL_PROCESS)).cloned().collect())
+}
+
+/// The original's pods that have a node, stay, and see volumes which are copied. Companions without volumes and the
+/// page may be anywhere.
+async fn holders(filling: &Filling<'_>, original: &Id) -> Result<Vec<Pod>, Halt> {
     let spec = &filling.wanted.release.spec;
     let copied: BTreeSet<&str> = spec.volumes_of_jobs().map(|v| v.name.as_str()).collect();
     let sees = |p: &&Process| spec.volumes_of(p).any(|v| copied.contains(v.name.as_str()));
-    let holders: BTreeSet<&str> = spec.processes.iter().filter(sees).map(|p| p.name.as_str()).collect();
+    let processes: BTreeSet<&str> = spec.processes.iter().filter(sees).map(|p| p.name.as_str()).collect();
     let api: Api<Pod> = Api::namespaced(filling.ctx.client.clone(), &filling.wanted.namespace);
     let selector = format!("{LABEL_INSTANCE_ID}={original},{LABEL_PROCESS}");
     let list = api.list(&ListParams::default().labels(&selector)).await;
-    let pods = list.map_err(|e| Halt::at(COPIED)(Error::kube("list the original's pods")(e)))?.items;
-    let placed = |p: &&Pod| p.spec.as_ref().is_some_and(|s| s.node_name.is_some());
-    let runs = |p: &&Pod| p.status.as_ref().and_then(|s| s.phase.as_deref()) == Some("Running");
-    let stays = |p: &&Pod| p.metadata.deletion_timestamp.is_none();
-    let running = pods.iter().filter(placed).filter(runs).filter(stays);
-    let names = running.filter_map(|p| p.labels().get(LABEL_PROCESS));
-    Ok(names.filter(|name| holders.contains(name.as_str())).cloned().collect())
+    let mut pods = list.map_err(|e| Halt::at(COPIED)(Error::kube("list the original's pods")(e)))?.items;
+    pods.retain(|p| {
+        let sees = p.labels().get(LABEL_PROCESS).is_some_and(|name| processes.contains(name.as_str()));
+        sees && !ended(p) && node(p).is_some() && p.metadata.deletion_timestamp.is_none()
+    });
+    Ok(pods)
+}
+
+fn node(pod: &Pod) -> Option<String> {
+    pod.spec.as_ref().and_then(|s| s.node_name.clone())
+}
+
+fn phase(pod: &Pod) -> Option<&str> {
+    pod.status.as_ref().and_then(|s| s.phase.as_deref())
 }

@@ -30,7 +30,7 @@ use crate::halt::Halt;
 use crate::sql::Server;
 use crate::tenant::adopt;
 
-pub use source::{place_of_original, release_of_original};
+pub use source::{origin_to_note, place_of_original, release_of_original};
 
 /// The condition that says whether the original's data is there.
 pub const COPIED: &str = "Copied";
@@ -91,6 +91,8 @@ pub async fn database(filling: &Filling<'_>, target: &Target<'_>, record: Option
     neutralise::run(filling, Some(target)).await?;
     let Filling { ctx, wanted, settings, limits, keys, .. } = filling;
     super::database::personalise(ctx, wanted, settings, limits, target.placed, keys, target.server).await?;
+    // What makes it the copy's own may have switched something on again.
+    neutralise::proven(filling, Some(target)).await?;
     stage::clear_secrets(filling).await?;
     let owner = names::owner_of_instance(&wanted.id);
     let done = target.server.admin.set_state(target.name(), &owner, State::Personalised).await;

@@ -49,13 +49,13 @@ pub fn stated(filling: &Filling<'_>) -> Result<(), Halt> {
 /// [`Halt`] at `Neutralised`.
 pub async fn run(filling: &Filling<'_>, target: Option<&Target<'_>>) -> Result<(), Halt> {
     let Filling { wanted, settings, limits, keys, .. } = filling;
-    let Some(neutralisation) = &wanted.release.spec.neutralise else { return stated(filling) };
-    let list = &neutralisation.list();
+    let Some(list) = wanted.release.spec.neutralise.as_ref().map(Neutralisation::list) else { return stated(filling) };
+    let list = &list;
     let values = context::instance(wanted, settings, limits, target.map(|t| &t.placed.access), keys);
     let start = Instant::now();
     if job::is_sql(list) {
         by_sql(filling, target, list, &values, start).await?;
-        return proven(filling, target, neutralisation).await;
+        return proven(filling, target).await;
     }
     let attempt = match &Stage::Neutralise.newest(filling).await? {
         None => 1,
@@ -65,7 +65,7 @@ pub async fn run(filling: &Filling<'_>, target: Option<&Target<'_>>) -> Result<(
         }
         Some((attempt, job)) => match Stage::Neutralise.follow(filling, *attempt, job).await? {
             // It was started after the SQL.
-            None => return proven(filling, target, neutralisation).await,
+            None => return proven(filling, target).await,
             Some(next) => next,
         },
     };
@@ -112,8 +112,11 @@ async fn by_sql(
 }
 
 /// Asks the copy whether the steps have done what they are for: a step that changed nothing is no error of its own.
-async fn proven(filling: &Filling<'_>, target: Option<&Target<'_>>, stated: &Neutralisation) -> Result<(), Halt> {
-    let Some(target) = target else { return Ok(()) };
+///
+/// # Errors
+/// [`Halt`] at `Neutralised` while a statement does not hold or cannot be asked.
+pub async fn proven(filling: &Filling<'_>, target: Option<&Target<'_>>) -> Result<(), Halt> {
+    let (Some(target), Some(stated)) = (target, &filling.wanted.release.spec.neutralise) else { return Ok(()) };
     let (access, endpoint, gate) = (&target.placed.access, &target.server.endpoint, &filling.ctx.gate);
     let login = Login { user: access.user.clone(), password: access.password.clone() };
     for (i, question) in stated.verify_sql.iter().enumerate() {

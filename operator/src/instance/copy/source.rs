@@ -42,6 +42,10 @@ pub struct Original {
     pub scheduling: Option<Scheduling>,
 }
 
+/// Annotation of a copy: id of its original and hash of the release that wrote its data. Another instance may have
+/// the original's name later, and data of two instances is no copy of any.
+const ANNOTATION_ORIGIN: &str = "tenantry.dev/copied-from";
+
 /// Where the database of an original lies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OriginalPlace {
@@ -79,6 +83,13 @@ pub async fn look(ctx: &Ctx, copy: &CrmInstance) -> Result<Original, Halt> {
     let id = found.spec.id.as_deref().and_then(|id| Id::parse(id).ok());
     match (installed, id, found.annotations().get(ANNOTATION_RELEASE)) {
         (true, Some(id), Some(release)) => {
+            let noted = copy.annotations().get(ANNOTATION_ORIGIN);
+            if noted.is_some_and(|noted| *noted != origin(&id, release)) {
+                let text = format!(
+                    "{address} is not what it was when this copy was begun: another instance has its name, or it runs another release. Nothing of the copy was started; delete it and make a new one"
+                );
+                return Err(Halt::fail(COPIED, "SourceChanged", text, ErrorClass::Blocked));
+            }
             let (generation, scheduling) = (generation_of(&found), found.spec.scheduling.clone());
             Ok(Original { id, generation, address, release: release.clone(), scheduling })
         }
@@ -88,6 +99,22 @@ pub async fn look(ctx: &Ctx, copy: &CrmInstance) -> Result<Original, Halt> {
             Err(Halt::wait(COPIED, "SourceNotReady", text, LOOK))
         }
     }
+}
+
+fn origin(id: &Id, release: &str) -> String {
+    format!("{id}/{release}")
+}
+
+/// What a copy that begins notes of its original; nothing when that is done, or when it is no copy.
+///
+/// # Errors
+/// [`Halt`] at `Copied`.
+pub async fn origin_to_note(ctx: &Ctx, copy: &CrmInstance) -> Result<Option<(&'static str, String)>, Halt> {
+    if copy.spec.from.is_none() || copy.annotations().contains_key(ANNOTATION_ORIGIN) {
+        return Ok(None);
+    }
+    let original = look(ctx, copy).await?;
+    Ok(Some((ANNOTATION_ORIGIN, origin(&original.id, &original.release))))
 }
 
 /// The release that wrote the original's data, whatever the Blueprint says now.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::ResourceExt;
 use kube::api::{Api, ListParams};
@@ -166,16 +166,31 @@ impl Stage {
             );
             return Err(Halt::fail(condition, "ProcessesRun", text, ErrorClass::Blocked));
         }
+        let schedules = Self::api::<CronJob>(filling).list(&mine).await;
+        let schedules = schedules.map_err(|e| at(Error::kube("list schedules")(e)))?.items;
+        let fires = |c: &&CronJob| c.spec.as_ref().is_some_and(|s| s.suspend != Some(true));
+        if let Some(schedule) = schedules.iter().find(fires) {
+            let text = format!(
+                "schedule {} of this copy runs, and nothing is loaded beneath it; delete the copy and make a new one",
+                schedule.name_any()
+            );
+            return Err(Halt::fail(condition, "ProcessesRun", text, ErrorClass::Blocked));
+        }
         let pods = Self::api::<Pod>(filling).list(&mine).await.map_err(|e| at(Error::kube("list pods")(e)))?;
         let left = pods.items.iter().filter(|p| !ended(p)).count();
         if left > 0 {
             let text = format!("waiting until {left} pods of an earlier attempt have ended");
             return Err(Halt::wait(condition, "StoppingJobs", text, Duration::from_secs(2)));
         }
-        Ok(())
+        // Nothing runs that could read them, and they hold the passwords of both databases.
+        clear_secrets(filling).await
     }
 
-    async fn pods(self, filling: &Filling<'_>, job: &Job) -> Result<Vec<Pod>, Halt> {
+    /// The pods of one of its jobs.
+    ///
+    /// # Errors
+    /// [`Halt`] at its condition.
+    pub async fn pods(self, filling: &Filling<'_>, job: &Job) -> Result<Vec<Pod>, Halt> {
         let params = ListParams::default().labels(&format!("batch.kubernetes.io/job-name={}", job.name_any()));
         let list = Self::api::<Pod>(filling).list(&params).await;
         Ok(list.map_err(|e| Halt::at(self.condition())(Error::kube("list the job's pods")(e)))?.items)
@@ -183,7 +198,7 @@ impl Stage {
 }
 
 /// Whether nothing of a pod runs any more; the page is no work on the data.
-fn ended(pod: &Pod) -> bool {
+pub fn ended(pod: &Pod) -> bool {
     let phase = pod.status.as_ref().and_then(|s| s.phase.as_deref());
     matches!(phase, Some("Succeeded" | "Failed"))
         || pod.labels().get(LABEL_PROCESS).map(String::as_str) == Some(tenantry_plan::instance::PAGE)
