@@ -1,6 +1,6 @@
 """A person at a browser: the web client of Tryton through the ingress with TLS. Does I/O (a headless Chromium).
 
-Pictures are written to TENANTRY_E2E_PICTURES when it is set.
+Pictures are written to TENANTRY_E2E_PICTURES when it is set; those in docs/images come from here.
 """
 
 import os

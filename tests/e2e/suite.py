@@ -14,6 +14,7 @@ import doors  # noqa: F401
 import staging  # noqa: F401
 import browser  # noqa: F401
 import faults  # noqa: F401
+import unfit  # noqa: F401
 import servers  # noqa: F401
 import big  # noqa: F401
 import operators  # noqa: F401

@@ -12,10 +12,10 @@ pub struct Trouble {
     pub message: String,
 }
 
-/// The first trouble among pods, worst first: image, crash, no node.
+/// The first trouble among pods, worst first: image, container, crash, no node.
 #[must_use]
 pub fn trouble(pods: &[Pod]) -> Option<Trouble> {
-    pods.iter().find_map(image).or_else(|| pods.iter().find_map(crash)).or_else(|| pods.iter().find_map(unscheduled))
+    [image, unstarted, crash, unscheduled].into_iter().find_map(|kind| pods.iter().find_map(kind))
 }
 
 /// What keeps a Deployment from having the pods that it should have: a quota, for example.
@@ -52,14 +52,32 @@ fn image(pod: &Pod) -> Option<Trouble> {
     })
 }
 
+/// A container that was never begun: there is no log to look at.
+fn unstarted(pod: &Pod) -> Option<Trouble> {
+    statuses(pod).find_map(|c| {
+        let waiting = c.state.as_ref()?.waiting.as_ref()?;
+        let reason = waiting.reason.as_deref()?;
+        if !matches!(reason, "CreateContainerConfigError" | "CreateContainerError") {
+            return None;
+        }
+        let why = waiting.message.as_deref().unwrap_or(reason);
+        let remedy = if why.contains("runAsNonRoot") || why.contains("non-numeric user") {
+            "; say in the blueprint's podSecurity with which runAsUser the image runs"
+        } else {
+            ""
+        };
+        Some(Trouble {
+            reason: "ContainerCannotStart".into(),
+            message: format!("container {} cannot be started: {why}{remedy}", c.name),
+        })
+    })
+}
+
 fn crash(pod: &Pod) -> Option<Trouble> {
     statuses(pod).find_map(|c| {
         let waiting = c.state.as_ref()?.waiting.as_ref()?;
         let reason = waiting.reason.as_deref()?;
-        if !matches!(
-            reason,
-            "CrashLoopBackOff" | "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError"
-        ) {
+        if !matches!(reason, "CrashLoopBackOff" | "RunContainerError") {
             return None;
         }
         let last = c.last_state.as_ref().and_then(|s| s.terminated.as_ref());
@@ -96,6 +114,26 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_container_that_was_never_begun_has_no_log_and_a_user_is_asked_for() {
+        let pod = |reason: &str, message: &str| -> Pod {
+            serde_json::from_value(json!({
+                "metadata": { "name": "p", "namespace": "n" },
+                "status": { "containerStatuses": [{ "name": "web", "image": "i", "imageID": "", "ready": false,
+                    "restartCount": 0, "state": { "waiting": { "reason": reason, "message": message } } }] },
+            }))
+            .unwrap()
+        };
+        let root = "container has runAsNonRoot and image will run as root";
+        let told = trouble(&[pod("CreateContainerConfigError", root)]).unwrap();
+        assert_eq!(told.reason, "ContainerCannotStart");
+        assert!(told.message.contains(root) && told.message.contains("runAsUser"), "{}", told.message);
+        let told = trouble(&[pod("CreateContainerError", "no such device")]).unwrap();
+        assert!(!told.message.contains("log") && !told.message.contains("runAsUser"), "{}", told.message);
+        assert_eq!(trouble(&[pod("CrashLoopBackOff", "")]).unwrap().reason, "ProcessCrashes");
+        assert_eq!(trouble(&[pod("ContainerCreating", "")]), None);
+    }
 
     #[test]
     fn a_quota_that_keeps_pods_away_is_told() {
