@@ -46,7 +46,8 @@ impl IntegrationState {
     }
 }
 
-/// What the last check of an integration found. Written when it finds something else, not at each check.
+/// What the last check of an integration found. Written when it finds something else or was asked for, not at each
+/// check.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct IntegrationStatus {
@@ -61,4 +62,9 @@ pub struct IntegrationStatus {
     /// Since when it is so, RFC 3339. It has been asked about once an hour since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<String>,
+    /// The last request (annotation `tenantry.dev/check-integrations`) that this answers: it was checked after that,
+    /// or there was nothing to check.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 40))]
+    pub checked_for: Option<String>,
 }

@@ -17,6 +17,7 @@ pub mod pattern;
 pub mod placement;
 pub mod progress;
 pub mod quantity;
+pub mod request;
 pub mod secret;
 pub mod smtp;
 pub mod steps;

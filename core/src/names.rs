@@ -33,6 +33,8 @@ pub const LABEL_MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 pub const MANAGED_BY: &str = "tenantry";
 /// Annotation on Tenant and CrmInstance: the state of affairs that is recorded as billed (see [`crate::ledger`]).
 pub const ANNOTATION_LEDGER: &str = "tenantry.dev/ledger";
+/// Annotation on CrmInstance: when somebody asked for its integrations to be checked anew (see [`crate::request`]).
+pub const ANNOTATION_CHECK: &str = "tenantry.dev/check-integrations";
 /// Finalizer of Tenant and CrmInstance: nothing is gone before it is archived.
 pub const FINALIZER: &str = "tenantry.dev/archive";
 /// Namespace of the operator, its events, host claims, template jobs and managed database servers.

@@ -173,3 +173,42 @@ def a_mail_server_that_answers_is_said_to_and_no_mail_is_sent_by_the_check():
     assert "smtp_password" not in json.dumps(spec), spec
     data = get("secret", STATE["secret"], "-n", STATE["namespace"]).get("data") or {}
     assert "smtp_password" not in data, list(data)
+
+
+@check
+def a_mail_server_that_is_back_is_said_at_once_to_whoever_asks_and_no_setting_is_touched():
+    name, port = crm(), free_port()
+    with Opened():
+        settings("set", name, f"smtp_host={host()}", f"smtp_port={port}", "smtp_security=none", "--wait", "--timeout", "3m")
+        mail_is("unreachable", f"{host()}:{port}")
+        before = instance(name)
+        pods = untouched(name)
+        answer = settings("check", name, "--again", "--wait", "--timeout", "1m", ok=False)
+        assert answer.returncode == 1 and "unreachable" in answer.stdout, answer
+        with Mail(port) as server:
+            assert settings("check", name, ok=False).returncode == 1, "without --again it is what was seen last"
+            begun = time.monotonic()
+            answer = settings("check", name, "--again", "--wait", "--timeout", "1m", "-o", "json")
+            took = time.monotonic() - begun
+            told = json.loads(answer.stdout)
+            [found] = [i for i in told["integrations"] if i["name"] == "mail"]
+            assert answer.returncode == 0 and found["state"] == "answers", told
+            assert found["checkedFor"] == told["asked"] and took < 15, (told, took)
+            assert server.messages() == []
+            # Once: nothing more is written for it.
+            version = instance(name)["metadata"]["resourceVersion"]
+            time.sleep(5)
+            now = instance(name)
+            assert now["metadata"]["resourceVersion"] == version
+            assert now["spec"] == before["spec"] and now["metadata"]["generation"] == before["metadata"]["generation"]
+            assert untouched(name) == pods, "a pod was disturbed"
+            answer = settings("check", name, "--again")
+            assert "asked to check again" in answer.stdout, answer
+        # What nobody can read as a time is no request.
+        asked = mail()["checkedFor"]
+        kubectl("-n", STATE["namespace"], "annotate", "--overwrite", "crm", "crm", "tenantry.dev/check-integrations=soon")
+        answer = settings("check", name, "--wait", ok=False)
+        assert answer.returncode == 2 and "--again" in answer.stderr, answer
+        time.sleep(2)
+        assert mail()["checkedFor"] >= asked and "soon" not in json.dumps(instance(name)["status"])
+        settings("unset", name, "smtp_host", "smtp_port", "smtp_security", "--wait", "--timeout", "3m")

@@ -39,10 +39,10 @@ def python():
 
 
 class Mail:
-    """A mail server that keeps what it is given. Ends with the suite at the latest."""
+    """A mail server that keeps what it is given, on any port or a given one. Ends with the suite at the latest."""
 
-    def __init__(self):
-        self.port, self.folder = free_port(), tempfile.TemporaryDirectory()
+    def __init__(self, port=None):
+        self.port, self.folder = port or free_port(), tempfile.TemporaryDirectory()
         handler = ["-c", "aiosmtpd.handlers.Mailbox", f"{self.folder.name}/box"]
         self.server = subprocess.Popen(
             [python(), "-u", "-m", "aiosmtpd", "-n", "-l", f"0.0.0.0:{self.port}", *handler],

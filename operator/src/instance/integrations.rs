@@ -7,6 +7,8 @@ use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
 use tenantry_api::crm_instance::CrmInstance;
 use tenantry_api::integration::{IntegrationState, IntegrationStatus};
+use tenantry_core::names;
+use tenantry_core::request::Request;
 use tenantry_plan::context;
 use tenantry_plan::integrations::{Aim, Work, work};
 
@@ -14,7 +16,7 @@ use super::live::Pass;
 use super::processes::Planned;
 use super::referenced;
 use crate::context::Ctx;
-use crate::integration::{self, Begun, Found};
+use crate::integration::{self, Begun, Found, Question};
 
 /// Longest message, in characters.
 const MESSAGE_MAX: usize = 300;
@@ -34,36 +36,47 @@ pub async fn look(ctx: &Ctx, pass: &mut Pass, planned: &Planned<'_>, now: Timest
     let checked: Vec<&str> =
         all.iter().filter(|(_, w)| matches!(w, Work::Check(_))).map(|(name, _)| name.as_str()).collect();
     ctx.memory.checks.keep_only(&uid, &checked);
+    let request = pass.instance.annotations().get(names::ANNOTATION_CHECK).and_then(|text| Request::parse(text));
     let mut told = Vec::with_capacity(all.len());
     for (name, work) in all {
-        let found = match work {
-            Work::Not(why) => Found::new(IntegrationState::NotChecked, why),
-            Work::Check(aim) => known(ctx, &pass.instance, &name, aim, now).await,
+        let (found, met) = match work {
+            // Where there is nothing to check, whoever asks knows it at once.
+            Work::Not(why) => (Found::new(IntegrationState::NotChecked, why), request.clone()),
+            Work::Check(aim) => known(ctx, &pass.instance, &name, aim, request.clone(), now).await,
         };
-        told.push(status(&pass.instance, name, found, now));
+        told.push(status(&pass.instance, name, found, met, now));
     }
     pass.integrations = Some(told);
 }
 
-/// What is known of an integration; asks when nobody has, or not for long.
-async fn known(ctx: &Ctx, instance: &CrmInstance, name: &str, aim: Aim, now: Timestamp) -> Found {
-    let (uid, key) = (instance.metadata.uid.clone().unwrap_or_default(), aim.key());
-    let begun = ctx.memory.checks.begin(&uid, name, &key, now);
+/// What is known of an integration, and the request that was met last; asks when nobody has, or not for long, or when
+/// somebody wants to know.
+async fn known(
+    ctx: &Ctx,
+    instance: &CrmInstance,
+    name: &str,
+    aim: Aim,
+    request: Option<Request>,
+    now: Timestamp,
+) -> (Found, Option<Request>) {
+    let uid = instance.metadata.uid.clone().unwrap_or_default();
+    let question = Question { key: aim.key(), request };
+    let begun = ctx.memory.checks.begin(&uid, name, &question, now);
     if begun != Begun::No {
         match ctx.wake.clone() {
             // Nobody would come back for the answer, so it is waited for.
             None => {
                 let found = integration::run(&ctx.gate, &aim).await;
-                ctx.memory.checks.end(&uid, name, &key, found, now);
+                ctx.memory.checks.end(&uid, name, &question, found, now);
             }
             Some(wake) => {
-                let (ctx, name, key, uid) = (ctx.clone(), name.to_owned(), key.clone(), uid.clone());
+                let (ctx, name, question, uid) = (ctx.clone(), name.to_owned(), question.clone(), uid.clone());
                 let reference = ObjectRef::from_obj(instance);
                 tokio::spawn(async move {
                     // It is never closed.
                     let _place = ctx.memory.checks.places.clone().acquire_owned().await;
                     let found = integration::run(&ctx.gate, &aim).await;
-                    if ctx.memory.checks.end(&uid, &name, &key, found, Timestamp::now()) {
+                    if ctx.memory.checks.end(&uid, &name, &question, found, Timestamp::now()) {
                         // A closed channel means that the process is ending.
                         let _ = wake.send(reference);
                     }
@@ -77,17 +90,26 @@ async fn known(ctx: &Ctx, instance: &CrmInstance, name: &str, aim: Aim, now: Tim
         let asked = status.state != IntegrationState::NotChecked && begun != Begun::Anew;
         asked.then(|| Found::new(status.state, status.message.clone()))
     };
-    let found = ctx.memory.checks.tell(&uid, name, &key);
-    found.or_else(before).unwrap_or_else(|| Found::new(IntegrationState::NotChecked, "it is being asked"))
+    ctx.memory.checks.tell(&uid, name, &question.key).unwrap_or_else(|| {
+        let asked = || Found::new(IntegrationState::NotChecked, "it is being asked");
+        (before().unwrap_or_else(asked), None)
+    })
 }
 
-/// The status, with the time of the last finding unless this is another one.
-fn status(instance: &CrmInstance, name: String, found: Found, now: Timestamp) -> IntegrationStatus {
+/// The status, with the time of the last finding unless this is another one, and the last request that was met.
+fn status(
+    instance: &CrmInstance,
+    name: String,
+    found: Found,
+    met: Option<Request>,
+    now: Timestamp,
+) -> IntegrationStatus {
     let message: String = found.message.chars().take(MESSAGE_MAX).collect();
     let old = instance.status.iter().flat_map(|s| &s.integrations).find(|s| s.name == name);
     let same = old.filter(|o| o.state == found.state && o.message == message);
     let since = same.and_then(|o| o.since.clone()).or_else(|| Some(now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()));
-    IntegrationStatus { name, state: found.state, message, since }
+    let checked_for = met.map(|m| m.to_string()).or_else(|| old.and_then(|o| o.checked_for.clone()));
+    IntegrationStatus { name, state: found.state, message, since, checked_for }
 }
 
 /// When an instance that is as it should be is to be looked at again although nothing tells of a change: for its

@@ -42,6 +42,9 @@ pub async fn reconcile(instance: Arc<CrmInstance>, ctx: &Ctx, now: Timestamp) ->
     {
         return Ok(expiry::soonest(integrations::again(ctx, &instance, now), ends, now));
     }
+    // Until its status is written: what a check found counts as told already, and would never be written when the
+    // write fails and nothing else changes.
+    ctx.memory.unsettle(&uid);
     let mut pass = live::Pass::new(instance);
     match live::run(&mut pass, ctx, now).await {
         Ok(()) => {

@@ -4,5 +4,5 @@ mod checks;
 mod probe;
 mod tls;
 
-pub use checks::{Begun, Checks, Found};
+pub use checks::{Begun, Checks, Found, Question};
 pub use probe::run;

@@ -1,17 +1,26 @@
 //! Settings that come from Secrets: missed, found and followed, and mail servers that are away. Does I/O.
 
+use std::time::Duration;
+
 use kube::Client;
-use kube::api::{ListParams, PostParams};
+use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use serde_json::json;
 use tenantry_api::crm_instance::InstancePhase;
-use tenantry_api::integration::IntegrationState;
+use tenantry_api::integration::{IntegrationState, IntegrationStatus};
 use tenantry_core::names;
 use tenantry_operator::cluster::{data_of, dynamic_api, typed};
 use tenantry_plan::Kind;
+use tokio::sync::mpsc::unbounded_channel;
+use tokio::time::timeout;
 
+use crate::gate::Mode;
 use crate::life::{INSTANCE, Life};
 use crate::scenarios::{condition, run};
-use crate::world::{World, apply, fixture};
+use crate::world::{Operator, World, apply, fixture};
+
+/// A check, and the write of an instance's status, as the gate names them.
+const CHECK: &str = "check integration";
+const STATUS: &str = "/crminstances/crm/status";
 
 /// What is written into the product's file, in each configuration there is.
 async fn configurations(life: &Life) -> Vec<String> {
@@ -77,13 +86,38 @@ fn a_setting_by_secret_is_missed_by_name_then_found_and_then_followed() {
     });
 }
 
+/// A tenant whose mail server is this host, which tenants cannot reach.
+async fn away(base: &Client, what: &str) -> Life {
+    let mut life = tenant(base, what).await;
+    let given = json!({"settings": {"mail": "x", "host": "127.0.0.1"}});
+    life.instances().create(&PostParams::default(), &life.instance_object(&given)).await.unwrap();
+    rounds(&mut life).await;
+    life
+}
+
+/// What is known of the mail server.
+async fn mail(life: &Life) -> IntegrationStatus {
+    let status = life.instance().await.unwrap().unwrap().status.unwrap();
+    let [mail] = status.integrations.as_slice() else { panic!("{status:?}") };
+    mail.clone()
+}
+
+/// Asks for a check, or takes the request away, and counts calls from now on.
+async fn ask(life: &Life, request: Option<&str>) {
+    let patch = Patch::Merge(json!({"metadata": {"annotations": {names::ANNOTATION_CHECK: request}}}));
+    life.instances().patch(INSTANCE, &PatchParams::default(), &patch).await.unwrap();
+    life.operator.gate.arm(None);
+}
+
+/// Checks that were made since somebody asked.
+fn checks(life: &Life) -> usize {
+    life.operator.gate.all().iter().filter(|call| *call == CHECK).count()
+}
+
 #[test]
 fn a_mail_server_that_is_away_is_said_once_and_the_instance_is_ready() {
     run(false, |base| async move {
-        let mut life = tenant(&base, "away").await;
-        let given = json!({"settings": {"mail": "x", "host": "127.0.0.1"}});
-        life.instances().create(&PostParams::default(), &life.instance_object(&given)).await.unwrap();
-        rounds(&mut life).await;
+        let mut life = away(&base, "away").await;
         let status = life.instance().await.unwrap().unwrap().status.unwrap();
         assert_eq!(status.phase, InstancePhase::Ready, "{status:?}");
         let [mail] = status.integrations.as_slice() else { panic!("{status:?}") };
@@ -93,5 +127,117 @@ fn a_mail_server_that_is_away_is_said_once_and_the_instance_is_ready() {
         assert!(said.contains("plain text (mail)"), "{said}");
         // Neither this process nor a new one, which asks again, writes the same finding twice.
         life.check_rest().await.unwrap();
+    });
+}
+
+#[test]
+fn a_check_that_is_asked_for_is_made_once_told_once_and_survives_a_new_process() {
+    run(false, |base| async move {
+        let mut life = away(&base, "again").await;
+        let first = mail(&life).await;
+        assert_eq!(first.checked_for, None);
+        // Nothing is done for what is no request, and nothing is written of it.
+        for nonsense in ["", "now", "2026-13-01T00:00:00Z", &"9".repeat(100_000)] {
+            ask(&life, Some(nonsense)).await;
+            rounds(&mut life).await;
+            assert_eq!((checks(&life), life.operator.gate.writes()), (0, Vec::new()), "{nonsense:.40}");
+        }
+        let nine = "2026-11-21T09:00:00.000Z";
+        ask(&life, Some(nine)).await;
+        rounds(&mut life).await;
+        let found = mail(&life).await;
+        assert_eq!((found.checked_for.as_deref(), &found.since), (Some(nine), &first.since), "the finding is the same");
+        let writes = life.operator.gate.writes();
+        assert!(checks(&life) == 1 && writes.len() == 1 && writes[0].contains(STATUS), "{writes:?}");
+        life.check_rest().await.unwrap();
+        // Another time, older than the last one: whose clock is right is not ours to say.
+        let eight = "2026-11-21T08:00:00.000Z";
+        life.operator = Operator::new(&base);
+        ask(&life, Some(eight)).await;
+        rounds(&mut life).await;
+        assert_eq!((mail(&life).await.checked_for.as_deref(), checks(&life)), (Some(eight), 1), "by a new process");
+        ask(&life, None).await;
+        rounds(&mut life).await;
+        ask(&life, Some(eight)).await;
+        rounds(&mut life).await;
+        assert_eq!((checks(&life), life.operator.gate.writes()), (0, Vec::new()), "it was met before");
+        life.check_rest().await.unwrap();
+    });
+}
+
+#[test]
+fn where_there_is_nothing_to_check_whoever_asks_is_answered_at_once() {
+    run(false, |base| async move {
+        let mut life = tenant(&base, "nothing").await;
+        let given = json!({"settings": {"mail": "x"}});
+        life.instances().create(&PostParams::default(), &life.instance_object(&given)).await.unwrap();
+        rounds(&mut life).await;
+        let nine = "2026-11-21T09:00:00.000Z";
+        ask(&life, Some(nine)).await;
+        rounds(&mut life).await;
+        let found = mail(&life).await;
+        assert_eq!(
+            (found.state, found.checked_for.as_deref()),
+            (IntegrationState::NotChecked, Some(nine)),
+            "{found:?}"
+        );
+        assert_eq!((checks(&life), life.operator.gate.writes().len()), (0, 1));
+        life.check_rest().await.unwrap();
+    });
+}
+
+#[test]
+fn a_request_is_met_whatever_fails_while_it_is() {
+    run(false, |base| async move {
+        let mut life = away(&base, "request").await;
+        // What an injected error says would stand in the status as a finding, so the check itself is left or lost.
+        let crashes = [Mode::CrashBefore, Mode::CrashAfter].map(|mode| (CHECK, mode));
+        let faults = crashes.into_iter().chain(Mode::ALL.map(|mode| (STATUS, mode)));
+        for (n, (place, mode)) in faults.enumerate() {
+            let request = |minute: usize| format!("2026-11-21T09:{minute:02}:00.000Z");
+            // A request that nothing disturbs says which call it is.
+            ask(&life, Some(&request(2 * n))).await;
+            life.round().await.unwrap();
+            let calls = life.operator.gate.all();
+            let call = calls.iter().position(|call| call.contains(place));
+            let call = call.unwrap_or_else(|| panic!("no {place} in {calls:?}")) + 1;
+            let asked = request(2 * n + 1);
+            ask(&life, Some(&asked)).await;
+            life.operator.gate.arm(Some((call, mode)));
+            // Whether it says so or not is not the question here.
+            let _ = life.round().await;
+            let fired = life.operator.gate.fired();
+            assert!(fired.as_ref().is_some_and(|fired| fired.contains(place)), "{place} {mode:?}: {fired:?}");
+            if life.operator.gate.dead() {
+                life.operator = Operator::new(&base);
+            }
+            life.operator.gate.arm(None);
+            rounds(&mut life).await;
+            let found = mail(&life).await;
+            assert_eq!(found.checked_for, Some(asked), "{place} {mode:?}: {found:?}");
+            life.check_rest().await.unwrap_or_else(|e| panic!("{place} {mode:?}: {e}"));
+        }
+    });
+}
+
+#[test]
+fn a_check_beside_the_reconcile_brings_the_instance_back_when_it_was_asked_for() {
+    run(false, |base| async move {
+        let mut life = away(&base, "beside").await;
+        let (wake, mut woken) = unbounded_channel();
+        life.operator = Operator::new(&base);
+        life.operator.ctx.wake = Some(wake);
+        life.round().await.unwrap();
+        assert!(timeout(Duration::from_secs(30), woken.recv()).await.unwrap().is_some(), "the check of a new process");
+        rounds(&mut life).await;
+        let nine = "2026-11-21T09:00:00.000Z";
+        ask(&life, Some(nine)).await;
+        life.round().await.unwrap();
+        assert!(timeout(Duration::from_secs(30), woken.recv()).await.unwrap().is_some(), "the same finding");
+        rounds(&mut life).await;
+        assert_eq!((mail(&life).await.checked_for.as_deref(), checks(&life)), (Some(nine), 1));
+        assert!(woken.try_recv().is_err(), "woken once");
+        let writes = life.operator.gate.writes();
+        assert!(writes.len() == 1 && writes[0].contains(STATUS), "{writes:?}");
     });
 }

@@ -1,13 +1,16 @@
-//! `tenantry instance settings check`: whether integrations answer, as the operator last saw. Does I/O.
+//! `tenantry instance settings check`: whether integrations answer, as the operator last saw or sees now. Does I/O.
 
+use kube::ResourceExt;
 use serde_json::{Value, json};
 use tenantry_api::crm_instance::CrmInstance;
 use tenantry_api::integration::IntegrationState;
+use tenantry_core::names;
 
-use super::shown;
-use crate::args::Targets;
+use super::{again, shown};
+use crate::args::{Targets, WaitArgs};
 use crate::error::{Exit, Problem};
 use crate::output::Format;
+use crate::program::command;
 use crate::session::Session;
 use crate::target::{self, address_of};
 
@@ -17,11 +20,36 @@ pub struct Args {
     /// Which ones.
     #[command(flatten)]
     pub targets: Targets,
+    /// Asks the operator to check now, as after a repair; without, tells what it saw last
+    #[arg(long)]
+    pub again: bool,
+    /// Waiting: until it was checked again.
+    #[command(flatten)]
+    pub wait: WaitArgs,
 }
 
 /// Runs it.
 pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
-    let instances = target::instances(session, &args.targets, false).await?;
+    if args.wait.wait && !args.again {
+        let problem = Problem::usage("there is nothing to wait for: what is shown is what the operator saw last");
+        return Err(problem.next("check now and wait", "instance settings check TENANT/INSTANCE --again --wait"));
+    }
+    let mut instances = target::instances(session, &args.targets, false).await?;
+    let mut trouble = None;
+    if args.again {
+        (instances, trouble) = again::run(session, instances, args.wait).await?;
+    }
+    // What was seen last is no answer to who asks for more.
+    let only_asked = args.again && !args.wait.wait;
+    show(session, &instances, only_asked)?;
+    match trouble {
+        Some(problem) => Err(problem),
+        None if !only_asked && instances.iter().any(fails) => Ok(Exit::FAILED),
+        None => Ok(Exit::DONE),
+    }
+}
+
+fn show(session: &Session, instances: &[CrmInstance], only_asked: bool) -> Result<(), Problem> {
     let (out, now) = (&session.out, session.now());
     match out.format {
         Format::Json | Format::Yaml => {
@@ -31,25 +59,32 @@ pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
                 several => out.document(&json!({"instances": several}))?,
             }
         }
-        Format::Name => instances.iter().filter(|i| fails(i)).for_each(|i| out.line(&address_of(i))),
+        Format::Name => instances.iter().filter(|i| only_asked || fails(i)).for_each(|i| out.line(&address_of(i))),
         Format::Text | Format::Wide => {
-            for instance in &instances {
-                out.line(&out.paint.bold(&address_of(instance)));
-                if instance.status.as_ref().is_none_or(|s| s.integrations.is_empty()) {
+            for instance in instances {
+                let address = address_of(instance);
+                if !again::has_integrations(instance) {
+                    out.line(&out.paint.bold(&address));
                     let offers = format!("blueprint {show} offers none", show = instance.spec.blueprint);
                     out.line(&format!("no integrations are known: {offers}, or it is not set up yet"));
+                } else if only_asked {
+                    let look = command(&format!("instance settings check {address}"));
+                    out.line(&format!("{address}: the operator is asked to check again; what it found: {look}"));
                 } else {
+                    out.line(&out.paint.bold(&address));
                     out.table(&shown::integrations(instance, now));
                 }
             }
         }
     }
-    Ok(if instances.iter().any(fails) { Exit::FAILED } else { Exit::DONE })
+    Ok(())
 }
 
-fn document(instance: &CrmInstance) -> Value {
+/// The document. `asked` is the last request for a check; `checkedFor` of an integration, the last that was met.
+pub fn document(instance: &CrmInstance) -> Value {
     let integrations = instance.status.as_ref().map(|s| s.integrations.clone()).unwrap_or_default();
-    json!({"instance": address_of(instance), "integrations": integrations})
+    let asked = instance.annotations().get(names::ANNOTATION_CHECK);
+    json!({"instance": address_of(instance), "asked": asked, "integrations": integrations})
 }
 
 /// Whether one of an instance's integrations does not answer as it should.

@@ -1,5 +1,6 @@
 //! `tenantry instance settings ...`: what an instance may choose, and the integrations that it brings. Does I/O.
 
+pub mod again;
 pub mod change;
 pub mod check;
 pub mod hide;
@@ -40,7 +41,8 @@ pub enum Command {
     Set(change::SetArgs),
     /// Takes settings back to the blueprint's defaults
     Unset(change::UnsetArgs),
-    /// Tells whether mail server, SMS gateway and so on answer, as the operator last saw; exit code 1 when one does not
+    /// Tells whether mail server, SMS gateway and so on answer, as the operator last saw or, with --again, as it sees
+    /// now; exit code 1 when one does not
     Check(check::Args),
 }
 

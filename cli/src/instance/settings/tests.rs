@@ -6,8 +6,11 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tenantry_api::blueprint::BlueprintSpec;
 use tenantry_api::crm_instance::CrmInstance;
+use tenantry_core::names;
+use tenantry_core::request::Request;
 use tenantry_core::secret::Secret;
 
+use super::again::{Heard, heard};
 use super::change::{Change, Given, change, patch_of, secret_object};
 use super::{check, hide, shown};
 use crate::error::Exit;
@@ -196,10 +199,71 @@ fn names_and_settings_are_told_apart_on_the_command_line() {
         "tenantry instance settings set acme/crm --from-stdin smtp_password --from-file api_key=/k",
         "tenantry instance settings unset --all smtp_host",
         "tenantry instance settings check acme/crm beta/crm",
+        "tenantry instance settings check acme/crm --again",
+        "tenantry instance settings check -l tier=gold --again --wait --timeout 90s",
     ] {
         assert!(fits(line), "{line}");
     }
     for line in ["tenantry instance settings set --from-file smtp_password", "tenantry instance settings unset"] {
         assert!(!fits(line), "{line}");
     }
+}
+
+/// An instance whose annotation asks for a check, and two integrations with the requests that they met.
+fn asked(latest: &str, met: [Option<&str>; 2], more: Value) -> CrmInstance {
+    let of = |name: &str, met: Option<&str>| json!({"name": name, "state": "unreachable", "checkedFor": met});
+    let mut status = json!({"integrations": [of("mail", met[0]), of("sms", met[1])], "observedGeneration": 1});
+    for (key, value) in more.as_object().unwrap() {
+        status[key] = value.clone();
+    }
+    let mut instance = instance("crm", json!({}), status);
+    instance.metadata.generation = Some(1);
+    instance.metadata.annotations = Some([(names::ANNOTATION_CHECK.to_owned(), latest.to_owned())].into());
+    instance
+}
+
+const NINE: &str = "2026-11-21T09:00:00.000Z";
+const TEN: &str = "2026-11-21T10:00:00.000Z";
+
+fn nine() -> Request {
+    Request::parse(NINE).unwrap()
+}
+
+#[test]
+fn a_check_is_waited_for_until_every_integration_was_checked_after_the_request() {
+    let waits = |what: &str| Heard::Waits(what.into());
+    assert_eq!(heard(&asked(NINE, [None, None], json!({})), &nine()), waits("mail, sms"));
+    assert_eq!(heard(&asked(NINE, [Some(NINE), Some("2026-11-20T09:00:00Z")], json!({})), &nine()), waits("sms"));
+    assert_eq!(heard(&asked(NINE, [Some(NINE), Some(NINE)], json!({})), &nine()), Heard::Whole);
+    // Somebody else asked later, and the operator saw theirs only.
+    assert_eq!(heard(&asked(TEN, [Some(TEN), Some(NINE)], json!({})), &nine()), Heard::Whole);
+    assert_eq!(heard(&asked(TEN, [Some(TEN), None], json!({})), &nine()), waits("sms"));
+    // Nothing that could be checked is left.
+    assert_eq!(heard(&asked(NINE, [None, None], json!({"integrations": []})), &nine()), Heard::Whole);
+}
+
+#[test]
+fn who_waits_for_a_check_is_told_what_keeps_the_operator_from_it() {
+    let said = |kind: &str, reason: &str| {
+        json!({"conditions": [{"type": kind, "status": "False", "reason": reason,
+        "message": "no such Secret", "lastTransitionTime": "2026-11-21T08:00:00Z"}]})
+    };
+    let of = |more: Value| heard(&asked(NINE, [None, None], more), &nine());
+    assert_eq!(of(said("SpecValid", "SecretMissing")), Heard::Never("SecretMissing: no such Secret".into()));
+    let mut old = said("SpecValid", "SecretMissing");
+    old["observedGeneration"] = 0.into();
+    assert_eq!(of(old), Heard::Waits("mail, sms".into()), "said of an earlier spec");
+    assert_eq!(of(said("Ready", "ServerAway")), Heard::Waits("ServerAway: no such Secret".into()));
+    assert_eq!(of(said("Ready", "Suspended")), Heard::Waits("mail, sms".into()), "it is told at once that it is not");
+    let mut going = asked(NINE, [None, None], json!({}));
+    going.metadata.deletion_timestamp = going.metadata.creation_timestamp.clone();
+    assert!(matches!(heard(&going, &nine()), Heard::Never(_)));
+}
+
+#[test]
+fn a_document_tells_what_was_asked_and_what_was_met() {
+    let document = check::document(&asked(TEN, [Some(TEN), None], json!({})));
+    assert_eq!((&document["asked"], &document["integrations"][0]["checkedFor"]), (&json!(TEN), &json!(TEN)));
+    assert_eq!(document["integrations"][1].get("checkedFor"), None);
+    assert_eq!(check::document(&plain())["asked"], Value::Null);
 }
