@@ -9,7 +9,7 @@ from phases import Phases
 from report import detail, median, row
 
 TENANT = "staging"
-# Bytes of a row beside what it holds are such that 8 rows fill a page, so that a MiB is 1024 rows.
+# A row of so many hashes of 64 bytes takes an eighth of a page, so that a MiB is 1024 rows.
 HASHES = 15
 ROWS = 1024
 WAYS = ("tenantry", "dump", "template")
