@@ -14,6 +14,7 @@ test: ## Every layer of tests, the real CRM included
 ifeq (bench,$(firstword $(MAKECMDGOALS)))
 FIGURES := $(wordlist 2,$(words $(MAKECMDGOALS)),$(MAKECMDGOALS))
 $(eval $(FIGURES):;@:)
+$(eval .PHONY: $(FIGURES))
 endif
 
 bench: ## Figures beside the bare way: all, or those that are named

@@ -13,7 +13,8 @@ from fleet import make_pattern, names_of
 from phases import Phases
 from report import detail, median, row
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "e2e"))
+# After this folder: it has a staging.py too.
+sys.path.insert(1, str(Path(__file__).resolve().parent.parent / "e2e"))
 from tryton import RpcError, Tryton  # noqa: E402
 
 ADDRESS = os.environ.get("TENANTRY_BENCH_ADDRESS", "")
@@ -27,16 +28,16 @@ def tenantry(*words):
     return done.stdout
 
 
-def log_in(host, database, password, begin):
+def log_in(names, password, begin):
     """Tries to log in until it succeeds; the seconds since `begin`. Both ways are asked in this way."""
-    crm = Tryton(ADDRESS, host, database)
+    crm = Tryton(ADDRESS, names["host"], f"crm_{names['instance_id']}_g1")
     while True:
         try:
             crm.log_in("admin", password)
             return time.monotonic() - begin
         except (RpcError, OSError, ValueError) as error:
             if time.monotonic() - begin > PATIENCE:
-                raise AssertionError(f"no log-in at {host}: {error}") from error
+                raise AssertionError(f"no log-in at {names['host']}: {error}") from error
             time.sleep(0.05)
 
 
@@ -53,19 +54,19 @@ def secret(api, space, name):
             time.sleep(0.05)
 
 
-def through_tenantry(api, name):
+def through_tenantry(api, name, *more, blueprint="tryton", log_in=log_in):
     """Creates a tenant as a person does. Returns its names, the seconds to the log-in, and when what happened."""
     phases = Phases(api, name)
     host = f"{name}.bench.example"
     phases.start()
-    tenantry("tenant", "create", name, "--blueprint", "tryton", "--plan", "fibo-2", "--host", host)
+    tenantry("tenant", "create", name, "--blueprint", blueprint, "--plan", "fibo-2", "--host", host, *more)
     phases.note("command returns", round(time.monotonic() - phases.begin, 2))
     tenant_id = api.get(f"{TENANTRY}/tenants/{name}")["spec"]["id"]
     instance_id = api.get(f"{TENANTRY}/namespaces/tenant-{tenant_id}/crminstances/crm")["spec"]["id"]
     password = secret(api, f"tenant-{tenant_id}", f"{instance_id}-keys-g1")["admin-password"]
-    seconds = log_in(host, f"crm_{instance_id}_g1", password, phases.begin)
-    phases.note("log-in", round(seconds, 2))
     names = {"tenant_id": tenant_id, "instance_id": instance_id, "tenant_name": name, "host": host}
+    seconds = log_in(names, password, phases.begin)
+    phases.note("log-in", round(seconds, 2))
     return names, seconds, phases
 
 
@@ -81,15 +82,21 @@ def until_ready(api, names):
 class Bare:
     """The bare way: objects of a tenant that Tenantry made, with other names, and SQL for its database."""
 
+    script = "bare-create"
+    log_in = staticmethod(log_in)
+
     def __init__(self, world, names):
         self.world, self.pattern = world, make_pattern(world.api, names)
-        database = f"crm_{names['instance_id']}_g1"
         space = f"tenant-{names['tenant_id']}"
         self.access = secret(world.api, space, f"{names['instance_id']}-database-g1")
         self.password = secret(world.api, space, f"{names['instance_id']}-keys-g1")["admin-password"]
-        self.template = world.psql("SELECT datname FROM pg_database WHERE datname LIKE 'tpl\\_%' AND datistemplate")
+        self.look(f"crm_{names['instance_id']}_g1")
+
+    def look(self, database):
+        """What the product needs beside objects."""
+        self.template = self.world.psql("SELECT datname FROM pg_database WHERE datname LIKE 'tpl\\_%' AND datistemplate")
         # The hash of the same password: making it is not the script's matter.
-        self.hash = world.psql("SELECT password_hash FROM res_user WHERE login = 'admin'", database)
+        self.hash = self.world.psql("SELECT password_hash FROM res_user WHERE login = 'admin'", database)
 
     def files(self, names):
         """What the script works with. Made before the clock starts."""
@@ -101,7 +108,11 @@ class Bare:
         for name, part in parts.items():
             with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
                 json.dump({"apiVersion": "v1", "kind": "List", "items": part}, file)
-        role = f"crm_{names['instance_id']}_g1"
+        self.more_files(folder, f"crm_{names['instance_id']}_g1", late)
+        return folder
+
+    def more_files(self, folder, role, _late):
+        """What makes the database; its role has the same name."""
         with open(os.path.join(folder, "database.sql"), "w", encoding="utf-8") as file:
             file.write(
                 f"CREATE ROLE {role} LOGIN PASSWORD '{self.access['password']}' CONNECTION LIMIT 50;\n"
@@ -110,39 +121,40 @@ class Bare:
                 f"\\connect {role}\n"
                 f"GRANT CREATE, USAGE ON SCHEMA public TO {role}; REASSIGN OWNED BY {self.template} TO {role};\n"
                 f"UPDATE res_user SET password_hash = '{self.hash}' WHERE id = 1 AND login = 'admin';\n")
-        return folder, role
 
     def run(self, name):
         names = names_of(name)
-        folder, role = self.files(names)
+        folder = self.files(names)
         phases = Phases(self.world.api, name)
         phases.start()
-        done = subprocess.run([str(HERE / "bare-create"), folder], text=True, capture_output=True)
-        assert done.returncode == 0, f"bare-create\n{done.stdout}\n{done.stderr}"
+        done = subprocess.run([str(HERE / self.script), folder], text=True, capture_output=True)
+        assert done.returncode == 0, f"{self.script}\n{done.stdout}\n{done.stderr}"
         phases.note("command returns", round(time.monotonic() - phases.begin, 2))
-        seconds = log_in(names["host"], role, self.password, phases.begin)
+        seconds = self.log_in(names, self.password, phases.begin)
         phases.note("log-in", round(seconds, 2))
         return names, seconds, phases
 
     def remove(self, names):
         kubectl("delete", "namespace", f"tenant-{names['tenant_id']}", "--timeout=120s")
-        self.world.psql(f"DROP DATABASE crm_{names['instance_id']}_g1 WITH (FORCE)")
+        self.drop(f"crm_{names['instance_id']}_g1")
+
+    def drop(self, database):
+        self.world.psql(f"DROP DATABASE {database} WITH (FORCE)")
 
 
-def run(world, names, times):
-    """The figure `create`. `names` are of a tenant that is Ready; the two ways take turns."""
-    bare = Bare(world, names)
+def take_turns(world, bare, times, word, *more, **product):
+    """Both ways in turn, each tenant removed before the next. Returns the seconds of each way, and when what happened."""
     found = {"tenantry": [], "bare": []}
     when = {"tenantry": [], "bare": []}
     for number in range(times):
         for way in ("tenantry", "bare") if number % 2 == 0 else ("bare", "tenantry"):
             world.calm()
             if way == "tenantry":
-                made, seconds, phases = through_tenantry(world.api, f"create-t{number}")
+                made, seconds, phases = through_tenantry(world.api, f"{word}-t{number}", *more, **product)
                 until_ready(world.api, made)
                 time.sleep(0.5)
             else:
-                made, seconds, phases = bare.run(f"create-b{number}")
+                made, seconds, phases = bare.run(f"{word}-b{number}")
             found[way].append(seconds)
             when[way].append(phases.end())
             print(f"    {way} {seconds:.2f} s  {when[way][-1]}", file=sys.stderr, flush=True)
@@ -150,6 +162,13 @@ def run(world, names, times):
                 tenantry("tenant", "archive", made["tenant_name"], "--confirm", made["tenant_name"])
             else:
                 bare.remove(made)
+    return found, when
+
+
+def run(world, names, times):
+    """The figure `create`. `names` are of a tenant that is Ready."""
+    bare = Bare(world, names)
+    found, when = take_turns(world, bare, times, "create")
     t, b = median(found["tenantry"]), median(found["bare"])
     row("create", f"command to log-in, median of {times}", "s", t, b, "s bare script", t / b, "<= 1.25")
     detail("create", seconds=found, phases=when, objects=[f"{i['kind']} {i['metadata']['name']}" for i in bare.pattern.items])

@@ -3,6 +3,7 @@
 import copy
 import json
 import os
+import re
 import sys
 import threading
 import time
@@ -25,14 +26,15 @@ def until(what, condition, seconds=1800):
         time.sleep(0.2)
 
 
-def warm(world):
+def warm(world, image="tenantry.local/tryton:7.0", folders="/opt/tryton /usr/lib/python3*"):
     """Reads every file of the image once, so that neither way is the first to read them from the disk."""
-    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "warm", "namespace": "default"}, "spec": {
+    name = "warm-" + re.sub("[:.]", "-", image.rpartition("/")[2])
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "default"}, "spec": {
         "restartPolicy": "Never", "containers": [{
-            "name": "read", "image": "tenantry.local/tryton:7.0", "imagePullPolicy": "IfNotPresent",
-            "command": ["sh", "-c", "find /opt/tryton /usr/lib/python3* -type f -exec cat {} + >/dev/null"]}]}}
+            "name": "read", "image": image, "imagePullPolicy": "IfNotPresent",
+            "command": ["sh", "-c", f"find {folders} -type f -exec cat {{}} + >/dev/null"]}]}}
     world.api.create("/api/v1/namespaces/default/pods", pod)
-    path = "/api/v1/namespaces/default/pods/warm"
+    path = "/api/v1/namespaces/default/pods/" + name
     until("the files are read", lambda: world.api.get(path)["status"]["phase"] in ("Succeeded", "Failed"))
 
 

@@ -1,4 +1,4 @@
-"""Figures on a cluster with a node and a real Tryton: install, create. Does I/O."""
+"""Figures on a cluster with a node and real products: install, create, staging, desk. Does I/O."""
 
 import os
 import subprocess
@@ -7,17 +7,23 @@ import time
 from pathlib import Path
 
 import create
+import desk
 import install
+import staging
 from api import SYSTEM, TENANTRY, Api, kubeconfig, kubectl
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVER = "dbs-pg-shared-1-0"
 
 
-class World:
-    """A cluster with the charts, the operator in a pod, and a managed PostgreSQL."""
+def setting(name, default):
+    return int(os.environ.get(f"TENANTRY_BENCH_{name}", default))
 
-    def __init__(self):
+
+class World:
+    """A cluster with the charts, the operator in a pod, and a managed PostgreSQL; for a desk MariaDB too."""
+
+    def __init__(self, with_mariadb):
         self.api = Api()
         os.environ["KUBECONFIG"] = kubeconfig()
         os.environ["TENANTRY_BENCH_SERVER"] = SERVER
@@ -25,10 +31,19 @@ class World:
         settings = ["image.tag=bench", "agentImage.tag=bench", "site.name=bench", "site.ingress.className=tenantry",
                     f"site.ingress.port={port}", "databaseServers.pg-shared-1.engine=postgresql",
                     "databaseServers.pg-shared-1.managed.storage=10G"]
+        servers = ["pg-shared-1"]
+        if with_mariadb:
+            servers.append("maria-1")
+            settings += ["databaseServers.maria-1.engine=mariadb", "databaseServers.maria-1.managed.storage=5G"]
         words = [word for setting in settings for word in ("--set", setting)]
         subprocess.run(["tenantry", "install", "--charts", str(ROOT / "charts"), *words], check=True, stdout=sys.stderr)
-        path = f"{TENANTRY}/databaseservers/pg-shared-1"
-        install.until("the database server is ready", lambda: self.api.get(path).get("status", {}).get("phase") == "Ready", 180)
+        if with_mariadb:
+            kubectl("apply", "--server-side", "-f", str(ROOT / "manifests/blueprints/request-tracker.yaml"))
+        for server in servers:
+            install.until(f"database server {server} is ready", lambda: self.phase(server) == "Ready", 180)
+
+    def phase(self, server):
+        return self.api.get(f"{TENANTRY}/databaseservers/{server}").get("status", {}).get("phase")
 
     def psql(self, sql, database="postgres"):
         """Asks the managed server, in its pod."""
@@ -47,11 +62,16 @@ class World:
 
 def main():
     figures = sys.argv[1:]
-    world = World()
+    world = World("desk" in figures)
     try:
-        names = install.run(world, "install" in figures)
+        if {"install", "create"} & set(figures):
+            names = install.run(world, "install" in figures)
         if "create" in figures:
-            create.run(world, names, int(os.environ.get("TENANTRY_BENCH_TIMES", 5)))
+            create.run(world, names, setting("TIMES", 5))
+        if "staging" in figures:
+            staging.run(world, setting("STAGING_MIB", 1024), setting("STAGING_TIMES", 3))
+        if "desk" in figures:
+            desk.run(world, setting("TIMES", 5))
     except BaseException:
         print(kubectl("-n", SYSTEM, "logs", "deploy/tenantry-operator", "--tail=40", ok=False)[-4000:], file=sys.stderr)
         raise

@@ -1,4 +1,4 @@
-"""When things happened to one tenant, as a watch saw them, in seconds from the command on. Does I/O (Kubernetes)."""
+"""When things happened to one tenant or instance, as a watch saw them, in seconds from the command on. Does I/O (Kubernetes)."""
 
 import threading
 import time
@@ -7,10 +7,13 @@ from api import TENANTRY
 
 
 class Phases:
-    """Watches an instance and its pods from before the command until `end`."""
+    """Watches an instance and its pods from before the command until `end`.
 
-    def __init__(self, api, tenant):
-        self.api, self.tenant = api, tenant
+    It is known by its tenant; by its own name too when the tenant has several.
+    """
+
+    def __init__(self, api, *names):
+        self.api, self.names = api, set(names)
         self.seen, self.over = {}, False
         self.begin = time.monotonic()
         for path, look in ((f"{TENANTRY}/crminstances", self.instance), ("/api/v1/pods", self.pod)):
@@ -30,7 +33,7 @@ class Phases:
         self.seen.setdefault(what, when)
 
     def instance(self, item, when):
-        if item.get("spec", {}).get("tenant") != self.tenant:
+        if not self.names <= {item.get("spec", {}).get("tenant"), item["metadata"]["name"]}:
             return
         self.note("instance stored", when)
         for condition in item.get("status", {}).get("conditions", []):
@@ -39,7 +42,7 @@ class Phases:
 
     def pod(self, item, when):
         # A copy's labels have another domain and the same values.
-        if self.tenant not in item["metadata"].get("labels", {}).values():
+        if not self.names <= set(item["metadata"].get("labels", {}).values()):
             return
         self.note("pod stored", when)
         status = item.get("status", {})
