@@ -50,6 +50,9 @@ pub trait Administration: Send + Sync + std::fmt::Debug {
     /// Bytes of a database.
     async fn size_bytes(&self, name: &str) -> Result<u64>;
 
+    /// Bytes of all databases of the server that this administrator may see, templates included.
+    async fn total_bytes(&self) -> Result<u64>;
+
     /// Sets the password of the role of a database.
     async fn set_password(&self, name: &str, owner: &str, password: &Secret) -> Result<()>;
 

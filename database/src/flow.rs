@@ -254,6 +254,11 @@ impl<S: Server> Administration for Flow<S> {
         self.server.size(session, name).await
     }
 
+    async fn total_bytes(&self) -> Result<u64> {
+        let session = &mut self.session().await?;
+        self.server.total(session).await
+    }
+
     async fn set_password(&self, name: &str, owner: &str, password: &Secret) -> Result<()> {
         let session = &mut self.session().await?;
         let record = self.owned(session, name, owner).await?;

@@ -63,4 +63,7 @@ pub(crate) trait Server: Send + Sync + std::fmt::Debug + 'static {
 
     /// Bytes of an existing database.
     async fn size(&self, session: &mut Session, name: &str) -> Result<u64>;
+
+    /// Bytes of all databases together.
+    async fn total(&self, session: &mut Session) -> Result<u64>;
 }

@@ -74,6 +74,14 @@ pub fn original_waits(original: &[String], job: &[String]) -> bool {
     original.iter().any(|node| job.iter().any(|held| held != node))
 }
 
+/// Whether a copy of `size` bytes fits on a server that has `storage` bytes (none: not known, for it is an external
+/// one) and holds `used`: a tenth stays free for what its tenants write meanwhile, and a server whose disk is full
+/// stops all of them.
+#[must_use]
+pub fn has_room(storage: Option<u64>, used: u64, size: u64) -> bool {
+    storage.is_none_or(|storage| used.saturating_add(size) <= storage / 10 * 9)
+}
+
 /// Where a job may run that mounts volumes of the original and of the copy: on the copy's nodes, where the new
 /// volumes will be needed, and whatever taints keep others away from either.
 #[must_use]

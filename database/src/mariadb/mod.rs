@@ -126,4 +126,10 @@ impl Server for Mariadb {
         );
         number("size", session.text("database size", sql).await?)
     }
+
+    async fn total(&self, session: &mut Session) -> Result<u64> {
+        let sql =
+            "SELECT CAST(COALESCE(SUM(DATA_LENGTH + INDEX_LENGTH), 0) AS UNSIGNED) FROM information_schema.TABLES";
+        number("size", session.text("size of all databases", sql.to_owned()).await?)
+    }
 }

@@ -190,6 +190,8 @@ async fn sizes_grow(w: World) {
     w.script(&new, fill).await.unwrap();
     let after = admin.size_bytes("life_size").await.unwrap();
     assert!(after >= before + 2_000_000, "{before} {after}");
+    let all = admin.total_bytes().await.unwrap();
+    assert!(all >= after, "{after} of {all}");
     assert!(matches!(admin.size_bytes("life_nothing").await, Err(Error::Absent { .. })));
 }
 

@@ -36,6 +36,19 @@ fn place() -> Place<'static> {
 }
 
 #[test]
+fn a_copy_leaves_a_tenth_of_the_servers_disk_to_its_tenants() {
+    for (storage, used, size, fits) in [
+        (Some(100), 40, 50, true),
+        (Some(100), 40, 51, false),
+        (Some(100), 95, 1, false),
+        (None, u64::MAX, u64::MAX, true),
+        (Some(0), 0, 1, false),
+    ] {
+        assert_eq!(has_room(storage, used, size), fits, "{storage:?} {used} {size}");
+    }
+}
+
+#[test]
 fn an_original_that_waits_on_another_node_goes_before_its_copy() {
     let nodes = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>();
     for (original, job, waits) in [

@@ -11,6 +11,7 @@ use tenantry_api::blueprint::Process;
 use tenantry_core::class::ErrorClass;
 use tenantry_core::id::Id;
 use tenantry_core::names::{self, LABEL_INSTANCE_ID, LABEL_PROCESS};
+use tenantry_core::quantity;
 use tenantry_database::{DatabaseRecord, NewDatabase, Source, State, Tls};
 use tenantry_plan::Kind;
 use tenantry_plan::copy::{self, ANNOTATION_DATABASE, Beside, Pair, Place, Side, client_image};
@@ -93,6 +94,18 @@ async fn begin(filling: &Filling<'_>, target: &Target<'_>, original: &Original, 
     })?;
     let from_server = sql::administration(ctx, &object, settings).await.map_err(&at)?;
     let size = from_server.admin.size_bytes(&from.name).await.map_err(|e| at(e.into()))?;
+    let storage = target.object.spec.managed.as_ref().and_then(|m| quantity::bytes(&m.storage).ok());
+    let used = target.server.admin.total_bytes().await.map_err(|e| at(e.into()))?;
+    if !copy::has_room(storage, used, size) {
+        let (needs, has) = (quantity::human(size), quantity::human(storage.unwrap_or_default()));
+        let text = format!(
+            "the database of {} has {needs}, and server {:?} holds {} of {has} already: a copy would leave its tenants no room. Raise managed.storage of the server, or make the copy with --database-server",
+            original.address,
+            target.placed.server,
+            quantity::human(used)
+        );
+        return Err(Halt::fail(COPIED, "ServerFull", text, ErrorClass::Blocked));
+    }
     let (from_tls, from_ca) = tls(&from_server.endpoint.tls);
     let (to_tls, to_ca) = tls(&target.server.endpoint.tls);
     let from = Side { access: &from, tls: from_tls, ca: from_ca };
