@@ -106,8 +106,8 @@ def an_application_that_takes_requests_and_never_answers_is_not_ready_and_holds_
     verify = {"timeoutSeconds": 5, "steps": [{"name": "hello", "path": "/"}]}
     apply(page(name, releases=[{"version": "1", "image": "tenantry.local/tryton:7.0"}], processes=[process], verify=verify))
     tenant_with(name, name, ready=False)
-    said = says(f"{name}/crm", "Verified", "NotReachable", 120)
-    assert "hello" in said, said
+    said = says(f"{name}/crm", "Verified", "VerificationFailed", 120)
+    assert "hello" in said and "within 5 s" in said, said
     now = instance(f"{name}/crm")
     assert condition(now, "ProcessesReady")["status"] == "True" and now["status"]["phase"] != "Ready", now["status"]
     assert kinds(now["spec"]["id"]) == [] and untouched(NEIGHBOUR) == before

@@ -49,10 +49,12 @@ pub async fn run(
     let values = context::instance(wanted, settings, limits, database, keys);
     let client: Client<HttpConnector, Full<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
     let start = Instant::now();
-    let turn = TURN.min(Duration::from_secs(u64::from(verify.timeout_seconds)));
+    let longest = Duration::from_secs(u64::from(verify.timeout_seconds));
+    let turn = TURN.min(longest);
     loop {
         let mut program = Program::new(verify, values.clone());
-        match attempt(ctx, &client, &base, &wanted.host, &mut program).await {
+        let end = Instant::now() + longest;
+        match attempt(ctx, &client, &base, &wanted.host, &mut program, end).await {
             Ok(()) => return Ok(()),
             Err(Attempt::Unreachable(why)) if start.elapsed() < turn => {
                 // A new Service refuses connections for the moment that kube-proxy takes.
@@ -88,12 +90,15 @@ async fn attempt(
     base: &str,
     host: &str,
     program: &mut Program,
+    end: Instant,
 ) -> Result<(), Attempt> {
     while let Some(request) = program.next() {
         let request = request.map_err(|f| Attempt::Failed(f.to_string()))?;
         let gate = |e: tenantry_core::calls::Injected| Attempt::Unreachable(e.to_string());
         ctx.gate.before("http verify").map_err(gate)?;
-        let answer = tokio::time::timeout(REQUEST, send(client, base, host, &request)).await;
+        // All steps together have their time: one that drips along must not keep others waiting for a verdict.
+        let patience = REQUEST.min(end.saturating_duration_since(Instant::now()));
+        let answer = tokio::time::timeout(patience, send(client, base, host, &request)).await;
         ctx.gate.after("http verify").map_err(gate)?;
         let response = match answer {
             Ok(Ok(response)) => response,
@@ -102,7 +107,7 @@ async fn attempt(
                 return Err(Attempt::Failed(format!(
                     "{:?} got no answer within {} s",
                     request.step,
-                    REQUEST.as_secs()
+                    patience.as_secs_f32().ceil()
                 )));
             }
         };
