@@ -17,6 +17,10 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
+/// Stack of a worker, in bytes: a reconcile is deep, and a build without optimisation keeps all that is on its way.
+/// Only what is touched takes memory.
+const STACK: usize = 8 << 20;
+
 #[derive(Debug, Parser)]
 #[command(name = "tenantry-operator", version, about = "The controllers of Tenantry")]
 struct Args {
@@ -75,7 +79,7 @@ fn main() -> ExitCode {
     if rustls::crypto::ring::default_provider().install_default().is_err() {
         return finish(Err("a crypto provider was there already".into()));
     }
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().thread_stack_size(STACK).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return finish(Err(error.to_string())),
     };

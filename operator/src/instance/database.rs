@@ -65,7 +65,8 @@ pub async fn ensure(
     }
     if pass.instance.spec.from.is_some() {
         let filling = copy::Filling { ctx, pass, wanted, settings, limits, keys };
-        return copy::database(&filling, &copy::Target { placed, object: &object, server: &server }, record).await;
+        let target = copy::Target { placed, object: &object, server: &server };
+        return Box::pin(copy::database(&filling, &target, record)).await;
     }
     if state == Some(State::Installing) {
         // Only a copy that was never finished is left so: it may hold the original's passwords and mail.

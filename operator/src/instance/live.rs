@@ -146,7 +146,7 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
     let settings = ctx.settings().await.map_err(&valid)?;
     let tenant = owner(pass, ctx).await?;
     pass.tenant_version = tenant.metadata.generation.unwrap_or_default().to_string();
-    let release = prepare::run(pass, ctx).await?;
+    let release = Box::pin(prepare::run(pass, ctx)).await?;
     let generation = generation_of(&pass.instance);
     let referenced = referenced::read(ctx, &pass.instance, &tenant).await?;
     pass.secret_versions = referenced.versions;
@@ -165,13 +165,13 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
     if release.spec.database.is_some() {
         let placed = place::ensure(ctx, pass, &wanted, &tenant, &settings).await?;
         pass.database = Some((placed.server.clone(), placed.access.clone()));
-        let made = database::ensure(ctx, pass, &wanted, &settings, &limits, &placed, &keys).await;
+        let made = Box::pin(database::ensure(ctx, pass, &wanted, &settings, &limits, &placed, &keys)).await;
         copy::reached(pass, &made);
         made?;
         pass.reached.push(("DatabaseReady", format!("{} on {}", placed.access.name, placed.server)));
         database = Some(placed.access);
     } else if pass.instance.spec.from.is_some() {
-        let made = copy::without_database(ctx, pass, &wanted, &settings, &limits, &keys).await;
+        let made = Box::pin(copy::without_database(ctx, pass, &wanted, &settings, &limits, &keys)).await;
         copy::reached(pass, &made);
         made?;
     }

@@ -46,7 +46,8 @@ pub async fn reconcile(instance: Arc<CrmInstance>, ctx: &Ctx, now: Timestamp) ->
     // write fails and nothing else changes.
     ctx.memory.unsettle(&uid);
     let mut pass = live::Pass::new(instance);
-    match live::run(&mut pass, ctx, now).await {
+    // Its parts are many; on the heap they do not lie on the stack of everything that waits for them.
+    match Box::pin(live::run(&mut pass, ctx, now)).await {
         Ok(()) => {
             let phase = if pass.suspended() { InstancePhase::Suspended } else { InstancePhase::Ready };
             status::write_well(&pass, ctx, phase, now).await?;

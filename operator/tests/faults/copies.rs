@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Pod, Secret};
-use kube::api::{Api, ListParams, Patch, PatchParams, PostParams};
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 use tenantry_api::crm_instance::{CrmInstance, InstancePhase};
@@ -55,6 +55,19 @@ pub async fn original(base: &Client, neutralise: bool) -> Outcome<Life> {
         life.sql("pg-a", sql).await?;
     }
     Ok(life)
+}
+
+/// Archives an original.
+pub async fn away(life: &Life) {
+    life.instances().delete(INSTANCE, &DeleteParams::default()).await.unwrap();
+    for _ in 0..6 {
+        if let Some(going) = life.instance().await.unwrap() {
+            let ctx = &life.operator.ctx;
+            tenantry_operator::instance::reconcile(Arc::new(going), ctx, Timestamp::now()).await.unwrap();
+        }
+        life.controllers_rest().await.unwrap();
+    }
+    assert_eq!(life.instance().await.unwrap(), None);
 }
 
 /// A copy under test.

@@ -1,11 +1,9 @@
 //! Copies for staging: nothing starts before it is neutralised, whatever is interrupted; the original is only read.
 //! Does I/O.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
-use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::Job;
 use kube::ResourceExt;
@@ -19,7 +17,7 @@ use tenantry_core::names;
 use tenantry_operator::cluster::dynamic_api;
 use tenantry_plan::Kind;
 
-use crate::copies::{Copy, blueprint, original, product};
+use crate::copies::{Copy, away, blueprint, original, product};
 use crate::gate::Mode;
 use crate::life::{INSTANCE, Life, Outcome};
 use crate::scenarios::{condition, run};
@@ -185,16 +183,7 @@ fn an_original_that_goes_during_the_copy_is_told_and_what_was_broken_off_never_s
             copy.look().await.unwrap_or_else(|e| panic!("{e}"));
         }
         assert_eq!(copy.state().await.unwrap(), "installing");
-        life.instances().delete(INSTANCE, &DeleteParams::default()).await.unwrap();
-        for _ in 0..6 {
-            let gone = life.instance().await.unwrap();
-            if let Some(going) = gone {
-                let ctx = &life.operator.ctx;
-                tenantry_operator::instance::reconcile(Arc::new(going), ctx, Timestamp::now()).await.unwrap();
-            }
-            life.controllers_rest().await.unwrap();
-        }
-        assert_eq!(life.instance().await.unwrap(), None);
+        away(&life).await;
         copy.look().await.unwrap_or_else(|e| panic!("{e}"));
         let (status, reason, message) = condition(&life, "copy", "Copied").await;
         assert_eq!((status.as_str(), reason.as_str()), ("False", "SourceGone"), "{message}");
