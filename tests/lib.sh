@@ -16,6 +16,9 @@ mkdir -p "$TENANTRY_CACHE"
 # say TEXT: what happens now.
 say() { printf '==> %s\n' "$*" >&2; }
 
+# apt WORDS...: apt-get, one at a time: images are built beside the compilers, and both may need packages.
+apt() { DEBIAN_FRONTEND=noninteractive flock "$TENANTRY_CACHE/.apt-lock" apt-get "$@" >&2; }
+
 # need PROGRAM PACKAGE...: installs Debian packages when a program is missing, or says what is missing.
 need() {
   local program=$1
@@ -23,8 +26,8 @@ need() {
   if command -v "$program" >/dev/null 2>&1 || [ -e "$program" ]; then return 0; fi
   if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
     say "installing $*"
-    if [ ! -e "$TENANTRY_CACHE/.apt-updated" ]; then apt-get update -q >&2 && touch "$TENANTRY_CACHE/.apt-updated"; fi
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@" >&2
+    if [ ! -e "$TENANTRY_CACHE/.apt-updated" ]; then apt update -q && touch "$TENANTRY_CACHE/.apt-updated"; fi
+    apt install -y -q --no-install-recommends "$@"
   else
     printf 'error: %s is missing\n  install it: apt-get install %s\n' "$program" "$*" >&2
     exit 1

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 
 import unseen
 from engines import mariadb_server
@@ -59,10 +60,10 @@ def desk(**more):
 def passes(path):
     """A product that states everything holds everything."""
     code, points = tested(str(path), timeout=1200)
-    assert code == 0, points
+    assert code == 0, (path, points)
     assert outcomes(points, "passed") >= {"valid", "installs", "verified", "copies", "secrets", "restarts", "seats",
-                                          "readOnly", "schedules", "suspends", "resumes", "archives", "purges"}, points
-    nothing_is_left()
+                                          "readOnly", "schedules", "stages", "neutralises", "suspends", "resumes",
+                                          "archives", "purges"}, (path, points)
 
 
 @check
@@ -159,20 +160,15 @@ def a_contract_test_that_is_left_takes_everything_away():
 
 
 @check
-def tryton_passes_its_contract_test():
-    passes(ROOT / "manifests/blueprints/tryton.yaml")
-
-
-@check
-def request_tracker_passes_its_contract_test():
+def tryton_request_tracker_and_a_product_of_a_container_file_and_yaml_pass_their_contract_tests_side_by_side():
     mariadb_server()
-    passes(ROOT / "manifests/blueprints/request-tracker.yaml")
-
-
-@check
-def a_product_of_a_container_file_and_yaml_passes_its_contract_test():
     unseen.the_image()
-    passes(unseen.FOLDER / "blueprint.yaml")
+    products = [ROOT / "manifests/blueprints/tryton.yaml", ROOT / "manifests/blueprints/request-tracker.yaml",
+                unseen.FOLDER / "blueprint.yaml"]
+    # Most of a test is waiting; and two authors at work at once must not disturb each other.
+    with ThreadPoolExecutor() as authors:
+        list(authors.map(passes, products))
+    nothing_is_left()
 
 
 @check

@@ -92,8 +92,9 @@ fn another_instance_with_the_originals_name_is_no_original() {
     run(false, |base| async move {
         let mut life = original(&base, true).await.unwrap_or_else(|e| panic!("{e}"));
         let mut copy = begun(&life).await;
-        let before = life.instance().await.unwrap().unwrap().spec.id;
         away(&life).await;
+        // Another instance, which mints an id of its own.
+        let before = life.instance_id.take();
         life.instances().create(&PostParams::default(), &life.instance_object(&json!({}))).await.unwrap();
         for _ in 0..6 {
             life.round().await.unwrap();
