@@ -93,6 +93,7 @@ pub fn problems(spec: &BlueprintSpec) -> Vec<String> {
     if spec.database.is_none() && spec.neutralise.as_ref().is_some_and(|n| !n.verify_sql.is_empty()) {
         found.push("neutralise.verifySql: the product has no database to ask".into());
     }
+    found.extend(plain_sql(spec));
     found.extend(processes::problems(spec));
     found.extend(crate::integrations::problems(spec));
     if let Some(verify) = &spec.verify {
@@ -109,6 +110,25 @@ pub(crate) fn secret_setting(spec: &BlueprintSpec, variable: &str) -> bool {
         Some(rest) => secret.any(|(name, _)| rest.strip_prefix('.') == Some(name.as_str())),
         None => false,
     }
+}
+
+/// SQL that is asked as it stands: what looks like a template there would reach the database.
+fn plain_sql(spec: &BlueprintSpec) -> Vec<String> {
+    let mut all: Vec<(String, &str)> = Vec::new();
+    if let Some(seats) = &spec.seats {
+        all.push(("seats.countSql".into(), &seats.count_sql));
+        for table in &seats.tables {
+            all.push((format!("seats.tables[{}].activeWhen", table.table), &table.active_when));
+            all.extend(table.user.iter().map(|user| (format!("seats.tables[{}].user", table.table), user.as_str())));
+        }
+    }
+    let verify = spec.neutralise.iter().flat_map(|n| &n.verify_sql).enumerate();
+    all.extend(verify.map(|(i, sql)| (format!("neutralise.verifySql[{i}]"), sql.as_str())));
+    let template = |(place, sql): (String, &str)| {
+        let sign = ["{{", "{%", "{#"].into_iter().find(|sign| sql.contains(sign))?;
+        Some(format!("{place}: {sign} is no template here: this SQL is asked as it stands, so write the value out"))
+    };
+    all.into_iter().filter_map(template).collect()
 }
 
 fn step_problems(place: &str, list: &StepList) -> Vec<String> {
@@ -195,9 +215,23 @@ pub(crate) fn unknown(spec: &BlueprintSpec, variable: &str) -> Option<String> {
         "processes" => rest.is_empty() || processes::knows(spec, rest),
         _ => KNOWN.iter().any(|k| *k == variable || k.starts_with(&format!("{variable}."))),
     };
-    let hint = match head {
-        "processes" => processes::HINT,
-        _ => "release.vars must be set in every release",
+    if known {
+        return None;
+    }
+    let own = |names: Vec<&String>| names.into_iter().map(|n| format!("{head}.{n}")).collect::<Vec<_>>();
+    let near = match head {
+        "settings" => own(spec.settings.keys().collect()),
+        "secrets" => own(spec.secrets.iter().map(|s| &s.name).collect()),
+        _ => KNOWN.iter().filter(|k| k.split('.').next() == Some(head)).map(|k| (*k).to_owned()).collect(),
     };
-    (!known).then(|| format!("unknown variable {variable:?} ({hint})"))
+    let hint = match head {
+        "processes" => processes::HINT.to_owned(),
+        "release" if rest.starts_with("vars") => "release.vars must be set in every release".to_owned(),
+        "database" if spec.database.is_none() => "the product has no database".to_owned(),
+        _ if near.is_empty() => {
+            "known: instance, tenant, site, plan, database, admin, release, settings, secrets, processes".to_owned()
+        }
+        _ => format!("known: {}", near.join(", ")),
+    };
+    Some(format!("unknown variable {variable:?} ({hint})"))
 }

@@ -50,7 +50,11 @@ pub async fn confirmed(
 ) -> Result<Exit, Problem> {
     if !sure.dry.dry_run {
         for archive in archives {
-            session.out.note(&format!("  {}: {} will be gone for ever", label(archive), kept(archive)));
+            session.out.note(&format!(
+                "  {}: {} is destroyed for ever; the record that it was there stays",
+                label(archive),
+                kept(archive)
+            ));
         }
         confirm::names(&session.out, "purge", names, &sure.confirm).await?;
     }

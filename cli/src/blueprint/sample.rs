@@ -45,8 +45,31 @@ pub fn rendered(blueprint: &Blueprint, wanted: &Wanted) -> Result<Vec<(String, S
     if wrong.is_empty() { Ok(all) } else { Err(wrong) }
 }
 
+/// What cannot be rendered where the template of a release is installed by commands: configuration is there, and it
+/// belongs to no instance.
+pub fn for_install(blueprint: &Blueprint, wanted: &Wanted) -> Vec<String> {
+    let spec = &blueprint.spec;
+    if !spec.install.as_ref().is_some_and(|list| list.steps.iter().any(|s| s.sql.is_none())) {
+        return Vec::new();
+    }
+    let values = match values_at(blueprint, wanted, true) {
+        Ok(values) => values,
+        Err(e) => return vec![e],
+    };
+    match tenantry_plan::config::Config::render(&blueprint.name_any(), spec, &values, false) {
+        Ok(_) => Vec::new(),
+        Err(e) => {
+            vec![format!("for the install, which belongs to no instance (`{{% if instance is defined %}}`): {e}")]
+        }
+    }
+}
+
 /// The values for a sample instance.
 pub fn values(blueprint: &Blueprint, wanted: &Wanted) -> Result<Value, String> {
+    values_at(blueprint, wanted, false)
+}
+
+fn values_at(blueprint: &Blueprint, wanted: &Wanted, install: bool) -> Result<Value, String> {
     let spec = &blueprint.spec;
     let release = Effective::pin(&blueprint.name_any(), spec, wanted.release.as_deref())
         .or_else(|e| if wanted.release.is_none() { newest(blueprint) } else { Err(e) })
@@ -77,6 +100,9 @@ pub fn values(blueprint: &Blueprint, wanted: &Wanted) -> Result<Value, String> {
     }))
     .map_err(|e| e.to_string())?;
     let settings = tenantry_plan::Settings::of_site(&site);
+    if install && let Some(database) = &database {
+        return Ok(context::template(&release, &settings, database, &keys));
+    }
     let instance = instance(blueprint, &release, wanted);
     Ok(context::instance(&instance, &settings, &limits, database.as_ref(), &keys))
 }

@@ -68,7 +68,10 @@ pub fn problems(blueprint: &Blueprint) -> Vec<String> {
         for release in &blueprint.spec.releases {
             let wanted = sample::Wanted { release: Some(release.version.clone()), ..sample::Wanted::default() };
             match sample::rendered(blueprint, &wanted) {
-                Ok(_) => {}
+                Ok(_) => {
+                    let wrong = sample::for_install(blueprint, &wanted);
+                    found.extend(wrong.into_iter().map(|p| format!("release {}: {p}", release.version)));
+                }
                 Err(problems) => {
                     found.extend(problems.into_iter().map(|p| format!("release {}: {p}", release.version)))
                 }
@@ -91,6 +94,24 @@ mod tests {
                 "processes": [{"name": "web", "port": 80, "serves": true, "command": ["run", command]}],
             }
         })
+    }
+
+    #[test]
+    fn a_file_that_needs_an_instance_does_not_fit_an_install_by_commands() {
+        for (content, by, fits) in [
+            ("{{ instance.host }}", json!({"command": ["setup"]}), false),
+            ("{% if instance is defined %}{{ instance.host }}{% endif %}", json!({"command": ["setup"]}), true),
+            ("{{ instance.host }}", json!({"sql": "SELECT 1"}), true),
+        ] {
+            let mut step = by.clone();
+            step["name"] = "tables".into();
+            let mut product = blueprint("x");
+            product["spec"]["database"] = json!({"engines": [{"engine": "postgresql"}]});
+            product["spec"]["files"] = json!([{"path": "/etc/demo.ini", "content": content}]);
+            product["spec"]["install"] = json!({"steps": [step]});
+            let report = checked(vec![product]);
+            assert_eq!(report[0].1.is_empty(), fits, "{content} {by}: {:?}", report[0].1);
+        }
     }
 
     #[test]

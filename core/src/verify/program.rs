@@ -35,6 +35,21 @@ pub struct Request {
     pub body: Option<String>,
 }
 
+impl Request {
+    /// Its headers, and those that a browser's request has behind an ingress: products compare `Host` with their own
+    /// address, port included, and some demand to hear of TLS. What the blueprint says goes before. `url` is the
+    /// instance's own.
+    #[must_use]
+    pub fn headers_at(&self, url: &str) -> Vec<(String, String)> {
+        let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
+        let authority = rest.split('/').next().unwrap_or_default();
+        let sent = [("host", authority), ("x-forwarded-proto", scheme), ("x-forwarded-host", authority)];
+        let own = |name: &str| self.headers.iter().any(|(k, _)| k.eq_ignore_ascii_case(name));
+        let sent = sent.into_iter().filter(|(name, _)| !own(name)).map(|(k, v)| (k.to_owned(), v.to_owned()));
+        sent.chain(self.headers.iter().cloned()).collect()
+    }
+}
+
 impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Request({}: {})", self.step, self.method)

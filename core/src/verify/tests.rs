@@ -309,3 +309,24 @@ steps:
     let many = Verify { timeout_seconds: 1, steps: vec![wrong.steps[3].clone(); STEPS_MAX + 1] };
     assert!(check(&many).iter().any(|p| p.place == "verify.steps"));
 }
+
+#[test]
+fn a_request_looks_like_one_that_came_through_an_ingress_unless_the_blueprint_says_otherwise() {
+    let of = |headers: &[(&str, &str)]| Request {
+        step: "s".into(),
+        process: None,
+        method: "GET".into(),
+        path: "/".into(),
+        headers: headers.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
+        body: None,
+    };
+    let names = |all: Vec<(String, String)>| all.into_iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>();
+    assert_eq!(
+        names(of(&[("Accept", "a")]).headers_at("https://crm.acme.example:8443")),
+        ["host=crm.acme.example:8443", "x-forwarded-proto=https", "x-forwarded-host=crm.acme.example:8443", "Accept=a"]
+    );
+    assert_eq!(
+        names(of(&[("HOST", "other"), ("X-Forwarded-Proto", "http")]).headers_at("https://crm.acme.example")),
+        ["x-forwarded-host=crm.acme.example", "HOST=other", "X-Forwarded-Proto=http"]
+    );
+}

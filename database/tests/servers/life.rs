@@ -18,6 +18,7 @@ crate::on_every_server!(
     a_database_of_another_owner_is_left_alone,
     a_role_that_is_not_ours_is_left_alone,
     sizes_grow,
+    a_database_whose_drop_was_broken_off_in_the_server_is_dropped_all_the_same,
     names_that_could_leave_their_quotes_are_refused,
 );
 
@@ -193,6 +194,22 @@ async fn sizes_grow(w: World) {
     let all = admin.total_bytes().await.unwrap();
     assert!(all >= after, "{after} of {all}");
     assert!(matches!(admin.size_bytes("life_nothing").await, Err(Error::Absent { .. })));
+}
+
+async fn a_database_whose_drop_was_broken_off_in_the_server_is_dropped_all_the_same(w: World) {
+    if w.is_mariadb() {
+        // A drop is not marked there: what is left of it is a database like any other.
+        return;
+    }
+    let new = w.empty("life_torn");
+    let admin = w.admin();
+    admin.create(&new).await.unwrap();
+    // As PostgreSQL marks one whose files may be gone in part.
+    let torn = "WITH torn AS (UPDATE pg_database SET datconnlimit = -2 WHERE datname = 'life_torn' RETURNING 1) SELECT count(*) FROM torn";
+    assert_eq!(w.root("postgres", torn).await, "1");
+    assert_eq!(admin.drop_database("life_torn", &new.owner).await.unwrap(), Dropped::Dropped);
+    assert!(admin.record("life_torn").await.unwrap().is_none());
+    assert_eq!(w.root("postgres", "SELECT count(*) FROM pg_database WHERE datname = 'life_torn'").await, "0");
 }
 
 async fn names_that_could_leave_their_quotes_are_refused(w: World) {

@@ -144,6 +144,9 @@ async fn drop_template(archive: &Archive, ctx: &Ctx, server: &sql::Server) -> Re
         return Ok(());
     }
     let (name, owner) = (names::template_database(&blueprint, hash), names::owner_of_template(&blueprint, hash));
+    // Instances of one release are often purged together.
+    let turn = ctx.servers.lock(&name).await;
+    let _mine = turn.lock().await;
     // Only what the server's own registry says is this template.
     if server.admin.record(&name).await.map_err(|e| at(e.into()))?.is_some_and(|r| r.owner == owner) {
         server.admin.drop_database(&name, &owner).await.map_err(|e| at(e.into()))?;

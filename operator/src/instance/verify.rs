@@ -46,6 +46,7 @@ pub async fn run(
     }
     let address = ctx.service_ip(&wanted.namespace, &names::service(&wanted.id)).await;
     let base = format!("http://{}", address.map_err(Halt::at(CONDITION))?);
+    let url = settings.url(&wanted.host);
     let values = context::instance(wanted, settings, limits, database, keys);
     let client: Client<HttpConnector, Full<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
     let start = Instant::now();
@@ -54,7 +55,7 @@ pub async fn run(
     loop {
         let mut program = Program::new(verify, values.clone());
         let end = Instant::now() + longest;
-        match attempt(ctx, &client, &base, &wanted.host, &mut program, end).await {
+        match attempt(ctx, &client, &base, &url, &mut program, end).await {
             Ok(()) => return Ok(()),
             Err(Attempt::Unreachable(why)) if start.elapsed() < turn => {
                 // A new Service refuses connections for the moment that kube-proxy takes.
@@ -88,7 +89,7 @@ async fn attempt(
     ctx: &Ctx,
     client: &Client<HttpConnector, Full<Bytes>>,
     base: &str,
-    host: &str,
+    url: &str,
     program: &mut Program,
     end: Instant,
 ) -> Result<(), Attempt> {
@@ -98,7 +99,7 @@ async fn attempt(
         ctx.gate.before("http verify").map_err(gate)?;
         // All steps together have their time: one that drips along must not keep others waiting for a verdict.
         let patience = REQUEST.min(end.saturating_duration_since(Instant::now()));
-        let answer = tokio::time::timeout(patience, send(client, base, host, &request)).await;
+        let answer = tokio::time::timeout(patience, send(client, base, url, &request)).await;
         ctx.gate.after("http verify").map_err(gate)?;
         let response = match answer {
             Ok(Ok(response)) => response,
@@ -119,14 +120,11 @@ async fn attempt(
 async fn send(
     client: &Client<HttpConnector, Full<Bytes>>,
     base: &str,
-    host: &str,
+    url: &str,
     request: &Request,
 ) -> Result<Response, String> {
     let mut builder = hyper::Request::builder().method(request.method.as_str()).uri(format!("{base}{}", request.path));
-    if !request.headers.iter().any(|(k, _)| k.eq_ignore_ascii_case("host")) {
-        builder = builder.header("host", host);
-    }
-    for (name, value) in &request.headers {
+    for (name, value) in request.headers_at(url) {
         builder = builder.header(name, value);
     }
     let body = Full::new(Bytes::from(request.body.clone().unwrap_or_default()));

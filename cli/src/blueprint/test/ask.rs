@@ -131,10 +131,9 @@ async fn send(
     request: &Request,
 ) -> Result<Response, String> {
     let mut builder = hyper::Request::builder().method(request.method.as_str()).uri(request.path.as_str());
-    if !request.headers.iter().any(|(k, _)| k.eq_ignore_ascii_case("host")) {
-        builder = builder.header("host", instance.spec.host.as_str());
-    }
-    for (name, value) in &request.headers {
+    let url = instance.status.as_ref().and_then(|s| s.url.clone());
+    let url = url.unwrap_or_else(|| format!("http://{}", instance.spec.host));
+    for (name, value) in request.headers_at(&url) {
         builder = builder.header(name, value);
     }
     let body = Full::new(Bytes::from(request.body.clone().unwrap_or_default()));
