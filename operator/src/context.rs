@@ -37,6 +37,9 @@ pub struct Caches {
     pub blueprints: Store<Blueprint>,
     /// Database servers.
     pub servers: Store<DatabaseServer>,
+    /// Whether all of them are in the cache. The store's own word for that wakes only the last of those who wait for
+    /// it (kube-runtime 5: one waker in `DelayedInit`), and a start would leave all others waiting for ever.
+    pub servers_full: tokio::sync::watch::Receiver<bool>,
     /// Tenants.
     pub tenants: Store<Tenant>,
 }
@@ -203,8 +206,9 @@ impl Ctx {
     pub async fn database_servers(&self) -> Result<Vec<DatabaseServer>> {
         if let Some(caches) = &self.caches {
             // An empty list would take the way to its database from every tenant.
-            let full = caches.servers.wait_until_ready().await;
-            full.map_err(|e| Error::Blocked(format!("the list of database servers is not there: {e}")))?;
+            let mut full = caches.servers_full.clone();
+            let waited = full.wait_for(|full| *full).await;
+            waited.map_err(|e| Error::Blocked(format!("the list of database servers is not there: {e}")))?;
             return Ok(caches.servers.state().iter().map(|s| (**s).clone()).collect());
         }
         let api: Api<DatabaseServer> = Api::all(self.client.clone());
@@ -236,5 +240,43 @@ impl Ctx {
         let service = api.get_opt(name).await.map_err(Error::kube(format!("get Service {namespace}/{name}")))?;
         let ip = service.and_then(|s| s.spec).and_then(|s| s.cluster_ip).filter(|ip| !ip.is_empty() && ip != "None");
         ip.ok_or_else(|| Error::Blocked(format!("Service {namespace}/{name} has no address yet")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use kube::runtime::reflector;
+    use kube::runtime::watcher::Event;
+    use tenantry_core::calls::Open;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn all_who_wait_for_the_list_of_database_servers_at_a_start_go_on_when_it_is_there() {
+        let (servers, mut cache) = reflector::store::<DatabaseServer>();
+        let (are_there, servers_full) = tokio::sync::watch::channel(false);
+        let (sites, plans, blueprints) = (reflector::store().0, reflector::store().0, reflector::store().0);
+        let tenants = reflector::store().0;
+        let caches = Caches { sites, plans, blueprints, servers, servers_full, tenants };
+        let nowhere = kube::Config::new("http://127.0.0.1:9".parse().unwrap());
+        let client = Client::try_from(nowhere).unwrap();
+        let ctx = Ctx { caches: Some(caches), ..Ctx::new(client, Arc::new(Open)) };
+        let waiting: Vec<_> = (0..4)
+            .map(|_| {
+                let ctx = ctx.clone();
+                tokio::spawn(async move { ctx.database_servers().await })
+            })
+            .collect();
+        tokio::task::yield_now().await;
+        assert!(waiting.iter().all(|w| !w.is_finished()), "an empty list would take its database from every tenant");
+        cache.apply_watcher_event(&Event::Init);
+        cache.apply_watcher_event(&Event::InitDone);
+        are_there.send_replace(true);
+        for waits in waiting {
+            let found = tokio::time::timeout(Duration::from_secs(10), waits).await;
+            assert!(found.expect("it waits for ever").unwrap().unwrap().is_empty());
+        }
     }
 }

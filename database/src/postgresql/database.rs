@@ -4,7 +4,7 @@
 //! same transaction that takes CONNECT from PUBLIC: there is no moment in which a neighbour could enter.
 
 use super::{Admin, ident, literal, role};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::model::{DatabaseRecord, NewDatabase};
 use crate::pool::Pool;
 use crate::session::{COPY, Session};
@@ -15,8 +15,8 @@ use crate::session::{COPY, Session};
 /// `WAL_LOG` 1.9 s, `FILE_COPY` 2.7 s; while another database was written to, 1.3 s and 2.1 s. `FILE_COPY`
 /// makes two checkpoints of the whole server, so that the neighbours pay for it as well.
 const STRATEGY: &str = "WAL_LOG";
-/// What the server says of a change that the state of an object does not allow.
-const NOT_IN_STATE: &str = "55000";
+/// How PostgreSQL marks a database whose files may be gone in part (`datconnlimit`).
+const TORN: i32 = -2;
 /// First major version that knows strategies.
 const STRATEGY_SINCE: u32 = 15;
 
@@ -108,12 +108,13 @@ pub(super) async fn remove(admin: Admin, session: &mut Session, name: &str, role
         return Ok(());
     }
     let quoted = ident(name);
-    let close = format!("ALTER DATABASE {quoted} ALLOW_CONNECTIONS false IS_TEMPLATE false");
-    match session.run("close database", close).await {
-        Ok(_) => {}
-        // A drop was broken off in it: nobody can enter it any more, and all that can be done is to drop it again.
-        Err(Error::Server { code, .. }) if code == NOT_IN_STATE => {}
-        Err(e) => return Err(e),
+    // One in which a drop was broken off cannot be changed any more, nor entered: it can only be dropped again.
+    let whole =
+        format!("SELECT count(*) FROM pg_database WHERE datname = {} AND datconnlimit <> {TORN}", literal(name));
+    if session.yes("database is whole", whole).await? {
+        session
+            .run("close database", format!("ALTER DATABASE {quoted} ALLOW_CONNECTIONS false IS_TEMPLATE false"))
+            .await?;
     }
     if admin.superuser {
         return session.run("drop database", format!("DROP DATABASE IF EXISTS {quoted} WITH (FORCE)")).await.map(drop);

@@ -11,6 +11,7 @@ use kube::api::{Api, ListParams};
 use kube::core::DynamicObject;
 use kube::runtime::controller::{Action, Controller};
 use kube::runtime::reflector::{self, ObjectRef};
+use kube::runtime::watcher::Event;
 use kube::{Client, Resource};
 use serde::de::DeserializeOwned;
 use tenantry_api::archive::Archive;
@@ -96,11 +97,13 @@ pub async fn controllers(ctx: Ctx, health: Arc<Health>) -> Result<(), String> {
         all_tenants: tenants.clone(),
         all_archives: archives.clone(),
     };
+    let (servers_are_there, servers_full) = tokio::sync::watch::channel(false);
     let caches = Caches {
         sites: sites.clone(),
         plans: plans.clone(),
         blueprints: blueprints.clone(),
         servers: servers.clone(),
+        servers_full,
         tenants: tenants.clone(),
     };
     let ctx = Arc::new(Ctx { caches: Some(caches), wake: Some(wake.instances.clone()), ..ctx });
@@ -114,7 +117,14 @@ pub async fn controllers(ctx: Ctx, health: Arc<Health>) -> Result<(), String> {
     let sites = Controller::for_stream(watch(&ctx, sites_cache, h, KeepLast, wake.by_site(&ctx)), sites);
     let blueprints =
         Controller::for_stream(watch(&ctx, blueprints_cache, h, KeepLast, wake.by_blueprint(&ctx)), blueprints);
-    let servers = Controller::for_stream(watch(&ctx, servers_cache, h, KeepLast, wake.by_server(&ctx)), servers);
+    let mut by_server = wake.by_server(&ctx);
+    let told_of_servers = move |event: &Event<DatabaseServer>| {
+        if matches!(event, Event::InitDone) {
+            servers_are_there.send_replace(true);
+        }
+        by_server(event);
+    };
+    let servers = Controller::for_stream(watch(&ctx, servers_cache, h, KeepLast, told_of_servers), servers);
     let tenants = Controller::for_stream(watch(&ctx, tenants_cache, h, LeaveAlone, wake.by_tenant(&ctx)), tenants);
     let instances =
         Controller::for_stream(watch(&ctx, instances_cache, h, LeaveAlone, wake.by_instance(&ctx)), instances);
