@@ -104,11 +104,13 @@ def an_application_that_takes_requests_and_never_answers_is_not_ready_and_holds_
     process = {"name": "web", "command": ["python3", "-c", SILENT], "port": 9000, "serves": True,
                "readiness": {"tcp": True, "periodSeconds": 1}}
     verify = {"timeoutSeconds": 5, "steps": [{"name": "hello", "path": "/"}]}
-    apply(page(name, releases=[{"version": "1", "image": "tenantry.local/tryton:7.0"}], processes=[process], verify=verify))
+    silent = {"version": "1", "image": "tenantry.local/tryton:7.0"}
+    apply(page(name, releases=[silent], processes=[process], verify=verify))
     tenant_with(name, name, ready=False)
     said = says(f"{name}/crm", "Verified", "VerificationFailed", 120)
     assert "hello" in said and "within 5 s" in said, said
     now = instance(f"{name}/crm")
     assert condition(now, "ProcessesReady")["status"] == "True" and now["status"]["phase"] != "Ready", now["status"]
     assert kinds(now["spec"]["id"]) == [] and untouched(NEIGHBOUR) == before
-    mended(name, {"releases": [{"version": "1", "image": AGENT}]})
+    # A release cannot be changed; the instance that never ran takes the newer one.
+    mended(name, {"releases": [silent, {"version": "2", "image": AGENT}]})
