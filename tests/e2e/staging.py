@@ -176,3 +176,6 @@ def an_original_that_is_archived_during_the_copy_is_told_and_nothing_starts():
     kubectl("delete", "resourcequota", "no-more-pods", "-n", namespace)
     found = get("deployments", "-n", namespace)["items"]
     assert not [d for d in found if d["metadata"]["labels"]["tenantry.dev/instance"] == "staging"], found
+    # Given up: what was never finished is archived like anything else, and nothing is left for the doctor to find.
+    tenantry("instance", "archive", f"{name}/staging", "--confirm", f"{name}/staging")
+    wait("the copy is gone", lambda: kubectl("get", "crm", "staging", "-n", namespace, ok=False).returncode != 0, 120)
