@@ -147,8 +147,12 @@ def nodes_that_do_not_exist_are_told_while_the_old_pod_serves_and_a_label_ends_t
     tenantry("instance", "set", f"{name}/crm", "--node-selector", "nowhere=x")
     says(f"{name}/crm", "ProcessesReady", "NoNode", 90)
     tenantry("instance", "set", f"{name}/crm", "--node-selector", "none", "--toleration", "none", "--wait", "--timeout", "2m")
-    placed = list(pods(ready(f"{name}/crm", 60)).values())
+    now = ready(f"{name}/crm", 60)
+    placed = list(pods(now).values())
     assert all("nodeSelector" not in p["spec"] for p in placed), placed
+    # What is on its way out takes a request for a moment more, as the Service learns of its end a little later.
+    ours = ("pods", "-n", now["metadata"]["namespace"], "-l", f"tenantry.dev/instance-id={now['spec']['id']}")
+    wait("the old pods are gone", lambda: not [p for p in get(*ours)["items"] if p["metadata"].get("deletionTimestamp")], 60)
     assert fetch(f"{name}.example", "/healthz")[0] == 200
 
 
