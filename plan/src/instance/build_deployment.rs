@@ -12,6 +12,10 @@ use crate::one_node::Together;
 use crate::view::View;
 use crate::{PlanError, Settings, pod, scheduling};
 
+/// Seconds for which a pod that is to end still answers: Services and ingress controllers learn of its end while it
+/// is told to stop, and until they all have, they send it requests.
+const DRAIN_SECONDS: u32 = 5;
+
 /// What a Deployment is made from, apart from the process itself.
 #[derive(Debug)]
 pub(super) struct Parts<'a> {
@@ -71,12 +75,19 @@ pub(super) fn build_deployment(parts: &Parts<'_>, process: &Process, replicas: u
     if let Some(liveness) = &process.liveness {
         container["livenessProbe"] = pod::probe(blueprint, &format!("{place}.liveness"), liveness, open)?;
     }
+    // Without another pod beside it a pause would only make the interruption longer.
+    let drain = if process.serves && process.strategy == Strategy::Rolling { DRAIN_SECONDS } else { 0 };
+    if drain > 0 {
+        // By the kubelet, as images need not have a program that waits.
+        container["lifecycle"] = json!({ "preStop": { "sleep": { "seconds": drain } } });
+    }
     let claim = |volume: &str| names::volume(&wanted.id, volume, wanted.generation);
     let mut pod_spec = json!({
         "automountServiceAccountToken": false,
         "enableServiceLinks": false,
         "securityContext": pod::pod_security(view.security),
-        "terminationGracePeriodSeconds": process.stop_timeout_seconds,
+        // The pause counts against it.
+        "terminationGracePeriodSeconds": process.stop_timeout_seconds.saturating_add(drain),
         "containers": [container],
     });
     scheduling::place(&mut pod_spec, wanted.scheduling.as_ref());
