@@ -13,6 +13,14 @@ export TENANTRY_BIN=$CARGO_TARGET_DIR/x86_64-unknown-linux-gnu/${TENANTRY_PROFIL
 export PATH=$TENANTRY_BIN:$TENANTRY_CACHE/bin:$PATH
 mkdir -p "$TENANTRY_CACHE"
 
+# Clones share what was compiled, and cargo tells them apart by the age of their files only: what another clone
+# compiled last would be taken for this one's. So its own sources count as changed then; dependencies are not touched.
+if [ "$(cat "$CARGO_TARGET_DIR/.clone" 2>/dev/null)" != "$root" ]; then
+  mkdir -p "$CARGO_TARGET_DIR"
+  find "$root"/{core,api,plan,database,operator,agent,cli} -name '*.rs' -exec touch {} +
+  printf '%s\n' "$root" >"$CARGO_TARGET_DIR/.clone"
+fi
+
 # say TEXT: what happens now.
 say() { printf '==> %s\n' "$*" >&2; }
 

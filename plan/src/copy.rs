@@ -10,6 +10,7 @@ use tenantry_core::id::Id;
 use tenantry_core::names::{LABEL_INSTANCE_ID, LABEL_PROCESS};
 use tenantry_core::steps::JobFile;
 
+use crate::agent_pod::{AgentPod, job_rest};
 use crate::child::{Child, Kind};
 use crate::labels::Labels;
 use crate::view::{scratch_mounts, scratch_volumes};
@@ -22,8 +23,6 @@ pub use steps::{Side, database_file, files_file};
 /// Annotation of a job that fills a database: when the server wrote that database down. A job says nothing of
 /// another database of the same name.
 pub const ANNOTATION_DATABASE: &str = "tenantry.dev/database-made";
-/// Seconds that a finished job is kept for its log.
-const KEEP_SECONDS: u32 = 86_400;
 /// Seconds that a pod may need to start, added to the steps' own time.
 const START_SECONDS: u32 = 600;
 /// User and group of the pod that copies a database: its image's own does not matter.
@@ -31,8 +30,6 @@ const USER: i64 = 10001;
 /// Least room for a dump, in bytes.
 const SCRATCH_LEAST: u64 = 500_000_000;
 
-/// Where the files of one job lie in its pod.
-const JOB: &str = "/tenantry/job";
 /// Where a dump is written.
 const SCRATCH: &str = "/scratch";
 /// Where the volumes of the original and of the copy are mounted, each below its name.
@@ -219,38 +216,10 @@ struct Parts {
 }
 
 fn build(place: &Place<'_>, file: &JobFile, parts: Parts, settings: &Settings) -> Child {
-    let Parts { pod_security, security, env, mut volumes, mut mounts, affinity, room } = parts;
-    volumes.push(json!({ "name": "agent", "emptyDir": { "sizeLimit": "128Mi" } }));
-    volumes.push(json!({ "name": "job", "secret": { "secretName": place.name, "defaultMode": 0o440 } }));
-    mounts.push(json!({ "name": "agent", "mountPath": "/tenantry/bin", "readOnly": true }));
-    mounts.push(json!({ "name": "job", "mountPath": JOB, "readOnly": true }));
-    let mut pod_spec = json!({
-        "restartPolicy": "Never",
-        "automountServiceAccountToken": false,
-        "enableServiceLinks": false,
-        "securityContext": pod_security,
-        "terminationGracePeriodSeconds": 20,
-        "initContainers": [{
-            "name": "agent",
-            "image": settings.agent_image,
-            "imagePullPolicy": "IfNotPresent",
-            "args": ["install-to", "/tenantry/bin"],
-            "securityContext": pod::agent_security(),
-            "resources": { "requests": { "cpu": "10m", "memory": "16Mi" }, "limits": { "memory": "64Mi" } },
-            "volumeMounts": [{ "name": "agent", "mountPath": "/tenantry/bin" }],
-        }],
-        "containers": [{
-            "name": "steps",
-            "image": place.image,
-            "imagePullPolicy": "IfNotPresent",
-            "command": ["/tenantry/bin/tenantry-agent", "run", "--file", format!("{JOB}/steps.json")],
-            "env": env,
-            "securityContext": security,
-            "resources": { "requests": { "cpu": "50m", "memory": "128Mi" }, "limits": { "memory": "1Gi" } },
-            "volumeMounts": mounts,
-        }],
-        "volumes": volumes,
-    });
+    let Parts { pod_security, security, env, volumes, mounts, affinity, room } = parts;
+    let pod =
+        AgentPod { image: &place.image, env, pod_security, security, volumes, mounts, secret: place.name, keys: None };
+    let mut pod_spec = pod.spec(settings);
     if let Some(bytes) = room {
         pod_spec["containers"][0]["resources"]["requests"]["ephemeral-storage"] = bytes.to_string().into();
     }
@@ -259,12 +228,8 @@ fn build(place: &Place<'_>, file: &JobFile, parts: Parts, settings: &Settings) -
         pod_spec["affinity"] = affinity;
     }
     let labels = place.labels.clone().and(tenantry_core::names::LABEL_PURPOSE, place.purpose);
-    let rest = json!({ "spec": {
-        "backoffLimit": 0,
-        "activeDeadlineSeconds": file.timeout_seconds + START_SECONDS,
-        "ttlSecondsAfterFinished": KEEP_SECONDS,
-        "template": { "metadata": { "labels": labels.to_map() }, "spec": pod_spec },
-    }});
+    let template = json!({ "metadata": { "labels": labels.to_map() }, "spec": pod_spec });
+    let rest = job_rest(file, START_SECONDS, &template);
     Child::new(Kind::Job, Some(place.namespace), place.name, &labels, rest)
 }
 

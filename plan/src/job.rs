@@ -5,6 +5,7 @@ use tenantry_api::blueprint::{BlueprintSpec, StepList};
 use tenantry_api::scheduling::Scheduling;
 use tenantry_core::steps::{JobFile, RenderedStep, Step};
 
+use crate::agent_pod::{AgentPod, job_rest};
 use crate::child::{Child, Kind};
 use crate::config::{Config, render, without_secrets};
 use crate::labels::Labels;
@@ -12,8 +13,6 @@ use crate::one_node::Together;
 use crate::view::View;
 use crate::{PlanError, Settings, pod, scheduling};
 
-/// Seconds that a finished job is kept for its log.
-const KEEP_SECONDS: u32 = 86_400;
 /// Seconds that a pod may need to start, added to the steps' own time.
 const START_SECONDS: u32 = 300;
 
@@ -110,51 +109,23 @@ pub fn build_job(place: &Place<'_>, file: &JobFile, settings: &Settings) -> Chil
     let view = View::of_jobs(place.spec);
     let security = view.security;
     let claim = place.claims.map(|claim| claim as &dyn Fn(&str) -> String);
-    let mut volumes = view.pod_volumes(place.config, place.name, claim);
-    volumes.push(json!({"name": "agent", "emptyDir": {"sizeLimit": "128Mi"}}));
-    volumes.push(json!({"name": "job", "secret": {
-        "secretName": place.name, "items": [{"key": "steps.json", "path": "steps.json"}], "defaultMode": 0o440}}));
-    let mut mounts = view.mounts(place.config);
-    mounts.push(json!({"name": "agent", "mountPath": "/tenantry/bin", "readOnly": true}));
-    mounts.push(json!({"name": "job", "mountPath": "/tenantry/job", "readOnly": true}));
-    let mut pod_spec = json!({
-        "restartPolicy": "Never",
-        "automountServiceAccountToken": false,
-        "enableServiceLinks": false,
-        "securityContext": pod::pod_security(security),
-        "terminationGracePeriodSeconds": 20,
-        "initContainers": [{
-            "name": "agent",
-            "image": settings.agent_image,
-            "imagePullPolicy": "IfNotPresent",
-            "args": ["install-to", "/tenantry/bin"],
-            "securityContext": pod::agent_security(),
-            "resources": {"requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"memory": "64Mi"}},
-            "volumeMounts": [{"name": "agent", "mountPath": "/tenantry/bin"}],
-        }],
-        "containers": [{
-            "name": "steps",
-            "image": place.image,
-            "imagePullPolicy": "IfNotPresent",
-            "command": ["/tenantry/bin/tenantry-agent", "run", "--file", "/tenantry/job/steps.json"],
-            "env": place.config.container_env(place.name, None),
-            "securityContext": pod::container_security(security),
-            "resources": {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"memory": "1Gi"}},
-            "volumeMounts": mounts,
-        }],
-        "volumes": volumes,
-    });
+    let mut pod_spec = AgentPod {
+        image: &place.image,
+        env: place.config.container_env(place.name, None).into(),
+        pod_security: pod::pod_security(security),
+        security: pod::container_security(security),
+        volumes: view.pod_volumes(place.config, place.name, claim),
+        mounts: view.mounts(place.config),
+        secret: place.name,
+        keys: Some(&["steps.json"]),
+    }
+    .spec(settings);
     scheduling::place(&mut pod_spec, place.scheduling);
     let mut template = json!({ "metadata": { "labels": place.labels.to_map() }, "spec": pod_spec });
     if let Some(together) = &place.together {
         together.mark(&mut template);
     }
-    let rest = json!({ "spec": {
-        "backoffLimit": 0,
-        "activeDeadlineSeconds": file.timeout_seconds + START_SECONDS,
-        "ttlSecondsAfterFinished": KEEP_SECONDS,
-        "template": template,
-    }});
+    let rest = job_rest(file, START_SECONDS, &template);
     Child::new(Kind::Job, Some(place.namespace), place.name, &place.labels, rest)
 }
 

@@ -4,6 +4,7 @@
 //! `tenantry diff` prints it. Builders are one file for each kind of child.
 
 pub mod advise;
+pub(crate) mod agent_pod;
 pub mod archive;
 pub mod blueprint;
 pub mod child;

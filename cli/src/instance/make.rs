@@ -10,7 +10,7 @@ use tenantry_api::crm_instance::{CrmInstance, CrmInstanceSpec};
 use tenantry_api::tenant::Tenant;
 use tenantry_core::names;
 
-use super::settings::change::on_a_command_line;
+use super::settings::decide::on_a_command_line;
 use super::settings::hide::DOTS;
 use super::size::{Size, without_nulls};
 use crate::args::pair;

@@ -41,10 +41,38 @@ impl Mode {
     }
 }
 
+/// Which call fails, counted from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Nth {
+    /// Of all calls.
+    Call(usize),
+    /// Of those that may change something or ask a database server.
+    Change(usize),
+}
+
+/// A fault that is to come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Planned {
+    pub nth: Nth,
+    pub mode: Mode,
+}
+
+impl From<(usize, Mode)> for Planned {
+    fn from((k, mode): (usize, Mode)) -> Self {
+        Self { nth: Nth::Call(k), mode }
+    }
+}
+
+/// Whether a call does more than read Kubernetes.
+pub fn is_change(call: &str) -> bool {
+    !call.starts_with("kube GET")
+}
+
 #[derive(Debug, Default)]
 struct State {
-    plan: Option<(usize, Mode)>,
+    plan: Option<Planned>,
     calls: usize,
+    changes: usize,
     fired: Option<String>,
     dead: Option<Mode>,
     /// Calls that change something or go to a database server; reads of Kubernetes are not kept.
@@ -52,7 +80,19 @@ struct State {
     all: Vec<String>,
 }
 
-/// Counts calls of every kind together and makes one of them fail.
+impl State {
+    /// How this call fails, if it is the one.
+    fn due(&self, call: &str) -> Option<Mode> {
+        let Planned { nth, mode } = self.plan.filter(|_| self.fired.is_none())?;
+        let it = match nth {
+            Nth::Call(k) => self.calls == k,
+            Nth::Change(k) => self.changes == k && is_change(call),
+        };
+        it.then_some(mode)
+    }
+}
+
+/// Counts calls and makes one of them fail.
 #[derive(Debug, Default)]
 pub struct FaultGate(Mutex<State>);
 
@@ -61,9 +101,14 @@ impl FaultGate {
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// Begins to count anew; the k-th call (from 1) fails so.
-    pub fn arm(&self, plan: Option<(usize, Mode)>) {
-        *self.lock() = State { plan, ..State::default() };
+    /// Begins to count anew, with a fault to come or none.
+    pub fn arm(&self, plan: Option<impl Into<Planned>>) {
+        *self.lock() = State { plan: plan.map(Into::into), ..State::default() };
+    }
+
+    /// Begins to count anew, without a fault to come.
+    pub fn count_anew(&self) {
+        self.arm(None::<Planned>);
     }
 
     pub fn calls(&self) -> usize {
@@ -98,11 +143,14 @@ impl Gate for FaultGate {
         }
         state.calls += 1;
         state.all.push(call.to_owned());
-        if !call.starts_with("kube GET") && call != "check integration" {
-            state.writes.push(call.to_owned());
+        if is_change(call) {
+            state.changes += 1;
+            if call != "check integration" {
+                state.writes.push(call.to_owned());
+            }
         }
-        match state.plan {
-            Some((k, mode)) if mode.early() && state.calls == k && state.fired.is_none() => {
+        match state.due(call) {
+            Some(mode) if mode.early() => {
                 state.fired = Some(call.to_owned());
                 state.dead = (mode == Mode::CrashBefore).then_some(mode);
                 Err(mode.injected())
@@ -116,8 +164,8 @@ impl Gate for FaultGate {
         if let Some(mode) = state.dead {
             return Err(mode.injected());
         }
-        match state.plan {
-            Some((k, mode)) if !mode.early() && state.calls == k && state.fired.is_none() => {
+        match state.due(call) {
+            Some(mode) if !mode.early() => {
                 state.fired = Some(call.to_owned());
                 state.dead = (mode == Mode::CrashAfter).then_some(mode);
                 Err(mode.injected())

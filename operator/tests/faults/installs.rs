@@ -171,7 +171,7 @@ async fn built(base: &Client, fault: Option<(usize, Mode)>) -> Outcome<Life> {
     let mut life = Life::new(base, "install");
     life.blueprint.clone_from(&life.name);
     blueprint(base, &life.blueprint, product(None)).await;
-    let drive = life.drive(Step::Create, fault).await?;
+    let drive = life.drive(Step::Create, fault.map(Into::into)).await?;
     match (fault, drive.fired) {
         (Some(_), None) => Err("the call was not reached".into()),
         _ => Ok(life),

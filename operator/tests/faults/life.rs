@@ -14,7 +14,7 @@ use tenantry_api::crm_instance::{CrmInstance, InstancePhase};
 use tenantry_api::tenant::{Tenant, TenantPhase};
 use tenantry_core::names;
 
-use crate::gate::Mode;
+use crate::gate::Planned;
 use crate::world::{Operator, World};
 
 /// Rounds after which a state that was not reached counts as never reached.
@@ -66,7 +66,7 @@ impl Step {
 /// What a drive took.
 #[derive(Debug, Clone, Default)]
 pub struct Drive {
-    pub calls: usize,
+    pub calls: Vec<String>,
     pub fired: Option<String>,
     pub rounds: usize,
 }
@@ -154,7 +154,7 @@ impl Life {
     }
 
     /// Brings the tenant to the state that a step wants, with one call failing, and waits until it rests.
-    pub async fn drive(&mut self, step: Step, fault: Option<(usize, Mode)>) -> Outcome<Drive> {
+    pub async fn drive(&mut self, step: Step, fault: Option<Planned>) -> Outcome<Drive> {
         self.operator.gate.arm(fault);
         let mut done = Drive::default();
         let mut history = Vec::new();
@@ -168,7 +168,7 @@ impl Life {
             (trouble, now) = self.round_and_look(&operator).await?;
             history.push(format!("{round}: {trouble:?}"));
             if self.operator.gate.dead() {
-                done.calls = self.operator.gate.calls();
+                done.calls = self.operator.gate.all();
                 done.fired = self.operator.gate.fired();
                 // A new process, as the one that took its place.
                 self.operator = Operator::new(&self.base);
@@ -178,7 +178,7 @@ impl Life {
             if !acted && quiet && self.reached(step, &now).await? {
                 done.rounds = round;
                 if done.fired.is_none() {
-                    done.calls = self.operator.gate.calls();
+                    done.calls = self.operator.gate.all();
                     done.fired = self.operator.gate.fired();
                 }
                 return Ok(done);

@@ -133,7 +133,7 @@ async fn mended(base: &Client, fault: Option<(usize, Mode)>) -> Outcome<Life> {
     let old = copied(&mut life).await?;
     blueprint(base, &life.blueprint, with_first("right", "SELECT 1")).await;
     life.operator = Operator::new(base);
-    let drive = life.drive(Step::Create, fault).await?;
+    let drive = life.drive(Step::Create, fault.map(Into::into)).await?;
     if fault.is_some() && drive.fired.is_none() {
         return Err("the call was not reached".into());
     }

@@ -281,7 +281,7 @@ impl Life {
         let cold = Operator::new(&self.base);
         let warm = self.operator.clone();
         for operator in [warm, cold] {
-            operator.gate.arm(None);
+            operator.gate.count_anew();
             let trouble = self.round_of(&operator).await?;
             let writes = operator.gate.writes();
             if !writes.is_empty() || !trouble.is_empty() {

@@ -22,7 +22,7 @@ fn a_new_instance_looks_for_no_process_that_cannot_be_there() {
         for kind in [Kind::Service, Kind::Deployment, Kind::PersistentVolumeClaim, Kind::Ingress] {
             operator.ctx.memory.watch_is_whole(kind);
         }
-        operator.gate.arm(None);
+        operator.gate.count_anew();
         life.round().await.unwrap();
         let kinds = ["/services", "/deployments", "/persistentvolumeclaims", "/ingresses"];
         let reads: Vec<String> = operator.gate.all().into_iter().filter(|call| call.starts_with("kube GET")).collect();

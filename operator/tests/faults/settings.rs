@@ -106,7 +106,7 @@ async fn mail(life: &Life) -> IntegrationStatus {
 async fn ask(life: &Life, request: Option<&str>) {
     let patch = Patch::Merge(json!({"metadata": {"annotations": {names::ANNOTATION_CHECK: request}}}));
     life.instances().patch(INSTANCE, &PatchParams::default(), &patch).await.unwrap();
-    life.operator.gate.arm(None);
+    life.operator.gate.count_anew();
 }
 
 /// Checks that were made since somebody asked.
@@ -211,7 +211,7 @@ fn a_request_is_met_whatever_fails_while_it_is() {
             if life.operator.gate.dead() {
                 life.operator = Operator::new(&base);
             }
-            life.operator.gate.arm(None);
+            life.operator.gate.count_anew();
             rounds(&mut life).await;
             let found = mail(&life).await;
             assert_eq!(found.checked_for, Some(asked), "{place} {mode:?}: {found:?}");

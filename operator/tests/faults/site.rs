@@ -38,7 +38,7 @@ fn a_class_that_is_missing_is_told_until_it_is_there_and_a_fault_is_made_good() 
             if operator.gate.dead() || again.is_err() {
                 operator = Operator::new(&base);
             }
-            operator.gate.arm(None);
+            operator.gate.count_anew();
             let site = seen(&api, missing).await;
             let again = tenantry_operator::site::reconcile(site, &operator.ctx, Timestamp::now()).await.unwrap();
             assert!(again.is_some(), "classes are not watched");
@@ -54,7 +54,7 @@ fn a_class_that_is_missing_is_told_until_it_is_there_and_a_fault_is_made_good() 
             let again = tenantry_operator::site::reconcile(site, &operator.ctx, Timestamp::now()).await.unwrap();
             assert_eq!((again, ready(&*seen(&api, fits).await).0.as_str()), (None, "True"));
         }
-        operator.gate.arm(None);
+        operator.gate.count_anew();
         tenantry_operator::site::reconcile(seen(&api, fits).await, &operator.ctx, Timestamp::now()).await.unwrap();
         assert_eq!(operator.gate.writes(), Vec::<String>::new(), "it is written without a change");
     });

@@ -18,7 +18,7 @@ use tenantry_operator::cluster::dynamic_api;
 use tenantry_plan::Kind;
 
 use crate::copies::{Copy, away, blueprint, original, product};
-use crate::gate::Mode;
+use crate::gate::{Mode, is_change};
 use crate::life::{INSTANCE, Life, Outcome};
 use crate::scenarios::{condition, run};
 use crate::sweep::every;
@@ -78,7 +78,7 @@ fn a_fault_at_any_call_of_a_copy_starts_nothing_too_early_and_ends_in_the_same()
         // Each copy costs seconds. A process that dies after a read dies before the write that follows, and a read that
         // fails is one that is made again: what may break a copy are the calls that change something.
         let names = whole.operator.gate.all();
-        let changes = |k: &usize| names.get(k - 1).is_some_and(|name| !name.starts_with("kube GET"));
+        let changes = |k: &usize| names.get(k - 1).is_some_and(|name| is_change(name));
         let calls = (1..=calls).filter(changes).step_by(every());
         let faults: Vec<_> = calls.flat_map(|k| [(k, Mode::Timeout), (k, Mode::CrashAfter)]).collect();
         println!("  a copy takes {} calls: {} copies", names.len(), faults.len());

@@ -10,22 +10,42 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::exclusive;
-use crate::gate::Mode;
+use crate::gate::{Mode, Nth, Planned, is_change};
 use crate::life::{Life, Outcome, Step};
 use crate::picture::{Picture, same, versions};
 use crate::world::{World, client};
 
 /// Lives at the same time.
 const AT_ONCE: usize = 16;
-/// Kinds of fault. A crash before a call leaves the same as a crash after the call before it.
+/// Kinds of fault. A crash before a call leaves the same as a crash after the call before it, and a crash after a read
+/// of Kubernetes the same as one after the call before that; a read whose answer is lost is one that failed.
 const KINDS: [Mode; 3] = [Mode::Error, Mode::Timeout, Mode::CrashAfter];
 /// Failures that are told in full.
 const TOLD: usize = 12;
 
 /// What an undisturbed life looks like.
 struct Reference {
-    calls: BTreeMap<Step, usize>,
+    /// Calls of each step, by name.
+    calls: BTreeMap<Step, Vec<String>>,
     pictures: BTreeMap<Step, Picture>,
+}
+
+impl Reference {
+    /// The faults of a step: each call fails once; each that does more than read also by a lost answer, and by a
+    /// crash after it.
+    fn faults(&self, step: Step, kinds: &[Mode]) -> Vec<Planned> {
+        let all = self.calls[&step].len();
+        let changes = self.calls[&step].iter().filter(|call| is_change(call)).count();
+        let of = |mode: &Mode| {
+            let mode = *mode;
+            let nths: Vec<Nth> = match mode {
+                Mode::Error | Mode::CrashBefore => (1..=all).map(Nth::Call).collect(),
+                Mode::Timeout | Mode::CrashAfter => (1..=changes).map(Nth::Change).collect(),
+            };
+            nths.into_iter().map(move |nth| Planned { nth, mode })
+        };
+        kinds.iter().flat_map(of).collect()
+    }
 }
 
 async fn undisturbed(base: &Client) -> Outcome<Reference> {
@@ -41,7 +61,12 @@ async fn undisturbed(base: &Client) -> Outcome<Reference> {
             let picture = life.check(step, None).await.map_err(|e| format!("undisturbed {step:?}: {e}"))?;
             found.pictures.insert(step, picture);
         }
-        println!("  {step:?}: {} calls in {} rounds, {} ms", drive.calls, drive.rounds, start.elapsed().as_millis());
+        println!(
+            "  {step:?}: {} calls in {} rounds, {} ms",
+            drive.calls.len(),
+            drive.rounds,
+            start.elapsed().as_millis()
+        );
         found.calls.insert(step, drive.calls);
     }
     Ok(found)
@@ -55,28 +80,33 @@ struct Did {
     missed: Vec<String>,
 }
 
-/// A life in which the k-th call of every step fails; it ends when no later step has so many calls. The longest
-/// step decides how many lives there are, which is why those that are two things one after the other (a tenant,
-/// then its instance) are two steps: their calls fail in the same lives.
-async fn disturbed(base: &Client, reference: &Reference, k: usize, mode: Mode) -> Outcome<Did> {
+/// A life in which the n-th fault of every step happens; it ends when no later step has so many. The step with the most
+/// decides how many lives there are, which is why those that are two things one after the other (a tenant, then its
+/// instance) are two steps: their calls fail in the same lives.
+async fn disturbed(
+    base: &Client,
+    reference: &Reference,
+    faults: &BTreeMap<Step, Vec<Planned>>,
+    n: usize,
+) -> Outcome<Did> {
     let mut life = Life::new(base, "life");
     let mut did = Did::default();
-    let Some(mut last) = Step::ALL.iter().rposition(|s| k <= reference.calls[s]) else { return Ok(did) };
+    let Some(mut last) = Step::ALL.iter().rposition(|s| n < faults[s].len()) else { return Ok(did) };
     // What a fault in a first half did is seen at the end of the second.
     while !Step::ALL[last].is_whole() {
         last += 1;
     }
     for step in Step::ALL.into_iter().take(last + 1) {
-        let fault = (k <= reference.calls[&step]).then_some((k, mode));
-        let place = |e: String| format!("{} {step:?} with {mode:?} at call {k}: {e}", life_name(k, mode));
+        let fault = faults[&step].get(n).copied();
+        let place = |e: String| format!("[life {n}] {step:?} with {fault:?}: {e}");
         let drive = life.drive(step, fault).await.map_err(place)?;
         if step == Step::Create {
             life.work().await.map_err(place)?;
         }
-        if fault.is_some() {
+        if let Some(fault) = fault {
             match &drive.fired {
                 Some(_) => did.faults += 1,
-                None => did.missed.push(format!("{step:?}/{k}/{mode:?} ({} calls)", drive.calls)),
+                None => did.missed.push(format!("{step:?} {fault:?} ({} calls)", drive.calls.len())),
             }
         }
         let call = drive.fired.clone().unwrap_or_default();
@@ -85,10 +115,6 @@ async fn disturbed(base: &Client, reference: &Reference, k: usize, mode: Mode) -
         }
     }
     Ok(did)
-}
-
-fn life_name(k: usize, mode: Mode) -> String {
-    format!("[{mode:?} {k}]")
 }
 
 /// With `TENANTRY_FAULTS_EVERY=n` only every n-th call fails, which is said; without it every call does.
@@ -119,37 +145,38 @@ async fn sweep() {
     neighbour.work().await.unwrap_or_else(|e| panic!("{e}"));
     let before = (versions(&neighbour).await.unwrap(), neighbour.picture().await.unwrap());
 
-    let longest = reference.calls.values().copied().max().unwrap_or(0);
-    let total: usize = reference.calls.values().sum();
-    let modes: Vec<Mode> = match std::env::var("TENANTRY_FAULTS_MODE") {
+    let kinds: Vec<Mode> = match std::env::var("TENANTRY_FAULTS_MODE") {
         Ok(one) => KINDS.into_iter().filter(|m| format!("{m:?}") == one).collect(),
         Err(_) => KINDS.to_vec(),
     };
+    let planned: BTreeMap<Step, Vec<Planned>> =
+        Step::ALL.into_iter().map(|step| (step, reference.faults(step, &kinds))).collect();
+    let longest = planned.values().map(Vec::len).max().unwrap_or(0);
     let step = every();
-    let first = 1 + usize::try_from(jiff::Timestamp::now().as_second()).unwrap_or(0) % step;
-    let jobs: Vec<(usize, Mode)> =
-        (first..=longest).step_by(step).flat_map(|k| modes.iter().map(move |m| (k, *m))).collect();
-    let exact = if step == 1 && modes.len() == KINDS.len() {
+    let first = usize::try_from(jiff::Timestamp::now().as_second()).unwrap_or(0) % step;
+    let jobs: Vec<usize> = (first..longest).step_by(step).collect();
+    let exact = if step == 1 && kinds.len() == KINDS.len() {
         "every call, every kind of fault"
     } else {
         "SAMPLED: not every call or kind"
     };
     println!(
-        "{total} calls in {} steps, {} kinds of fault: {} lives ({exact})",
+        "{} calls and {} faults in {} steps: {} lives ({exact})",
+        reference.calls.values().map(Vec::len).sum::<usize>(),
+        planned.values().map(Vec::len).sum::<usize>(),
         Step::ALL.len(),
-        modes.len(),
         jobs.len()
     );
 
-    let (reference, room, done) =
-        (Arc::new(reference), Arc::new(Semaphore::new(AT_ONCE)), Arc::new(AtomicUsize::new(0)));
+    let shared = Arc::new((reference, planned));
+    let (room, done) = (Arc::new(Semaphore::new(AT_ONCE)), Arc::new(AtomicUsize::new(0)));
     let all = jobs.len();
     let mut running = JoinSet::new();
-    for (k, mode) in jobs {
-        let (base, reference, room, done) = (base.clone(), reference.clone(), room.clone(), done.clone());
+    for life in jobs {
+        let (base, shared, room, done) = (base.clone(), shared.clone(), room.clone(), done.clone());
         running.spawn(async move {
             let _turn = room.acquire().await;
-            let outcome = disturbed(&base, &reference, k, mode).await;
+            let outcome = disturbed(&base, &shared.0, &shared.1, life).await;
             let n = done.fetch_add(1, Ordering::Relaxed) + 1;
             if n.is_multiple_of(20) || n == all {
                 println!("  {n}/{all} lives, {} s", start.elapsed().as_secs());

@@ -160,7 +160,7 @@ fn a_larger_volume_and_another_class_of_the_site_do_not_stop_a_managed_server() 
         server.look().await;
         // The first look after a change may find its own write; the next one writes nothing of Kubernetes.
         server.look().await;
-        server.operator.gate.arm(None);
+        server.operator.gate.count_anew();
         let status = server.look().await;
         site_names(&base, "standard").await;
         assert_eq!(volume_condition(&status), ("True".into(), "AsWanted".into()));

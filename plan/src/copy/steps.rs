@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use tenantry_core::steps::{JobFile, RenderedStep};
 
-use super::{FROM, JOB, Pair, SCRATCH, TO};
+use super::{FROM, Pair, SCRATCH, TO};
+use crate::agent_pod::JOB;
 use crate::context::DatabaseAccess;
 
 /// Seconds for a whole copy; each step may take as long.

@@ -3,8 +3,10 @@
 pub mod again;
 pub mod change;
 pub mod check;
+pub mod decide;
 pub mod hide;
 pub mod shown;
+mod store;
 #[cfg(test)]
 mod tests;
 pub mod value;

@@ -11,7 +11,7 @@ use tenantry_core::request::Request;
 use tenantry_core::secret::Secret;
 
 use super::again::{Heard, heard};
-use super::change::{Change, Given, change, patch_of, secret_object};
+use super::decide::{Change, Given, change, patch_of, secret_object};
 use super::{check, hide, shown};
 use crate::error::Exit;
 use crate::output::paint::Paint;
@@ -56,7 +56,7 @@ fn from_secret() -> CrmInstance {
 }
 
 fn given(key: &str, value: &str, on_command_line: bool) -> BTreeMap<String, Given> {
-    BTreeMap::from([(key.to_owned(), Given::new(value, on_command_line))])
+    BTreeMap::from([(key.to_owned(), Given::new(Secret::new(value), on_command_line))])
 }
 
 #[test]
