@@ -253,6 +253,14 @@ fn a_copy_is_told_no_mail_server_and_the_original_is() {
 }
 
 #[test]
+fn every_product_says_what_is_true_of_a_copy_that_can_write_to_nobody() {
+    for (name, product) in shipped() {
+        let stated = product.spec.neutralise.as_ref().map(|n| n.verify_sql.len());
+        assert!(stated.is_some_and(|n| n > 0), "{name}: {stated:?}");
+    }
+}
+
+#[test]
 fn what_acts_on_customers_waits_for_the_verification() {
     for (name, product) in shipped() {
         let world = world(&name, &product, None, "production");

@@ -11,7 +11,7 @@ use tenantry_api::condition::find;
 
 use super::keep::label;
 use super::view::{kept, until as until_day};
-use crate::args::Sure;
+use crate::args::{Sure, Targets};
 use crate::confirm;
 use crate::error::{Exit, Problem, api};
 use crate::listing::{self, Listed};
@@ -21,6 +21,17 @@ use crate::progress::Progress;
 use crate::progress::steps::said;
 use crate::session::Session;
 use crate::wait::{Until, follow};
+
+/// Arguments of what archives and of what purges archives.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Which ones.
+    #[command(flatten)]
+    pub targets: Targets,
+    /// Whether that is meant.
+    #[command(flatten)]
+    pub sure: Sure,
+}
 
 /// A kind that people change, and that is archived when it is deleted.
 pub trait Living: Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned + Listed {

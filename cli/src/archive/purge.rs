@@ -9,7 +9,7 @@ use tenantry_api::archive::{Archive, ArchivePhase};
 
 use super::keep::{label, phase, usable};
 use super::view::kept;
-use crate::args::{NoWaitArgs, Sure, Targets};
+use crate::args::{NoWaitArgs, Sure};
 use crate::cluster;
 use crate::error::{Exit, Problem, api};
 use crate::output::text::duration;
@@ -20,16 +20,7 @@ use crate::target::{self, ARCHIVE};
 use crate::wait::{Until, follow};
 use crate::{confirm, listing};
 
-/// Arguments of `archive purge`.
-#[derive(Debug, clap::Args)]
-pub struct Args {
-    /// Which ones.
-    #[command(flatten)]
-    pub targets: Targets,
-    /// Whether that is meant.
-    #[command(flatten)]
-    pub sure: Sure,
-}
+pub use super::ending::Args;
 
 /// Runs `archive purge`.
 pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {

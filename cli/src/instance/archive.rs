@@ -7,23 +7,13 @@ use tenantry_api::crm_instance::CrmInstance;
 
 use crate::archive::ending::{self, Living};
 use crate::archive::view::commands;
-use crate::args::{Sure, Targets};
 use crate::error::{Exit, Problem};
 use crate::listing;
 use crate::output::paint::Paint;
 use crate::session::Session;
 use crate::target::{self, address_of};
 
-/// Arguments.
-#[derive(Debug, clap::Args)]
-pub struct Args {
-    /// Which ones.
-    #[command(flatten)]
-    pub targets: Targets,
-    /// Whether that is meant.
-    #[command(flatten)]
-    pub sure: Sure,
-}
+pub use crate::archive::ending::Args;
 
 impl Living for CrmInstance {
     const WORD: &'static str = "instance";

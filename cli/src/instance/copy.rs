@@ -9,7 +9,7 @@ use tenantry_api::crm_instance::{CopySource, CrmInstance, CrmInstanceSpec, Envir
 use tenantry_api::scheduling::Scheduling;
 
 use super::create::Args;
-use super::make::Product;
+use super::make::{Choices, Product};
 use super::size::{Borne, Selector, Size};
 use crate::error::Problem;
 use crate::target::{Address, address_of};
@@ -61,7 +61,7 @@ pub fn original(from: &str, copy: &Address) -> Result<Address, Problem> {
 /// What the copy is: the original's product and settings, with what was asked for instead. Secrets stay with the
 /// original, whose they are: a copy that needs some is given its own.
 pub fn product(args: &Args, name: &str, original: &CrmInstance, blueprint: &BlueprintSpec) -> Product {
-    let (asked, of) = (&args.product, &original.spec);
+    let (asked, of) = (&args.product.choices, &original.spec);
     let open = |key: &String| blueprint.settings.get(key).is_none_or(|s| !s.secret);
     let mut settings = of.settings.clone();
     settings.retain(|key, _| open(key));
@@ -70,11 +70,12 @@ pub fn product(args: &Args, name: &str, original: &CrmInstance, blueprint: &Blue
         blueprint: of.blueprint.clone(),
         // The data belongs to the release that wrote it: the operator takes that one.
         release: None,
-        host: asked.host.clone().unwrap_or_else(|| host(name, &of.host)),
-        admin_email: asked.admin_email.clone().or_else(|| of.admin_email.clone()),
-        settings: settings.into_iter().collect(),
-        database_server: asked.database_server.clone(),
-        size: asked.size.clone(),
+        host: args.product.host.clone().unwrap_or_else(|| host(name, &of.host)),
+        choices: Choices {
+            admin_email: asked.admin_email.clone().or_else(|| of.admin_email.clone()),
+            settings: settings.into_iter().collect(),
+            ..asked.clone()
+        },
     }
 }
 
@@ -231,8 +232,8 @@ mod tests {
         let made = product(&args(&["acme/s", "--from", "crm", "--setting", "language=en"]), "s", &crm, &blueprint());
         assert_eq!((made.blueprint.as_str(), made.host.as_str(), made.release), ("tryton", "s-crm.acme.vn", None));
         let settings = [("currency".to_owned(), "VND".to_owned()), ("language".to_owned(), "en".to_owned())];
-        assert_eq!(made.settings, settings);
-        assert_eq!(made.admin_email.as_deref(), Some("a@acme.vn"));
+        assert_eq!(made.choices.settings, settings);
+        assert_eq!(made.choices.admin_email.as_deref(), Some("a@acme.vn"));
         let named = product(&args(&["acme/s", "--from", "crm", "--host", "try.acme.vn"]), "s", &crm, &blueprint());
         assert_eq!(named.host, "try.acme.vn");
         let long = format!("{}.vn", "c".repeat(60));
@@ -245,7 +246,7 @@ mod tests {
             let args = args(&[&["acme/s", "--from", "crm"], words].concat());
             let product = product(&args, "s", &crm(), &blueprint());
             let spec = crate::instance::make::spec("acme", &product).unwrap();
-            let spec = from(spec, &product.size, &crm());
+            let spec = from(spec, &product.choices.size, &crm());
             assert_eq!(spec.from.map(|f| f.instance).as_deref(), Some("crm"));
             (json!(spec.scheduling), spec.replicas.len())
         };

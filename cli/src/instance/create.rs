@@ -5,7 +5,6 @@ use jiff::tz::TimeZone;
 use kube::ResourceExt;
 use tenantry_api::crm_instance::Environment;
 
-use super::size::Size;
 use super::{copy, make, track, view};
 use crate::args::{DryRun, WaitArgs, pair};
 use crate::error::{Exit, Problem};
@@ -58,18 +57,9 @@ pub struct Asked {
     /// Host under which it answers; of a copy NAME-HOST beside its original when not given
     #[arg(long, value_name = "HOST", required_unless_present = "from")]
     pub host: Option<String>,
-    /// E-mail address of the administrator
-    #[arg(long, value_name = "EMAIL")]
-    pub admin_email: Option<String>,
-    /// Setting that the blueprint offers; can be repeated
-    #[arg(long = "setting", value_name = "KEY=VALUE", value_parser = pair)]
-    pub settings: Vec<(String, String)>,
-    /// Server for its database; the least loaded that fits when not given, and for a copy its original's
-    #[arg(long, value_name = "NAME")]
-    pub database_server: Option<String>,
-    /// How big it is, and where it runs.
+    /// What need not be told.
     #[command(flatten)]
-    pub size: Size,
+    pub choices: make::Choices,
 }
 
 /// A copy, and its end.
@@ -91,10 +81,7 @@ impl Asked {
             blueprint: self.blueprint.clone().unwrap_or_default(),
             release: self.release.clone(),
             host: self.host.clone().unwrap_or_default(),
-            admin_email: self.admin_email.clone(),
-            settings: self.settings.clone(),
-            database_server: self.database_server.clone(),
-            size: self.size.clone(),
+            choices: self.choices.clone(),
         }
     }
 }
@@ -128,7 +115,7 @@ pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
     spec.environment = environment;
     spec.expires = ends.map(copy::written);
     if let Some(original) = &original {
-        spec = copy::from(spec, &product.size, original);
+        spec = copy::from(spec, &product.choices.size, original);
     }
     let new = make::instance(&tenant, &name.instance, spec, &args.labels)?;
     if args.dry.dry_run {

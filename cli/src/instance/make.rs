@@ -35,13 +35,22 @@ pub struct Product {
     /// Host under which it answers
     #[arg(long, value_name = "HOST")]
     pub host: String,
+    /// What it need not be told.
+    #[command(flatten)]
+    pub choices: Choices,
+}
+
+/// What an instance may choose; there is a default for each.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Product")]
+pub struct Choices {
     /// E-mail address of the administrator
     #[arg(long, value_name = "EMAIL")]
     pub admin_email: Option<String>,
     /// Setting that the blueprint offers; can be repeated
     #[arg(long = "setting", value_name = "KEY=VALUE", value_parser = pair)]
     pub settings: Vec<(String, String)>,
-    /// Server for its database; the least loaded that fits when not given
+    /// Server for its database; the least loaded that fits when not given, and for a copy its original's
     #[arg(long, value_name = "NAME")]
     pub database_server: Option<String>,
     /// How big it is, and where it runs.
@@ -53,7 +62,7 @@ pub struct Product {
 pub async fn checked(session: &Session, product: &Product) -> Result<Blueprint, Problem> {
     let blueprint = target::one(session, &session.cluster.blueprints(), BLUEPRINT, &product.blueprint).await?;
     fits(&product.blueprint, &blueprint.spec, product)?;
-    if let Some(server) = &product.database_server {
+    if let Some(server) = &product.choices.database_server {
         let api = kube::Api::<tenantry_api::database_server::DatabaseServer>::all(session.cluster.client.clone());
         target::one(session, &api, SERVER, server).await?;
     }
@@ -70,13 +79,15 @@ pub fn fits(name: &str, spec: &BlueprintSpec, product: &Product) -> Result<(), P
         );
         Problem::not_found(what).why(format!("releases: {}", some(&e.known, 8))).next("", &show)
     })?;
-    for (key, _) in &product.settings {
+    for (key, _) in &product.choices.settings {
         if !spec.settings.contains_key(key) {
             let known = spec.settings.keys().cloned().collect();
             return Err(near::missing(&format!("setting of blueprint {name}"), key, known, &show));
         }
     }
-    if let Some((key, _)) = product.settings.iter().find(|(key, _)| spec.settings.get(key).is_some_and(|s| s.secret)) {
+    if let Some((key, _)) =
+        product.choices.settings.iter().find(|(key, _)| spec.settings.get(key).is_some_and(|s| s.secret))
+    {
         return Err(on_a_command_line(key).next(
             "leave it away here, and afterwards",
             format!("instance settings set TENANT/INSTANCE --from-stdin {key}"),
@@ -86,11 +97,11 @@ pub fn fits(name: &str, spec: &BlueprintSpec, product: &Product) -> Result<(), P
     let missing: Vec<String> = spec
         .settings
         .iter()
-        .filter(|(key, s)| s.default.is_none() && !s.secret && !product.settings.iter().any(|(k, _)| k == *key))
+        .filter(|(key, s)| s.default.is_none() && !s.secret && !product.choices.settings.iter().any(|(k, _)| k == *key))
         .map(|(key, _)| key.clone())
         .collect();
     if missing.is_empty() {
-        return product.size.fits(name, spec);
+        return product.choices.size.fits(name, spec);
     }
     Err(Problem::usage(format!("blueprint {name} needs settings that were not given: {}", missing.join(", ")))
         .safe("nothing was changed")
@@ -100,12 +111,12 @@ pub fn fits(name: &str, spec: &BlueprintSpec, product: &Product) -> Result<(), P
 
 /// The spec without an id.
 pub fn spec(tenant: &str, product: &Product) -> Result<CrmInstanceSpec, Problem> {
-    let settings: BTreeMap<String, String> = product.settings.iter().cloned().collect();
+    let settings: BTreeMap<String, String> = product.choices.settings.iter().cloned().collect();
     let mut spec = json!({"tenant": tenant, "blueprint": product.blueprint, "host": product.host.to_ascii_lowercase()});
     let optional = [
         ("release", &product.release),
-        ("adminEmail", &product.admin_email),
-        ("databaseServer", &product.database_server),
+        ("adminEmail", &product.choices.admin_email),
+        ("databaseServer", &product.choices.database_server),
     ];
     for (key, value) in optional {
         if let Some(value) = value {
@@ -115,7 +126,8 @@ pub fn spec(tenant: &str, product: &Product) -> Result<CrmInstanceSpec, Problem>
     if !settings.is_empty() {
         spec["settings"] = json!(settings);
     }
-    if let (Value::Object(spec), Value::Object(size)) = (&mut spec, without_nulls(product.size.patch().into())) {
+    if let (Value::Object(spec), Value::Object(size)) = (&mut spec, without_nulls(product.choices.size.patch().into()))
+    {
         spec.extend(size);
     }
     serde_json::from_value(spec).map_err(|e| Problem::usage(format!("this product does not fit: {e}")))

@@ -3,13 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{Pod, Secret};
-use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::{Api, DeleteParams, ListParams, PostParams};
 use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 use tenantry_api::crm_instance::{CrmInstance, InstancePhase};
@@ -17,13 +17,12 @@ use tenantry_core::names;
 use tenantry_core::steps::JobFile;
 use tenantry_operator::cluster::data_of;
 
+use crate::jobs::{finish, over};
 use crate::life::{INSTANCE, Life, Outcome, Step};
-use crate::world::{Operator, PG_BIN, World, apply, fixture};
+use crate::world::{Operator, PG_BIN, World, blueprint, fixture};
 
 /// Looks after which a copy that is not there yet counts as never there.
 const LOOKS: usize = 40;
-/// What the controller of jobs may take.
-const PATIENCE: Duration = Duration::from_secs(90);
 
 /// A product with a process that runs, mail that waits to be sent, and steps that keep a copy from sending it.
 pub fn product(neutralise: bool) -> Value {
@@ -36,12 +35,6 @@ pub fn product(neutralise: bool) -> Value {
             "verifySql": ["SELECT NOT EXISTS (SELECT FROM mail)"]});
     }
     spec
-}
-
-pub async fn blueprint(base: &Client, name: &str, spec: Value) {
-    let object = json!({"apiVersion": "tenantry.dev/v1alpha1", "kind": "Blueprint",
-        "metadata": {"name": name}, "spec": spec});
-    apply(base, object).await;
 }
 
 /// An original that is ready, with a customer's row and mail that waits.
@@ -177,7 +170,9 @@ impl Copy {
         for job in self.api::<Job>().list(&self.mine()).await.map_err(|e| e.to_string())?.items {
             if !over(&job) {
                 let done = self.steps(&job).await;
-                self.report(&job.name_any(), done.as_ref().err()).await?;
+                finish(&self.base, &self.namespace, &job.name_any(), done.is_ok())
+                    .await
+                    .map_err(|e| format!("{e}; {done:?}"))?;
             }
         }
         Ok(())
@@ -209,27 +204,6 @@ impl Copy {
         }
         let _ = std::fs::remove_dir_all(&scratch);
         end
-    }
-
-    async fn report(&self, job: &str, failure: Option<&String>) -> Outcome {
-        let (start, pods, jobs) = (Instant::now(), self.api::<Pod>(), self.api::<Job>());
-        let phase = if failure.is_some() { "Failed" } else { "Succeeded" };
-        let of_job = ListParams::default().labels(&format!("batch.kubernetes.io/job-name={job}"));
-        while start.elapsed() < PATIENCE {
-            match jobs.get_opt(job).await.map_err(|e| e.to_string())? {
-                Some(job) if !over(&job) => {}
-                _ => return Ok(()),
-            }
-            for pod in pods.list(&of_job).await.map_err(|e| e.to_string())?.items {
-                // Only after the other player of this test has said that it runs, so that it does not say so later.
-                if pod.status.as_ref().and_then(|s| s.phase.as_deref()) == Some("Running") {
-                    let status = Patch::Merge(json!({"status": {"phase": phase}}));
-                    let _ = pods.patch_status(&pod.name_any(), &PatchParams::default(), &status).await;
-                }
-            }
-            tokio::time::sleep(Duration::from_millis(150)).await;
-        }
-        Err(format!("job {job} is not over after {} s; {failure:?}", PATIENCE.as_secs()))
     }
 
     pub async fn secret(&self, name: &str) -> Outcome<BTreeMap<String, String>> {
@@ -264,9 +238,4 @@ impl Copy {
             other => Err(format!("databases, Secrets with passwords, events: {other:?} {left:?}")),
         }
     }
-}
-
-fn over(job: &Job) -> bool {
-    let conditions = job.status.as_ref().and_then(|s| s.conditions.as_ref());
-    conditions.into_iter().flatten().any(|c| matches!(c.type_.as_str(), "Complete" | "Failed") && c.status == "True")
 }

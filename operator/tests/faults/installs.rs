@@ -15,7 +15,7 @@ use crate::picture::versions;
 use crate::scenarios::{condition, ready, run};
 use crate::sweep::every;
 use crate::unfinished::{begun, root, rounds};
-use crate::world::{Operator, World, apply, fixture};
+use crate::world::{Operator, World, blueprint, fixture};
 
 /// Lives at the same time.
 const AT_ONCE: usize = 8;
@@ -32,14 +32,8 @@ fn product(more: Option<Value>) -> Value {
     spec
 }
 
-async fn blueprint(base: &Client, name: &str, spec: Value) {
-    let object = json!({"apiVersion": "tenantry.dev/v1alpha1", "kind": "Blueprint",
-        "metadata": {"name": name}, "spec": spec});
-    apply(base, object).await;
-}
-
 /// States and attempts of a blueprint's templates.
-async fn templates(blueprint: &str) -> String {
+pub async fn templates(blueprint: &str) -> String {
     let mine = format!("owner LIKE 'template/{blueprint}/%'");
     root(&format!("SELECT string_agg(state || ' ' || generation, ', ' ORDER BY state) FROM databases WHERE {mine}"))
         .await
@@ -167,7 +161,7 @@ fn a_fault_at_any_call_of_an_install_by_sql_ends_in_one_whole_template() {
 }
 
 /// A tenant with an instance of a product of its own, with one call failing on the way.
-async fn built(base: &Client, fault: Option<(usize, Mode)>) -> Outcome<Life> {
+pub async fn built(base: &Client, fault: Option<(usize, Mode)>) -> Outcome<Life> {
     let mut life = Life::new(base, "install");
     life.blueprint.clone_from(&life.name);
     blueprint(base, &life.blueprint, product(None)).await;

@@ -8,8 +8,10 @@
 mod copies;
 mod gate;
 mod installs;
+mod jobs;
 mod life;
 mod mended;
+mod nodes;
 mod origins;
 mod picture;
 mod reads;
@@ -22,6 +24,7 @@ mod site;
 mod staging;
 mod sweep;
 mod takeover;
+mod templates;
 mod unfinished;
 mod volumes;
 mod world;

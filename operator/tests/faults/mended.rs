@@ -2,17 +2,21 @@
 //! that came out of an archive is dropped for it. Does I/O.
 
 use futures::StreamExt;
-use kube::api::{DeleteParams, PostParams};
+use k8s_openapi::api::batch::v1::Job;
+use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 use tenantry_api::crm_instance::InstancePhase;
+use tenantry_core::id::Id;
+use tenantry_core::names;
 
 use crate::gate::Mode;
+use crate::jobs::finish;
 use crate::life::{INSTANCE, Life, Outcome, Step};
 use crate::scenarios::{condition, run};
 use crate::sweep::every;
 use crate::unfinished::{begun, root, rounds};
-use crate::world::{Operator, World, apply, fixture};
+use crate::world::{Operator, World, blueprint, fixture};
 
 /// Lives at the same time.
 const AT_ONCE: usize = 8;
@@ -28,12 +32,6 @@ fn with_first(title: &str, sql: &str) -> Value {
     let steps = spec["personalise"]["steps"].as_array_mut().unwrap();
     steps.insert(0, json!({"name": "switch", "sql": sql}));
     spec
-}
-
-async fn blueprint(base: &Client, name: &str, spec: Value) {
-    let object = json!({"apiVersion": "tenantry.dev/v1alpha1", "kind": "Blueprint",
-        "metadata": {"name": name}, "spec": spec});
-    apply(base, object).await;
 }
 
 /// The hash of the release that the instance is pinned to.
@@ -101,6 +99,46 @@ fn what_came_out_of_an_archive_is_never_dropped_whatever_release_it_was_to_becom
         assert_eq!(life.sql("pg-a", rows).await.as_deref(), Ok("a row of the customer"));
         assert_eq!(life.sql("pg-a", "SELECT note FROM facts").await, Ok(id), "the steps were not made");
         root(&format!("DROP ROLE {switch}")).await;
+    });
+}
+
+#[test]
+fn a_job_that_worked_in_the_copy_of_another_release_says_nothing_of_this_one() {
+    run(false, |base| async move {
+        let with = |word: &str| {
+            let mut spec = fixture("key={{ secrets.key }}\n");
+            let own = json!({"name": "own", "command": ["make-own", word]});
+            spec["personalise"]["steps"].as_array_mut().unwrap().push(own);
+            spec
+        };
+        let mut life = begun(&base, "jobs", with("first")).await;
+        let id = Id::parse(life.instance_id.as_deref().unwrap()).unwrap();
+        let (old, namespace) = (pinned(&life).await, life.namespace());
+        let job = |attempt| names::personalise_job(&id, 1, attempt);
+        assert_eq!(databases(&life).await, format!("loaded {old}"));
+        finish(&base, &namespace, &job(1), false).await.unwrap();
+        rounds(&mut life).await;
+        let (_, reason, message) = condition(&life, INSTANCE, "Installed").await;
+        assert_eq!(reason, "PersonaliseFailed", "{message}");
+
+        // The mended release has a copy of its own, which does not wait for the pause of the one before.
+        blueprint(&base, &life.blueprint, with("second")).await;
+        rounds(&mut life).await;
+        let new = pinned(&life).await;
+        assert_ne!(new, old);
+        assert_eq!(databases(&life).await, format!("loaded {new}"));
+        let jobs: Api<Job> = Api::namespaced(base.clone(), &namespace);
+        assert!(jobs.get_opt(&job(2)).await.unwrap().is_some(), "no second attempt");
+
+        // One that ended well in another copy has done nothing for this one.
+        let other = Patch::Merge(json!({"metadata": {"labels": {names::LABEL_RELEASE: "another"}}}));
+        jobs.patch(&job(2), &PatchParams::default(), &other).await.unwrap();
+        finish(&base, &namespace, &job(2), true).await.unwrap();
+        rounds(&mut life).await;
+        assert_eq!(databases(&life).await, format!("loaded {new}"));
+        finish(&base, &namespace, &job(3), true).await.unwrap();
+        rounds(&mut life).await;
+        assert_eq!(databases(&life).await, format!("personalised {new}"));
     });
 }
 

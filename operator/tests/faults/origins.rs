@@ -9,10 +9,10 @@ use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::json;
 use tenantry_api::crm_instance::InstancePhase;
 
-use crate::copies::{Copy, away, blueprint, original, product};
+use crate::copies::{Copy, away, original, product};
 use crate::life::Life;
 use crate::scenarios::{condition, run};
-use crate::world::World;
+use crate::world::{World, blueprint};
 
 /// More looks than a copy needs to begin.
 const LOOKS: u32 = 40;

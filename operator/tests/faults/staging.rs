@@ -17,12 +17,12 @@ use tenantry_core::names;
 use tenantry_operator::cluster::dynamic_api;
 use tenantry_plan::Kind;
 
-use crate::copies::{Copy, away, blueprint, original, product};
+use crate::copies::{Copy, away, original, product};
 use crate::gate::{Mode, is_change};
 use crate::life::{INSTANCE, Life, Outcome};
 use crate::scenarios::{condition, run};
 use crate::sweep::every;
-use crate::world::Operator;
+use crate::world::{Operator, blueprint};
 
 /// Copies at the same time, and copies of one original: its tenant has room for so many.
 const AT_ONCE: usize = 6;

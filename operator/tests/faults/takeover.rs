@@ -2,18 +2,20 @@
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Secret;
-use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube::{Client, ResourceExt};
 use serde_json::json;
 use tenantry_api::archive::ArchivePhase;
 use tenantry_api::condition::find;
 use tenantry_core::id::Id;
 use tenantry_core::names;
+use tenantry_operator::cluster::dynamic_api;
+use tenantry_plan::Kind;
 
 use crate::life::{INSTANCE, Life, Step};
 use crate::picture::{same, versions};
 use crate::scenarios::{children_of, condition, ready, run};
-use crate::world::{Operator, World, apply, fixture};
+use crate::world::{Operator, SYSTEM, World, apply, fixture};
 
 #[test]
 fn an_instance_of_another_tenant_cannot_adopt_an_archive() {
@@ -53,30 +55,72 @@ fn of_two_tenants_with_one_id_seen_together_one_gets_it() {
         let mut random = [0; 10];
         tenantry_operator::context::system_random(&mut random).unwrap();
         let id = Id::mint(random);
-        let mut twins = [Life::new(&base, "twin"), Life::new(&base, "twin")];
-        for twin in &twins {
-            let object = twin.tenant_object(&json!({"id": id.as_str()}));
-            twin.tenants().create(&PostParams::default(), &object).await.unwrap();
+        contest(&base, id.as_str()).await;
+    });
+}
+
+/// Makes two tenants with one id, which one process sees at once: exactly one has it in the end.
+async fn contest(base: &Client, id: &str) -> Life {
+    let mut twins = [Life::new(base, "twin"), Life::new(base, "twin")];
+    for twin in &twins {
+        let object = twin.tenant_object(&json!({"id": id}));
+        twin.tenants().create(&PostParams::default(), &object).await.unwrap();
+    }
+    // Neither has been looked at before both are there, and one process works on both at once.
+    let operator = Operator::new(base);
+    let [one, two] = &mut twins;
+    for _ in 0..4 {
+        let (a, b) = futures::future::join(one.round_of(&operator), two.round_of(&operator)).await;
+        a.unwrap();
+        b.unwrap();
+    }
+    let mut holders = Vec::new();
+    for twin in twins {
+        let status = twin.tenant().await.unwrap().unwrap().status.unwrap_or_default();
+        if status.namespace.is_some() {
+            holders.push(twin);
+        } else {
+            let said = find(&status.conditions, "Ready").cloned().unwrap();
+            assert_eq!(said.reason, "IdTaken", "{said:?}");
         }
-        // Neither has been looked at before both are there, and one process works on both at once.
-        let operator = Operator::new(&base);
-        let [one, two] = &mut twins;
-        for _ in 0..4 {
-            let (a, b) = futures::future::join(one.round_of(&operator), two.round_of(&operator)).await;
-            a.unwrap();
-            b.unwrap();
+    }
+    let holder = holders.pop().expect("nobody has the id");
+    assert!(holders.is_empty(), "both have the id");
+    holder
+}
+
+#[test]
+fn an_id_whose_holder_is_gone_goes_to_one_of_those_who_come_with_it_unless_there_is_data() {
+    run(false, |base| async move {
+        // Its finalizer was taken off by hand: nothing is archived, and its namespace says whose it is.
+        let mut torn = Life::new(&base, "torn");
+        torn.drive(Step::Found, None).await.unwrap_or_else(|e| panic!("{e}"));
+        let id = torn.tenant_id.clone().unwrap();
+        let off = Patch::Merge(json!({"metadata": {"finalizers": null}}));
+        torn.tenants().patch(&torn.name, &PatchParams::default(), &off).await.unwrap();
+        torn.tenants().delete(&torn.name, &DeleteParams::default()).await.unwrap();
+        assert!(torn.tenant().await.unwrap().is_none());
+        let mut other = Life::new(&base, "other");
+        other.tenants().create(&PostParams::default(), &other.tenant_object(&json!({"id": id}))).await.unwrap();
+        for _ in 0..3 {
+            other.round().await.unwrap();
         }
-        let mut set_up = 0;
-        for twin in &twins {
-            let status = twin.tenant().await.unwrap().unwrap().status.unwrap_or_default();
-            if status.namespace.is_some() {
-                set_up += 1;
-            } else {
-                let said = find(&status.conditions, "Ready").cloned().unwrap();
-                assert_eq!(said.reason, "IdTaken", "{said:?}");
-            }
-        }
-        assert_eq!(set_up, 1, "exactly one has the id");
+        let status = other.tenant().await.unwrap().unwrap().status.unwrap_or_default();
+        let said = find(&status.conditions, "Ready").cloned().unwrap();
+        assert!(said.reason == "IdTaken" && said.message.contains(&torn.name), "{said:?}");
+
+        // It went before anything was made with the id but the claim.
+        let mut random = [0; 10];
+        tenantry_operator::context::system_random(&mut random).unwrap();
+        let id = Id::mint(random);
+        let claims = dynamic_api(&base, Kind::ConfigMap, Some(SYSTEM));
+        let claim = json!({"apiVersion": "v1", "kind": "ConfigMap",
+            "metadata": {"name": names::id_claim(&id), "namespace": SYSTEM},
+            "data": {"kind": "Tenant", "namespace": "", "name": "gone"}});
+        apply(&base, claim).await;
+        let holder = contest(&base, id.as_str()).await;
+        let claim = claims.get(&names::id_claim(&id)).await.unwrap();
+        assert_eq!(claim.data.pointer("/data/name").unwrap(), holder.name.as_str());
     });
 }
 

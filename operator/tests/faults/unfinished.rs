@@ -8,15 +8,13 @@ use tenantry_api::crm_instance::InstancePhase;
 
 use crate::life::{INSTANCE, Life};
 use crate::scenarios::{condition, run};
-use crate::world::{SYSTEM, World, apply, fixture};
+use crate::world::{SYSTEM, World, blueprint, fixture};
 
 /// A tenant on `pg-a` whose instance, of a product of its own, was looked at some times.
 pub async fn begun(base: &Client, what: &str, spec: Value) -> Life {
     let mut life = Life::new(base, what);
     life.blueprint = World::get().name(what);
-    let blueprint = json!({"apiVersion": "tenantry.dev/v1alpha1", "kind": "Blueprint",
-        "metadata": {"name": life.blueprint}, "spec": spec});
-    apply(base, blueprint).await;
+    blueprint(base, &life.blueprint, spec).await;
     life.tenants().create(&PostParams::default(), &life.tenant_object(&json!({}))).await.unwrap();
     rounds(&mut life).await;
     let object = life.instance_object(&json!({"databaseServer": "pg-a"}));

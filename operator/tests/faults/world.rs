@@ -197,6 +197,13 @@ pub async fn apply(client: &Client, object: Value) -> DynamicObject {
         .unwrap_or_else(|e| panic!("apply {} {name}: {e}", kind.kind))
 }
 
+/// Writes a Blueprint as its author would.
+pub async fn blueprint(base: &Client, name: &str, spec: Value) {
+    let object = json!({"apiVersion": "tenantry.dev/v1alpha1", "kind": "Blueprint",
+        "metadata": {"name": name}, "spec": spec});
+    apply(base, object).await;
+}
+
 fn base_objects(world: &World) -> Vec<Value> {
     let ours = |kind: &str, name: &str, spec: Value| json!({"apiVersion": "tenantry.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec});
     let mut all = vec![

@@ -68,7 +68,7 @@ pub async fn held(world: &World, instance: &CrmInstance) -> Result<Held, Problem
 /// Whether two copies share a secret.
 pub async fn secrets(world: &World, spec: &BlueprintSpec, first: &Made, second: &Made) -> Result<Verdict, Problem> {
     let (a, b) = (held(world, &first.instance).await?, held(world, &second.instance).await?);
-    let given: Vec<String> = world.product.settings.iter().map(|(_, value)| value.clone()).collect();
+    let given: Vec<String> = world.product.choices.settings.iter().map(|(_, value)| value.clone()).collect();
     Ok(secrets::judge(&a, &b, &given, |key| {
         let number = key.strip_prefix("file-").and_then(|n| n.parse::<usize>().ok());
         let file = number.and_then(|n| spec.files.get(n));

@@ -25,7 +25,7 @@ use super::{render, validate};
 use crate::args::{pair, time};
 use crate::diff::children;
 use crate::error::{Exit, Problem};
-use crate::instance::{make, size::Size};
+use crate::instance::make;
 use crate::progress::Progress;
 use crate::session::Session;
 use judge::Made;
@@ -136,10 +136,11 @@ async fn world(args: &Args, session: &Session, blueprint: &Blueprint) -> Result<
         blueprint: name.clone(),
         release: args.release.clone(),
         host: format!("{id}.bptest.example"),
-        admin_email: None,
-        settings: args.settings.clone(),
-        database_server: args.server.clone(),
-        size: Size::default(),
+        choices: make::Choices {
+            settings: args.settings.clone(),
+            database_server: args.server.clone(),
+            ..make::Choices::default()
+        },
     };
     make::fits(&blueprint.name_any(), &blueprint.spec, &product)?;
     let settings = children::settings(session).await?.ok_or_else(|| {

@@ -142,7 +142,7 @@ impl World {
     pub fn planned(&self, name: &str, server: Option<&str>, more: &Value) -> Result<Option<CrmInstance>, Problem> {
         let mut product = self.product.clone();
         product.host = format!("{name}.{}.bptest.example", self.id);
-        product.database_server = server.map(str::to_owned).or(product.database_server);
+        product.choices.database_server = server.map(str::to_owned).or(product.choices.database_server);
         let spec = make::spec(&self.name, &product)?;
         let made = make::instance(self.tenant_made()?, name, spec, &[])?;
         let mut value = serde_json::to_value(&made).map_err(|e| Problem::failed(format!("cannot make {name}: {e}")))?;

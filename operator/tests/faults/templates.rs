@@ -1,0 +1,94 @@
+//! A template goes with a purge once its blueprint is gone, and not before, whatever call fails. Does I/O.
+
+use futures::StreamExt;
+use kube::Client;
+use kube::api::{Api, DeleteParams};
+use tenantry_api::archive::ArchivePhase;
+use tenantry_api::blueprint::Blueprint;
+
+use crate::gate::{Mode, Nth, Planned, is_change};
+use crate::installs::{built, templates};
+use crate::life::{INSTANCE, Life, Outcome, Step};
+use crate::scenarios::run;
+use crate::sweep::every;
+use crate::unfinished::root;
+use crate::world::Operator;
+
+/// Lives at the same time.
+const AT_ONCE: usize = 8;
+/// Rounds after which what was not purged counts as never purged.
+const ROUNDS: usize = 25;
+
+/// Archives a tenant with its instance, deletes the Blueprint if so wanted, and purges the instance's data with one
+/// call failing. Gives the calls of the process that was there at the end.
+async fn purge(life: &mut Life, delete_blueprint: bool, fault: Option<Planned>) -> Outcome<Vec<String>> {
+    life.drive(Step::Delete, None).await?;
+    if delete_blueprint {
+        let blueprints: Api<Blueprint> = Api::all(life.base.clone());
+        blueprints.delete(&life.blueprint, &DeleteParams::default()).await.map_err(|e| e.to_string())?;
+    }
+    let archive = format!("{}-1", life.ids()?.1);
+    life.ask_purge(&archive, INSTANCE).await?;
+    life.operator = Operator::new(&life.base);
+    life.operator.gate.arm(fault);
+    let mut fired = None;
+    for _ in 0..ROUNDS {
+        // What goes wrong on the way is the test's own doing.
+        let _trouble = life.round().await?;
+        fired = fired.or(life.operator.gate.fired());
+        if life.operator.gate.dead() {
+            life.operator = Operator::new(&life.base);
+        } else if life.phase_of(&archive).await? == Some(ArchivePhase::Purged) {
+            return match (fault, fired) {
+                (Some(_), None) => Err("the call was not reached".into()),
+                _ => Ok(life.operator.gate.all()),
+            };
+        }
+    }
+    Err(format!("{archive} is not purged after {ROUNDS} rounds: {}", life.describe().await))
+}
+
+/// States of the instance's databases, as the server's registry says.
+async fn databases(life: &Life) -> Outcome<String> {
+    let owner = format!("instance/{}", life.ids()?.1);
+    Ok(root(&format!("SELECT string_agg(state, ',') FROM databases WHERE owner = '{owner}'")).await)
+}
+
+async fn purged(base: &Client, fault: Option<Planned>) -> Outcome<Vec<String>> {
+    let mut life = built(base, None).await?;
+    let calls = purge(&mut life, true, fault).await?;
+    match (templates(&life.blueprint).await.as_str(), databases(&life).await?.as_str()) {
+        ("", "") => Ok(calls),
+        left => Err(format!("templates and databases are left: {left:?}")),
+    }
+}
+
+#[test]
+fn a_template_stays_for_those_to_come_while_its_blueprint_is_there() {
+    run(false, |base| async move {
+        let mut life = built(&base, None).await.unwrap_or_else(|e| panic!("{e}"));
+        purge(&mut life, false, None).await.unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!(templates(&life.blueprint).await, "template 1");
+        assert_eq!(databases(&life).await.unwrap(), "");
+    });
+}
+
+#[test]
+fn a_fault_at_any_call_of_the_purge_that_takes_a_template_along_leaves_nothing_and_hurts_nobody() {
+    run(false, |base| async move {
+        let neighbour = built(&base, None).await.unwrap_or_else(|e| panic!("{e}"));
+        let calls = purged(&base, None).await.unwrap_or_else(|e| panic!("undisturbed: {e}"));
+        let changes = calls.iter().filter(|call| is_change(call)).count();
+        let faults = (1..=changes).step_by(every());
+        let faults =
+            faults.flat_map(|k| [Mode::Timeout, Mode::CrashAfter].map(|mode| Planned { nth: Nth::Change(k), mode }));
+        let one = |fault: Planned| {
+            let base = base.clone();
+            async move { purged(&base, Some(fault)).await.map_err(|e| format!("{fault:?}: {e}")) }
+        };
+        let lives = futures::stream::iter(faults).map(one).buffer_unordered(AT_ONCE);
+        let failures: Vec<_> = lives.filter_map(|outcome| async move { outcome.err() }).collect().await;
+        assert!(failures.is_empty(), "{} lives failed:\n{}", failures.len(), failures.join("\n"));
+        assert_eq!(templates(&neighbour.blueprint).await, "template 1");
+    });
+}
