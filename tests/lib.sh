@@ -15,9 +15,11 @@ mkdir -p "$TENANTRY_CACHE"
 
 # Clones share what was compiled, and cargo tells them apart by the age of their files only: what another clone
 # compiled last would be taken for this one's. So its own sources count as changed then; dependencies are not touched.
+# Two clones that compile at the same time need a CARGO_TARGET_DIR each.
 if [ "$(cat "$CARGO_TARGET_DIR/.clone" 2>/dev/null)" != "$root" ]; then
   mkdir -p "$CARGO_TARGET_DIR"
-  find "$root"/{core,api,plan,database,operator,agent,cli} -name '*.rs' -exec touch {} +
+  find "$root"/{core,api,plan,database,operator,agent,cli} -name '*.rs' -exec touch {} + ||
+    printf 'warning: what another clone compiled may be taken for this one'"'"'s\n' >&2
   printf '%s\n' "$root" >"$CARGO_TARGET_DIR/.clone"
 fi
 

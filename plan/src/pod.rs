@@ -8,6 +8,17 @@ use tenantry_api::site::PodSecurityLevel;
 use crate::PlanError;
 use crate::config::render;
 
+/// Seconds for which a pod that is to end still answers: Services and ingress controllers learn of its end while it
+/// is told to stop, and until they all have, they send it requests. They count against the time that it has to end.
+pub const DRAIN_SECONDS: u32 = 5;
+
+/// `lifecycle` of a container that answers for a moment after it was told to end: by the kubelet, as images need not
+/// have a program that waits.
+#[must_use]
+pub fn drain() -> Value {
+    json!({ "preStop": { "sleep": { "seconds": DRAIN_SECONDS } } })
+}
+
 /// `securityContext` of a pod.
 #[must_use]
 pub fn pod_security(security: &PodSecurity) -> Value {

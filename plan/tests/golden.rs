@@ -275,6 +275,37 @@ fn another_number_of_pods_changes_that_number_and_a_budget_and_nothing_else() {
 }
 
 #[test]
+fn pods_that_run_stay_as_an_older_operator_built_them_until_something_else_changes() {
+    let mut world = world(false);
+    let web = |world: &World, live: Option<&Value>| {
+        let processes = live.map(|live| ("web".to_owned(), live.clone())).into_iter().collect();
+        let all = children(world, &Seen { serving: Some(Serving::App), app_ready: true, processes, ..Seen::default() });
+        all.into_iter().find(|c| c.kind == Kind::Deployment).unwrap().object
+    };
+    let drains = |object: &Value| object.pointer("/spec/template/spec/containers/0/lifecycle/preStop").is_some();
+    let new = web(&world, None);
+    assert!(drains(&new));
+    let mut old = new.clone();
+    let spec = &mut old["spec"]["template"]["spec"];
+    spec["terminationGracePeriodSeconds"] = 20.into();
+    spec["containers"][0].as_object_mut().unwrap().remove("lifecycle");
+    assert_eq!(web(&world, Some(&old)), old, "a newer operator would restart everybody");
+    assert_eq!(web(&world, Some(&new)), new, "what is new stays");
+    // More of the same pods are no change of them.
+    world.wanted.replicas.insert("web".into(), 2);
+    let mut more = old.clone();
+    more["spec"]["replicas"] = 2.into();
+    assert_eq!(web(&world, Some(&old)), more);
+    world.wanted.replicas.clear();
+    // Where nothing runs nothing is restarted, and what changes anyway is built anew.
+    let mut rests = old.clone();
+    rests["spec"]["replicas"] = 0.into();
+    assert_eq!(web(&world, Some(&rests)), new);
+    world.wanted.scheduling = Some(serde_json::from_value(json!({ "nodeSelector": { "pool": "acme" } })).unwrap());
+    assert!(drains(&web(&world, Some(&old))));
+}
+
+#[test]
 fn everything_of_an_instance_but_its_page_runs_on_the_nodes_that_it_asks_for() {
     for suspended in [false, true] {
         let mut world = world(suspended);

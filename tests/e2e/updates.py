@@ -190,6 +190,39 @@ def a_newer_tenantry_over_an_older_one_restarts_no_tenant_and_keeps_every_settin
 
 
 @check
+def pods_that_an_older_operator_built_run_on_until_something_else_about_them_changes():
+    name = unique("older")
+    product = notes(name)
+    product["spec"]["processes"][0].update({"strategy": "rolling", "replicas": {"default": 1, "max": 2}})
+    apply(product)
+    tenant_with(name, name)
+    now = ready(f"{name}/crm")
+    where = ("deployment", f"{now['spec']['id']}-web", "-n", now["metadata"]["namespace"])
+
+    def lifecycle():
+        container, = get(*where)["spec"]["template"]["spec"]["containers"]
+        return container.get("lifecycle")
+
+    assert lifecycle()
+    # As an operator built them that knew no pause at the end of a pod.
+    pod = "/spec/template/spec"
+    kubectl("patch", *where, "--type=json", "-p", json.dumps([
+        {"op": "remove", "path": f"{pod}/containers/0/lifecycle"},
+        {"op": "replace", "path": f"{pod}/terminationGracePeriodSeconds", "value": 20}]))
+    generation = get(*where)["metadata"]["generation"]
+    kubectl("-n", SYSTEM, "rollout", "restart", "deployment/tenantry-operator")
+    kubectl("-n", SYSTEM, "rollout", "status", "deployment/tenantry-operator", "--timeout=60s")
+    tenantry("instance", "set", f"{name}/crm", "--admin-email", "another@older.example")
+    wanted = get("crm", "crm", "-n", now["metadata"]["namespace"])["metadata"]["generation"]
+    wait("the new process has looked at it", lambda: get(
+        "crm", "crm", "-n", now["metadata"]["namespace"])["status"]["observedGeneration"] == wanted, 60)
+    ready(f"{name}/crm", 60)
+    assert get(*where)["metadata"]["generation"] == generation and not lifecycle(), "a newer operator restarted it"
+    tenantry("instance", "set", f"{name}/crm", "--toleration", f"for={name}:NoSchedule", "--wait", "--timeout", "2m")
+    assert lifecycle()["preStop"]["sleep"]["seconds"] == 5, lifecycle()
+
+
+@check
 def values_of_the_last_install_can_be_forgotten_on_request():
     before = values("tenantry")
     try:

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Secret, Service};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::ListParams;
@@ -14,7 +15,7 @@ use tenantry_core::names::{self, SYSTEM_NAMESPACE};
 use tenantry_core::secret::Secret as Hidden;
 use tenantry_plan::context::{DatabaseAccess, Keys};
 use tenantry_plan::instance::{
-    Seen, Serving, Wanted, access_of, desired, keys_of, may_be_many, validate, volume_bytes,
+    Seen, Serving, Wanted, access_of, desired, keys_of, may_be_many, validate, volume_bytes, was_built_otherwise,
 };
 use tenantry_plan::{Claim, Kind, Settings};
 
@@ -180,5 +181,14 @@ async fn seen(session: &Session, wanted: &Wanted, limits: &Limits) -> Result<See
         false => Vec::new(),
     };
     let budgets = budgets.iter().map(ResourceExt::name_any).collect();
-    Ok(Seen { serving, app_ready: true, page_ready: true, verified: true, budgets, volumes })
+    let mut processes = BTreeMap::new();
+    if wanted.release.spec.processes.iter().any(was_built_otherwise) {
+        let deployments: Api<Deployment> = Api::namespaced(client.clone(), &wanted.namespace);
+        for deployment in session.cluster.list(&deployments, "deployments", Some(&label)).await? {
+            let process = deployment.labels().get(names::LABEL_PROCESS).cloned().unwrap_or_default();
+            let live = serde_json::to_value(&deployment).map_err(|e| Problem::failed(e.to_string()))?;
+            processes.insert(process, live);
+        }
+    }
+    Ok(Seen { serving, app_ready: true, page_ready: true, verified: true, budgets, volumes, processes })
 }

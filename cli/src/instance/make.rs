@@ -50,7 +50,7 @@ pub struct Choices {
     /// Setting that the blueprint offers; can be repeated
     #[arg(long = "setting", value_name = "KEY=VALUE", value_parser = pair)]
     pub settings: Vec<(String, String)>,
-    /// Server for its database; the least loaded that fits when not given, and for a copy its original's
+    /// Server for its database; chosen for it when not given
     #[arg(long, value_name = "NAME")]
     pub database_server: Option<String>,
     /// How big it is, and where it runs.

@@ -7,7 +7,9 @@ use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Service};
 use kube::ResourceExt;
 use kube::api::{Api, ListParams};
 use tenantry_core::names::{self, LABEL_INSTANCE_ID, LABEL_PROCESS, LABEL_SERVES};
-use tenantry_plan::instance::{PAGE, Seen, Serving, Wanted, build_budget, build_service, may_be_many, volume_bytes};
+use tenantry_plan::instance::{
+    PAGE, Seen, Serving, Wanted, build_budget, build_service, may_be_many, volume_bytes, was_built_otherwise,
+};
 use tenantry_plan::{Claim, Kind};
 
 use super::live::Pass;
@@ -50,6 +52,12 @@ pub async fn observe(ctx: &Ctx, pass: &Pass, planned: &Planned<'_>, verified: bo
     seen.page_ready = deployments.get(PAGE).is_some_and(|d| is_ready(d, 1));
     seen.volumes = claims(ctx, planned).await.map_err(&at)?;
     seen.budgets = budgets(ctx, wanted).await.map_err(&at)?;
+    let otherwise = wanted.release.spec.processes.iter().filter(|p| was_built_otherwise(p));
+    let live = otherwise.filter_map(|p| deployments.get(&p.name).map(|d| (&p.name, d)));
+    for (name, deployment) in live {
+        let live = serde_json::to_value(deployment).map_err(|e| at(e.into()))?;
+        seen.processes.insert(name.clone(), live);
+    }
     Ok(Found { seen, deployments, new: false })
 }
 

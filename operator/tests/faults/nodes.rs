@@ -1,18 +1,19 @@
-//! Volumes that one node at a time can mount: a copy of files makes room for its original. Does I/O. There are no
-//! nodes here; pods are bound to names.
+//! Volumes that one node at a time can mount: a copy of files makes room for its original. Does I/O. Nothing
+//! runs on the nodes here; pods are only bound to them.
 
 use std::time::Duration;
 
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::Pod;
-use kube::ResourceExt;
+use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::{Api, DeleteParams, ListParams, PostParams};
+use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 use tenantry_core::names;
 
 use crate::copies::{Copy, original};
 use crate::jobs::over;
 use crate::scenarios::{condition, run};
+use crate::world::{World, apply};
 
 /// More looks than a copy needs until its files are copied.
 const LOOKS: u32 = 60;
@@ -74,23 +75,33 @@ fn waiting(original: &str, node: &str) -> Pod {
     serde_json::from_value(pod).unwrap()
 }
 
+/// A node on which nothing is placed by itself. Pods on nodes that nobody knows would be taken away in a while.
+async fn node(base: &Client, name: &str) -> String {
+    let name = World::get().name(name);
+    let object =
+        json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}, "spec": {"unschedulable": true}});
+    apply(base, object).await;
+    name
+}
+
 #[test]
 fn a_copy_of_files_on_another_node_gives_way_to_its_original_and_begins_again_beside_it() {
     run(false, |base| async move {
+        let (here, there) = (node(&base, "here").await, node(&base, "there").await);
         let life = original(&base, true).await.unwrap_or_else(|e| panic!("{e}"));
         let id = life.instance_id.clone().unwrap();
         let mut copy = Copy::of(&life, "copy", &json!({})).await.unwrap();
         let first = files_job(&mut copy).await;
         let pods: Api<Pod> = copy.api();
-        bind(&pods, &first, "node-a").await;
+        bind(&pods, &first, &here).await;
         // On the same node they wait for nobody.
-        let waits = pods.create(&PostParams::default(), &waiting(&id, "node-a")).await.unwrap();
+        let waits = pods.create(&PostParams::default(), &waiting(&id, &here)).await.unwrap();
         copy.look().await.unwrap_or_else(|e| panic!("{e}"));
         assert_eq!(files_job(&mut copy).await.metadata.uid, first.metadata.uid);
         let at_once = DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::default() };
         pods.delete(&waits.name_any(), &at_once).await.unwrap();
 
-        pods.create(&PostParams::default(), &waiting(&id, "node-b")).await.unwrap();
+        pods.create(&PostParams::default(), &waiting(&id, &there)).await.unwrap();
         copy.look().await.unwrap_or_else(|e| panic!("{e}"));
         let (status, reason, message) = condition(&life, "copy", "Copied").await;
         assert_eq!((status.as_str(), reason.as_str()), ("False", "OriginalFirst"), "{message}");
@@ -110,5 +121,9 @@ fn a_copy_of_files_on_another_node_gives_way_to_its_original_and_begins_again_be
         pods.delete(&waits.name_any(), &at_once).await.unwrap();
         copy.until_ready().await.unwrap_or_else(|e| panic!("{e}"));
         copy.check(&life).await.unwrap_or_else(|e| panic!("{e}"));
+        let nodes: Api<Node> = Api::all(base.clone());
+        for name in [&here, &there] {
+            nodes.delete(name, &DeleteParams::default()).await.unwrap();
+        }
     });
 }

@@ -18,7 +18,7 @@ use crate::world::{World, client};
 /// Lives at the same time.
 const AT_ONCE: usize = 16;
 /// Kinds of fault. A crash before a call leaves the same as a crash after the call before it, and a crash after a read
-/// of Kubernetes the same as one after the call before that; a read whose answer is lost is one that failed.
+/// of Kubernetes the same as one after the change before that; a read whose answer is lost is one that failed.
 const KINDS: [Mode; 3] = [Mode::Error, Mode::Timeout, Mode::CrashAfter];
 /// Failures that are told in full.
 const TOLD: usize = 12;
@@ -40,7 +40,9 @@ impl Reference {
             let mode = *mode;
             let nths: Vec<Nth> = match mode {
                 Mode::Error | Mode::CrashBefore => (1..=all).map(Nth::Call).collect(),
-                Mode::Timeout | Mode::CrashAfter => (1..=changes).map(Nth::Change).collect(),
+                Mode::Timeout => (1..=changes).map(Nth::Change).collect(),
+                // After the first of all calls as well: a new process, which knows nothing, makes the first change.
+                Mode::CrashAfter => std::iter::once(Nth::Call(1)).chain((1..=changes).map(Nth::Change)).collect(),
             };
             nths.into_iter().map(move |nth| Planned { nth, mode })
         };

@@ -54,22 +54,36 @@ async fn databases(life: &Life) -> Outcome<String> {
     Ok(root(&format!("SELECT string_agg(state, ',') FROM databases WHERE owner = '{owner}'")).await)
 }
 
-async fn purged(base: &Client, fault: Option<Planned>) -> Outcome<Vec<String>> {
+/// A purge as above, and what must be left of the template and of the instance's databases then.
+async fn purged(base: &Client, delete_blueprint: bool, fault: Option<Planned>) -> Outcome<Vec<String>> {
     let mut life = built(base, None).await?;
-    let calls = purge(&mut life, true, fault).await?;
+    let calls = purge(&mut life, delete_blueprint, fault).await?;
+    let expected = if delete_blueprint { "" } else { "template 1" };
     match (templates(&life.blueprint).await.as_str(), databases(&life).await?.as_str()) {
-        ("", "") => Ok(calls),
-        left => Err(format!("templates and databases are left: {left:?}")),
+        (template, "") if template == expected => Ok(calls),
+        left => Err(format!("templates and databases that are left: {left:?}")),
     }
 }
 
+/// Many purges, each with its fault.
+async fn all(base: &Client, delete_blueprint: bool, faults: impl Iterator<Item = Planned>) {
+    let one = |fault: Planned| {
+        let base = base.clone();
+        async move { purged(&base, delete_blueprint, Some(fault)).await.map_err(|e| format!("{fault:?}: {e}")) }
+    };
+    let lives = futures::stream::iter(faults).map(one).buffer_unordered(AT_ONCE);
+    let failures: Vec<_> = lives.filter_map(|outcome| async move { outcome.err() }).collect().await;
+    assert!(failures.is_empty(), "{} lives failed:\n{}", failures.len(), failures.join("\n"));
+}
+
 #[test]
-fn a_template_stays_for_those_to_come_while_its_blueprint_is_there() {
+fn a_template_stays_for_those_to_come_while_its_blueprint_is_there_also_when_that_cannot_be_read() {
     run(false, |base| async move {
-        let mut life = built(&base, None).await.unwrap_or_else(|e| panic!("{e}"));
-        purge(&mut life, false, None).await.unwrap_or_else(|e| panic!("{e}"));
-        assert_eq!(templates(&life.blueprint).await, "template 1");
-        assert_eq!(databases(&life).await.unwrap(), "");
+        let calls = purged(&base, false, None).await.unwrap_or_else(|e| panic!("{e}"));
+        let asks = |(k, call): (usize, &String)| call.contains("/blueprints/").then_some(k + 1);
+        let asks: Vec<usize> = calls.iter().enumerate().filter_map(asks).collect();
+        assert!(!asks.is_empty(), "nobody asks for the blueprint: {calls:?}");
+        all(&base, false, asks.into_iter().map(|k| Planned { nth: Nth::Call(k), mode: Mode::Error })).await;
     });
 }
 
@@ -77,18 +91,11 @@ fn a_template_stays_for_those_to_come_while_its_blueprint_is_there() {
 fn a_fault_at_any_call_of_the_purge_that_takes_a_template_along_leaves_nothing_and_hurts_nobody() {
     run(false, |base| async move {
         let neighbour = built(&base, None).await.unwrap_or_else(|e| panic!("{e}"));
-        let calls = purged(&base, None).await.unwrap_or_else(|e| panic!("undisturbed: {e}"));
+        let calls = purged(&base, true, None).await.unwrap_or_else(|e| panic!("undisturbed: {e}"));
         let changes = calls.iter().filter(|call| is_change(call)).count();
         let faults = (1..=changes).step_by(every());
-        let faults =
-            faults.flat_map(|k| [Mode::Timeout, Mode::CrashAfter].map(|mode| Planned { nth: Nth::Change(k), mode }));
-        let one = |fault: Planned| {
-            let base = base.clone();
-            async move { purged(&base, Some(fault)).await.map_err(|e| format!("{fault:?}: {e}")) }
-        };
-        let lives = futures::stream::iter(faults).map(one).buffer_unordered(AT_ONCE);
-        let failures: Vec<_> = lives.filter_map(|outcome| async move { outcome.err() }).collect().await;
-        assert!(failures.is_empty(), "{} lives failed:\n{}", failures.len(), failures.join("\n"));
+        let kinds = |k| [Mode::Timeout, Mode::CrashAfter].map(|mode| Planned { nth: Nth::Change(k), mode });
+        all(&base, true, faults.flat_map(kinds)).await;
         assert_eq!(templates(&neighbour.blueprint).await, "template 1");
     });
 }

@@ -5,16 +5,13 @@ use tenantry_api::blueprint::{Probe, Process, Strategy};
 use tenantry_api::plan::Resources;
 use tenantry_core::names::{self, LABEL_INSTANCE_ID, LABEL_PROCESS, LABEL_SERVES};
 
+use super::older::{Build, drains, older, running};
 use super::{Wanted, may_be_many};
-use crate::child::{Child, Kind};
+use crate::child::{Child, Kind, is_applied};
 use crate::config::Config;
 use crate::one_node::Together;
 use crate::view::View;
 use crate::{PlanError, Settings, pod, scheduling};
-
-/// Seconds for which a pod that is to end still answers: Services and ingress controllers learn of its end while it
-/// is told to stop, and until they all have, they send it requests.
-const DRAIN_SECONDS: u32 = 5;
 
 /// What a Deployment is made from, apart from the process itself.
 #[derive(Debug)]
@@ -29,8 +26,25 @@ pub(super) struct Parts<'a> {
     pub plan_resources: Option<&'a Resources>,
 }
 
-/// One process.
-pub(super) fn build_deployment(parts: &Parts<'_>, process: &Process, replicas: u32) -> Result<Child, PlanError> {
+/// One process. `live` is its Deployment as it is there: pods that run as an older operator built them stay so until
+/// something else about them changes.
+pub(super) fn build_deployment(
+    parts: &Parts<'_>,
+    process: &Process,
+    replicas: u32,
+    live: Option<&Value>,
+) -> Result<Child, PlanError> {
+    if let Some((live, running)) = live.and_then(|live| Some((live, running(live)?))) {
+        for build in older(process) {
+            if is_applied(&built(parts, process, running, *build)?, live) {
+                return built(parts, process, replicas, *build);
+            }
+        }
+    }
+    built(parts, process, replicas, Build::Now)
+}
+
+fn built(parts: &Parts<'_>, process: &Process, replicas: u32, build: Build) -> Result<Child, PlanError> {
     let Parts { wanted, settings, config, secret, open, plan_resources } = parts;
     let blueprint = &wanted.release.blueprint;
     let place = format!("processes[{}]", process.name);
@@ -75,11 +89,9 @@ pub(super) fn build_deployment(parts: &Parts<'_>, process: &Process, replicas: u
     if let Some(liveness) = &process.liveness {
         container["livenessProbe"] = pod::probe(blueprint, &format!("{place}.liveness"), liveness, open)?;
     }
-    // Without another pod beside it a pause would only make the interruption longer.
-    let drain = if process.serves && process.strategy == Strategy::Rolling { DRAIN_SECONDS } else { 0 };
-    if drain > 0 {
-        // By the kubelet, as images need not have a program that waits.
-        container["lifecycle"] = json!({ "preStop": { "sleep": { "seconds": drain } } });
+    let drains = build == Build::Now && drains(process);
+    if drains {
+        container["lifecycle"] = pod::drain();
     }
     let claim = |volume: &str| names::volume(&wanted.id, volume, wanted.generation);
     let mut pod_spec = json!({
@@ -87,7 +99,7 @@ pub(super) fn build_deployment(parts: &Parts<'_>, process: &Process, replicas: u
         "enableServiceLinks": false,
         "securityContext": pod::pod_security(view.security),
         // The pause counts against it.
-        "terminationGracePeriodSeconds": process.stop_timeout_seconds.saturating_add(drain),
+        "terminationGracePeriodSeconds": process.stop_timeout_seconds.saturating_add(if drains { pod::DRAIN_SECONDS } else { 0 }),
         "containers": [container],
     });
     scheduling::place(&mut pod_spec, wanted.scheduling.as_ref());

@@ -32,7 +32,7 @@ pub(super) fn build_page(wanted: &Wanted, settings: &Settings, text: &PageText) 
             "automountServiceAccountToken": false,
             "enableServiceLinks": false,
             "securityContext": { "runAsNonRoot": true, "runAsUser": 10001, "seccompProfile": { "type": "RuntimeDefault" } },
-            "terminationGracePeriodSeconds": 5,
+            "terminationGracePeriodSeconds": 5 + pod::DRAIN_SECONDS,
             "containers": [{
                 "name": PAGE,
                 "image": settings.agent_image,
@@ -46,6 +46,8 @@ pub(super) fn build_page(wanted: &Wanted, settings: &Settings, text: &PageText) 
                 "ports": [{ "name": "http", "containerPort": 8080, "protocol": "TCP" }],
                 "readinessProbe": { "httpGet": { "path": "/healthz", "port": "http" }, "periodSeconds": 5 },
                 "startupProbe": { "httpGet": { "path": "/healthz", "port": "http" }, "periodSeconds": 1, "failureThreshold": 60 },
+                // The application takes over while the page ends.
+                "lifecycle": pod::drain(),
                 "securityContext": pod::agent_security(),
                 "resources": { "requests": { "cpu": "5m", "memory": "8Mi" }, "limits": { "memory": "32Mi" } },
             }],

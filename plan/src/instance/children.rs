@@ -38,6 +38,8 @@ pub struct Seen {
     pub budgets: BTreeSet<String>,
     /// Volume claims that exist, by name.
     pub volumes: BTreeMap<String, Claim>,
+    /// Deployments that exist, by process, of those whose pods an older operator built otherwise.
+    pub processes: BTreeMap<String, Value>,
 }
 
 /// What an instance needs.
@@ -101,7 +103,7 @@ pub fn desired(
     for process in &spec.processes {
         let runs = decision.app_runs && (!process.after_verify || seen.verified);
         let replicas = if runs { wanted.pods(process) } else { 0 };
-        children.push(build_deployment(&parts, process, replicas)?);
+        children.push(build_deployment(&parts, process, replicas, seen.processes.get(&process.name))?);
         // By the wish, and not by what runs: one of a process that rests stands in nobody's way.
         let budget = build_budget(wanted, process);
         if may_be_many(process) && wanted.pods(process) > 1 {
