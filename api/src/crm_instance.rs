@@ -24,6 +24,9 @@ pub enum Environment {
 }
 
 impl Environment {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Production, Self::Staging, Self::Rehearsal];
+
     /// The word in specs and events.
     #[must_use]
     pub fn word(self) -> &'static str {

@@ -12,6 +12,7 @@ mod database_server;
 mod diff;
 mod doctor;
 mod error;
+mod form;
 mod install;
 mod instance;
 mod listing;

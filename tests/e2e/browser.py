@@ -7,8 +7,9 @@ import os
 import tempfile
 from pathlib import Path
 
+from computer import Computer
 from doors import AUTHORITY, PORT, with_tls
-from harness import check, tenantry, wait
+from harness import check, get, tenantry, wait
 from sao import WebClient
 from webdriver import Browser
 from world import instance, query, ready, session, tenant_with, unique
@@ -20,6 +21,13 @@ def pictures(folder):
     wanted = Path(os.environ.get("TENANTRY_E2E_PICTURES") or folder)
     wanted.mkdir(parents=True, exist_ok=True)
     return wanted
+
+
+def entrance(crm):
+    """The address that the ingress controller tells for an instance."""
+    found = instance(crm)
+    door = get("ingress", found["spec"]["id"], "-n", found["metadata"]["namespace"])
+    return door["status"]["loadBalancer"]["ingress"][0]["ip"]
 
 
 @check
@@ -38,35 +46,36 @@ def a_person_works_in_the_web_client_over_https_and_makes_a_seats_user():
         wait("the URL says https", lambda: instance(crm)["status"]["url"] == address, 60)
         ready(crm, 60)
         taken = pictures(f"{folder}/pictures")
-        with Browser(f"{folder}/stranger", [host]) as browser:
-            browser.go(f"{address}/")
-            shown = browser.run("return document.title")
-            assert shown == "Privacy error", f"a certificate of nobody known was accepted: {shown}"
-        with Browser(f"{folder}/home", [host], AUTHORITY) as browser:
-            client = WebClient(browser, address, database)
-            client.log_in("admin", password, taken / "tryton-login.png")
+        with Computer(entrance(crm)) as computer:
+            with Browser(computer, f"{folder}/stranger", [host]) as browser:
+                browser.go(f"{address}/")
+                shown = browser.run("return document.title")
+                assert shown == "Privacy error", f"a certificate of nobody known was accepted: {shown}"
+            with Browser(computer, f"{folder}/home", [host], AUTHORITY) as browser:
+                client = WebClient(browser, address, database)
+                client.log_in("admin", password, taken / "tryton-login.png")
 
-            client.open("sale.opportunity")
-            client.new("party")
-            client.choose("party", "First Customer Ltd.")
-            client.fill("description", "500 chairs, by hand")
-            opportunity = client.save("sale.opportunity")
-            assert client.value("number"), "an opportunity without a number"
-            browser.picture(taken / "tryton-opportunity.png")
-            made = rpc.opportunity(opportunity)
-            assert made["description"] == "500 chairs, by hand", made
-            assert rpc.party(made["party"])["name"] == "First Customer Ltd.", made
+                client.open("sale.opportunity")
+                client.new("party")
+                client.choose("party", "First Customer Ltd.")
+                client.fill("description", "500 chairs, by hand")
+                opportunity = client.save("sale.opportunity")
+                assert client.value("number"), "an opportunity without a number"
+                browser.picture(taken / "tryton-opportunity.png")
+                made = rpc.opportunity(opportunity)
+                assert made["description"] == "500 chairs, by hand", made
+                assert rpc.party(made["party"])["name"] == "First Customer Ltd.", made
 
-            client.open("res.user")
-            client.new("login")
-            client.fill("name", "Second Person")
-            client.fill("login", "second")
-            client.fill("password", "a word that nobody guesses")
-            client.save("res.user")
-            browser.picture(taken / "tryton-user.png")
-            assert int(query(database, SEATS).stdout) == seats + 1
-        with Browser(f"{folder}/elsewhere", [host], AUTHORITY) as browser:
-            WebClient(browser, address, database).log_in("second", "a word that nobody guesses")
-            shown = browser.run("return document.querySelector('#user-preferences a').textContent")
-            assert shown.startswith("Second Person"), shown
+                client.open("res.user")
+                client.new("login")
+                client.fill("name", "Second Person")
+                client.fill("login", "second")
+                client.fill("password", "a word that nobody guesses")
+                client.save("res.user")
+                browser.picture(taken / "tryton-user.png")
+                assert int(query(database, SEATS).stdout) == seats + 1
+            with Browser(computer, f"{folder}/elsewhere", [host], AUTHORITY) as browser:
+                WebClient(browser, address, database).log_in("second", "a word that nobody guesses")
+                shown = browser.run("return document.querySelector('#user-preferences a').textContent")
+                assert shown.startswith("Second Person"), shown
     wait("the URL says http again", lambda: instance(crm)["status"]["url"].startswith("http://"), 60)

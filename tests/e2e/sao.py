@@ -8,18 +8,25 @@ class WebClient:
         self.browser, self.address, self.database = browser, address, database
 
     def log_in(self, login, password, picture=None):
-        """Logs in; the server's list of databases is closed, so that a person types its name."""
+        """Logs in. The page knows the only database, so that nobody types its name."""
         b = self.browser
         b.go(f"{self.address}/#{self.database}")
-        b.type(".login-dialog input[name=database]", self.database, 60)
-        b.type(".login-dialog input[name=login]", login)
+        self.answer(".login-dialog input[name=login]", login)
+        shown = b.run("return arguments[0].value", b.see(".login-dialog input[name=database]"))
+        assert shown == self.database, f"the page knows {shown} as its database"
         if picture:
             b.picture(picture)
         b.click(".login-dialog button[type=submit]")
-        b.type(".ask-dialog input[type=password]", password)
+        self.answer(".ask-dialog input[type=password]", password)
         b.click(".ask-dialog button[title=OK]")
         b.see("#user-preferences a", seconds=60)
         b.see("#menu tr", seconds=60)
+
+    def answer(self, css, text):
+        """Types into a dialog once its cursor blinks there: a dialog that still opens takes the cursor away from who types."""
+        b = self.browser
+        b.until(f"the cursor is in {css}", lambda: b.run("return document.activeElement?.matches(arguments[0])", css), 60)
+        b.type(css, text)
 
     def open(self, model):
         """A tab with the records of a model, as from a bookmark."""

@@ -18,15 +18,15 @@ class Refused(Exception):
 
 
 class Browser:
-    """One headless browser. `hosts` are names that lead to 127.0.0.1, `authority` is a file with the certificate of an
-    authority that this browser trusts beside its own, `folder` an empty one for what it remembers."""
+    """One headless browser on a `computer`. `hosts` are names that lead to its ingress, `authority` is a file with the
+    certificate of an authority that this browser trusts beside its own, `folder` an empty one for what it remembers."""
 
-    def __init__(self, folder, hosts=(), authority=None, port=9517, size=(1280, 860)):
+    def __init__(self, computer, folder, hosts=(), authority=None, port=9517, size=(1280, 860)):
         options = [
             "--headless=new", f"--window-size={size[0]},{size[1]}", "--lang=en", "--disable-gpu", "--disable-dev-shm-usage",
             "--no-first-run", "--disable-extensions", "--disable-background-networking", "--disable-component-update",
             f"--user-data-dir={folder}/profile", "--force-device-scale-factor=1",
-            "--host-resolver-rules=" + ", ".join(f"MAP {host} 127.0.0.1" for host in hosts),
+            "--host-resolver-rules=" + ", ".join(f"MAP {host} {computer.ingress}" for host in hosts),
         ]
         if os.geteuid() == 0:
             # Its sandbox does not work for root, who runs the tests in a container.
@@ -38,9 +38,9 @@ class Browser:
             subprocess.run(["certutil", "-d", store, "-N", "--empty-password"], check=True)
             subprocess.run(["certutil", "-d", store, "-A", "-t", "C,,", "-n", "tests", "-i", authority], check=True)
         self.driver = subprocess.Popen(
-            ["chromedriver", f"--port={port}", "--log-level=SEVERE"], env={**os.environ, "HOME": str(folder)},
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        self.base = f"http://127.0.0.1:{port}"
+            computer.words("chromedriver", f"--port={port}", "--log-level=SEVERE", f"--allowed-ips={computer.HERE}"),
+            env={**os.environ, "HOME": str(folder)}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.base = f"http://{computer.THERE}:{port}"
         self.session = None
         try:
             self.until("the driver answers", lambda: self.ask("GET", "/status")["ready"], 30)
@@ -53,7 +53,12 @@ class Browser:
     def __enter__(self):
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, kind, *_):
+        try:
+            if kind:
+                self.describe()
+        except (Refused, OSError) as error:
+            print(f"  the browser cannot be asked where it is: {error}")
         try:
             self.tell("DELETE", "")
         except (Refused, OSError):
@@ -129,6 +134,13 @@ class Browser:
 
     def picture(self, path):
         path.write_bytes(base64.b64decode(self.tell("GET", "/screenshot")))
+
+    def describe(self):
+        """Says where a browser stands whose check fails. The text of a page has no content of fields, so no password."""
+        address, text = self.run("return [location.href, document.body.innerText]")
+        print(f"  the browser is at {address}; its page reads:\n{text[:3000]}")
+        for complaint in self.complaints()[-20:]:
+            print(f"  its console: {complaint[:500]}")
 
     def complaints(self):
         """What the page's console warned of."""

@@ -4,10 +4,13 @@ use std::path::PathBuf;
 
 use serde_json::{Map, Value, json};
 use tenantry_api::blueprint::Blueprint;
+use tenantry_api::crm_instance::Environment;
 
 use super::sample::{self, Wanted};
 use crate::args::pair;
 use crate::error::{Exit, Problem};
+use crate::form;
+use crate::instance::create::environment;
 use crate::output::Out;
 
 /// Arguments.
@@ -22,6 +25,9 @@ pub struct Args {
     /// Release; the newest of the stable channel when not given
     #[arg(long, value_name = "VERSION")]
     pub release: Option<String>,
+    /// What the sample instance is for
+    #[arg(long, value_name = "KIND", value_parser = environment(), default_value = "production")]
+    pub environment: Environment,
     /// Host of the sample instance
     #[arg(long, value_name = "HOST")]
     pub host: Option<String>,
@@ -35,6 +41,7 @@ pub fn run(args: &Args, out: &Out) -> Result<Exit, Problem> {
     let blueprint = chosen(crate::diff::read(&args.file)?, args.name.as_deref())?;
     let wanted = Wanted {
         release: args.release.clone(),
+        environment: args.environment,
         host: args.host.clone(),
         settings: args.settings.iter().cloned().collect(),
     };
@@ -59,8 +66,8 @@ pub fn chosen(documents: Vec<Value>, name: Option<&str>) -> Result<Blueprint, Pr
     };
     let mut found: Vec<Value> = documents.into_iter().filter(is).collect();
     match found.len() {
-        1 => serde_json::from_value(found.remove(0))
-            .map_err(|e| Problem::refused("the blueprint does not have the form of one").why(e.to_string())),
+        1 => form::read(found.remove(0))
+            .map_err(|e| Problem::refused("the blueprint does not have the form of one").why(e)),
         0 => Err(Problem::not_found("there is no such Blueprint in the file")),
         n => Err(Problem::usage(format!("the file holds {n} blueprints; say which with --name NAME"))),
     }

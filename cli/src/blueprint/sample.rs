@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use kube::ResourceExt;
 use serde_json::{Value, json};
 use tenantry_api::blueprint::{Blueprint, BlueprintSpec, Effective};
+use tenantry_api::crm_instance::Environment;
 use tenantry_api::site::Site;
 use tenantry_core::id::Id;
 use tenantry_core::ledger::Limits;
@@ -20,6 +21,8 @@ use tenantry_plan::context::{self, DatabaseAccess, Keys};
 pub struct Wanted {
     /// Release; the newest of the stable channel when not given.
     pub release: Option<String>,
+    /// What it is for.
+    pub environment: Environment,
     /// Host.
     pub host: Option<String>,
     /// Settings.
@@ -133,7 +136,7 @@ fn instance(blueprint: &Blueprint, release: &Effective, wanted: &Wanted) -> tena
         tenant: "acme".into(),
         tenant_display_name: "Acme Trading Co.".into(),
         release: release.clone(),
-        environment: tenantry_api::crm_instance::Environment::Production,
+        environment: wanted.environment,
         host: wanted.host.clone().unwrap_or_else(|| "crm.acme.example".into()),
         admin_email: "admin@acme.example".into(),
         time_zone: "Asia/Ho_Chi_Minh".into(),

@@ -1,13 +1,16 @@
 //! `tenantry blueprint validate`: checks blueprints in files, without a cluster. Reads files.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use kube::ResourceExt;
 use serde_json::{Value, json};
 use tenantry_api::blueprint::Blueprint;
+use tenantry_api::crm_instance::Environment;
 
-use crate::blueprint::sample;
+use crate::blueprint::sample::{self, Wanted};
 use crate::error::{Exit, Problem};
+use crate::form;
 use crate::output::Out;
 
 /// Arguments.
@@ -53,30 +56,39 @@ fn checked(documents: Vec<Value>) -> Vec<(String, Vec<String>)> {
     blueprints
         .map(|d| {
             let named = d.pointer("/metadata/name").and_then(Value::as_str).unwrap_or("(no name)").to_owned();
-            match serde_json::from_value::<Blueprint>(d) {
+            match form::read::<Blueprint>(d) {
                 Ok(blueprint) => (blueprint.name_any(), problems(&blueprint)),
-                Err(e) => (named, vec![e.to_string()]),
+                Err(e) => (named, vec![e]),
             }
         })
         .collect()
 }
 
-/// Everything that is wrong: statically, as the operator sees it, and by rendering every release once.
+/// Everything that is wrong: statically, as the operator sees it, and by rendering every release for every environment.
 pub fn problems(blueprint: &Blueprint) -> Vec<String> {
-    let mut found = tenantry_plan::blueprint::problems(&blueprint.spec);
+    let found = tenantry_plan::blueprint::problems(&blueprint.spec);
+    if !found.is_empty() {
+        return found;
+    }
+    blueprint.spec.releases.iter().flat_map(|r| of_release(blueprint, &r.version)).collect()
+}
+
+/// What does not render. A branch for copies alone would otherwise fail when somebody makes the first one.
+fn of_release(blueprint: &Blueprint, version: &str) -> Vec<String> {
+    let (mut found, mut told) = (Vec::new(), BTreeSet::new());
+    let wanted = |environment| Wanted { release: Some(version.to_owned()), environment, ..Wanted::default() };
+    for environment in Environment::ALL {
+        let whose = match environment {
+            Environment::Production => format!("release {version}"),
+            other => format!("release {version}, {}", other.word()),
+        };
+        let wrong = sample::rendered(blueprint, &wanted(environment)).err().unwrap_or_default();
+        let new = wrong.into_iter().filter(|problem| told.insert(problem.clone()));
+        found.extend(new.map(|problem| format!("{whose}: {problem}")));
+    }
     if found.is_empty() {
-        for release in &blueprint.spec.releases {
-            let wanted = sample::Wanted { release: Some(release.version.clone()), ..sample::Wanted::default() };
-            match sample::rendered(blueprint, &wanted) {
-                Ok(_) => {
-                    let wrong = sample::for_install(blueprint, &wanted);
-                    found.extend(wrong.into_iter().map(|p| format!("release {}: {p}", release.version)));
-                }
-                Err(problems) => {
-                    found.extend(problems.into_iter().map(|p| format!("release {}: {p}", release.version)))
-                }
-            }
-        }
+        let wrong = sample::for_install(blueprint, &wanted(Environment::Production));
+        found.extend(wrong.into_iter().map(|problem| format!("release {version}: {problem}")));
     }
     found
 }
@@ -125,6 +137,28 @@ mod tests {
         ] {
             let report = checked(vec![blueprint(command)]);
             assert_eq!(report[0].1.is_empty(), fits, "{command}: {:?}", report[0].1);
+        }
+    }
+
+    #[test]
+    fn what_fails_for_copies_alone_is_found_and_told_once() {
+        let word = "{% if instance.environment != 'production' %}{{ instance.host | int }}{% endif %}";
+        let report = checked(vec![blueprint(word)]);
+        let [problem] = &report[0].1[..] else { panic!("{:?}", report[0].1) };
+        assert!(problem.starts_with("release 1.0, staging: "), "{problem}");
+    }
+
+    #[test]
+    fn a_wrong_field_is_told_with_its_place() {
+        for (field, value, told) in [
+            ("prot", json!(80), "spec.processes[0].prot: unknown field"),
+            ("port", json!("eighty"), "spec.processes[0].port: invalid type"),
+            ("replicas", json!({"max": -1}), "spec.processes[0].replicas.max: invalid value"),
+        ] {
+            let mut wrong = blueprint("x");
+            wrong["spec"]["processes"][0][field] = value;
+            let report = checked(vec![wrong]);
+            assert!(report[0].1[0].starts_with(told), "{:?}", report[0].1);
         }
     }
 

@@ -86,8 +86,9 @@ impl Asked {
     }
 }
 
-fn environment() -> impl TypedValueParser<Value = Environment> {
-    words::<Environment>(["production", "staging", "rehearsal"])
+/// What an instance is for, as an argument.
+pub fn environment() -> impl TypedValueParser<Value = Environment> {
+    words::<Environment>(Environment::ALL.map(Environment::word))
 }
 
 /// Runs it.

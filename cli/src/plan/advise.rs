@@ -10,6 +10,7 @@ use tenantry_core::quantity;
 use tenantry_plan::advise::{Advice, Judged, Needs, advise};
 
 use crate::error::{Exit, Problem};
+use crate::form;
 use crate::output::Out;
 use crate::output::page::Page;
 use crate::output::table::Table;
@@ -58,14 +59,14 @@ pub fn run_files(args: &Args, out: &Out) -> Result<Exit, Problem> {
         for document in crate::diff::read(file)? {
             let kind = document.get("kind").and_then(Value::as_str).unwrap_or_default().to_owned();
             let name = document.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default().to_owned();
-            let wrong = |e: serde_json::Error| {
-                Problem::refused(format!("{kind} {name:?} in {} cannot be read", file.display())).why(e.to_string())
+            let wrong = |why: String| {
+                Problem::refused(format!("{kind} {name:?} in {} cannot be read", file.display())).why(why)
             };
             if kind == "Plan" {
-                let plan: Plan = serde_json::from_value(document).map_err(wrong)?;
+                let plan: Plan = form::read(document).map_err(wrong)?;
                 plans.push((name, plan.spec));
             } else if kind == "Blueprint" && args.blueprint.as_deref() == Some(&name) {
-                let read: tenantry_api::blueprint::Blueprint = serde_json::from_value(document).map_err(wrong)?;
+                let read: tenantry_api::blueprint::Blueprint = form::read(document).map_err(wrong)?;
                 blueprint = Some(read.spec);
             }
         }

@@ -18,6 +18,7 @@ use tenantry_api::database_server::Engine;
 use super::validate;
 use crate::confirm::read_line;
 use crate::error::{Exit, Problem};
+use crate::form;
 use crate::output::Out;
 use draft::{Draft, Process};
 
@@ -241,8 +242,8 @@ fn problems_of(text: &str) -> Vec<String> {
         Ok(value) => value,
         Err(e) => return vec![e.to_string()],
     };
-    match serde_json::from_value::<Blueprint>(value) {
+    match form::read::<Blueprint>(value) {
         Ok(blueprint) => validate::problems(&blueprint),
-        Err(e) => vec![e.to_string()],
+        Err(e) => vec![e],
     }
 }
