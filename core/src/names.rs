@@ -110,10 +110,13 @@ pub fn database(instance: &Id, generation: u32) -> String {
     format!("crm_{instance}_g{generation}")
 }
 
+/// How the names of all databases begin that are templates.
+pub const TEMPLATE_PREFIX: &str = "tpl_";
+
 /// Name of the template database of a release on a server. `release_hash` is the pinned hash of the release.
 #[must_use]
 pub fn template_database(blueprint: &str, release_hash: &str) -> String {
-    format!("tpl_{}", short_hash(format!("{blueprint}/{release_hash}").as_bytes()))
+    format!("{TEMPLATE_PREFIX}{}", short_hash(format!("{blueprint}/{release_hash}").as_bytes()))
 }
 
 /// Name of the job, secret and service objects that build a template on a server.

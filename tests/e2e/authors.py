@@ -159,6 +159,49 @@ def a_contract_test_that_is_left_takes_everything_away():
     nothing_is_left()
 
 
+def kept_releases():
+    return {m["metadata"]["name"] for m in get("configmaps", "-n", "tenantry-system")["items"]
+            if m["metadata"]["name"].startswith("release-")}
+
+
+@check
+def what_kept_and_killed_tests_leave_is_swept_by_name_only():
+    before, releases = templates(), kept_releases()
+    other = unique("colleague")
+    tenantry("tenant", "create", other, "--plan", "fibo-1")
+    broken = desk()
+    broken["spec"]["readOnly"]["writableTables"] = ["nothing_of_this_name"]
+    code, points = tested("-", "--keep", blueprint=broken)
+    assert code == 1 and outcomes(points, "failed") == {"readOnly"} and templates() != before, points
+    kept, = (t["metadata"]["name"] for t in get("tenants", "-l", TEST)["items"])
+    words = ["tenantry", "blueprint", "test", "-", "--timeout", "6m"]
+    never = {"timeoutSeconds": 600, "steps": [{"name": "never", "path": "/healthz", "status": [418]}]}
+    test = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True, env=os.environ)
+    try:
+        test.stdin.write(json.dumps(page(unique("killed"), verify=never)))
+        test.stdin.close()
+        wait("its tenant is there", lambda: len(get("tenants", "-l", TEST)["items"]) == 2)
+    finally:
+        test.kill()
+        test.wait()
+    names = {t["metadata"]["name"] for t in get("tenants", "-l", TEST)["items"]}
+    killed, = names - {kept}
+    told = json.loads(tenantry("blueprint", "sweep", "--all", "--dry-run", "-o", "json").stdout)
+    assert {t["name"] for t in told["tests"]} == names, told
+    # Not without the name once more, and never what is not of a test.
+    assert tenantry("blueprint", "sweep", kept, ok=False).returncode == 2
+    assert tenantry("blueprint", "sweep", other, "--confirm", other, ok=False).returncode == 3
+    assert {t["metadata"]["name"] for t in get("tenants", "-l", TEST)["items"]} == names
+    tenantry("blueprint", "sweep", kept, "--confirm", kept)
+    assert templates() == before, templates() - before
+    assert [t["metadata"]["name"] for t in get("tenants", "-l", TEST)["items"]] == [killed]
+    tenantry("blueprint", "sweep", "--all", "--confirm", killed)
+    nothing_is_left()
+    assert kept_releases() == releases, kept_releases() - releases
+    assert tenantry("blueprint", "sweep", "--all").stdout == "no test of a blueprint left anything\n"
+    get("tenant", other)
+
+
 @check
 def tryton_request_tracker_and_a_product_of_a_container_file_and_yaml_pass_their_contract_tests_side_by_side():
     mariadb_server()

@@ -141,7 +141,11 @@ def take_away(server, *tenants):
     """A server goes when it holds nothing of anyone, and not before; its volume stays even then."""
     kubectl("delete", "dbs", server, "--wait=false")
     wait("the server says what keeps it", lambda: condition(get("dbs", server), "Ready").get("reason") == "HoldsDatabases", 60)
+    # Those on it go on as before.
+    assert get("dbs", server)["status"]["phase"] == "Ready", get("dbs", server)["status"]
     for tenant in tenants:
+        said = condition(instance(f"{tenant}/crm"), "DatabaseReachable")
+        assert said["status"] == "True", said
         tenantry("tenant", "archive", tenant, "--confirm", tenant)
         tenantry("tenant", "purge", tenant, "--confirm", tenant)
     wait("the server is gone", lambda: not there("dbs", server), 150)

@@ -36,6 +36,8 @@ pub enum Command {
     Schema,
     /// Tries on the cluster whether a blueprint holds what it promises, under a name of its own, and clears up
     Test(test::Args),
+    /// Takes away what tests left that were kept or killed
+    Sweep(test::sweep::Args),
 }
 
 /// Arguments of `list` and `show`.
@@ -64,5 +66,6 @@ pub async fn run(command: &Command, session: &Session) -> Result<Exit, Problem> 
         Command::New(args) => new::run(args, &session.out).await,
         Command::Schema => schema::run(&session.out),
         Command::Test(args) => test::run(args, session).await,
+        Command::Sweep(args) => test::sweep::run(args, session).await,
     }
 }

@@ -6,7 +6,7 @@ use tenantry_api::archive::{Archive, ArchivedKind};
 use tenantry_api::crm_instance::{CrmInstance, CrmInstanceSpec};
 use tenantry_api::tenant::Tenant;
 
-use super::{make, track};
+use super::{make, settings, track};
 use crate::archive::{chosen, keep::label};
 use crate::args::{DryRun, WaitArgs};
 use crate::error::{Exit, Problem};
@@ -48,6 +48,7 @@ pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
         (_, true) => format!("{address} is back with all its data"),
         _ => format!("{address} is adopted; the operator brings it up with its data now"),
     };
+    settings::hidden(session, std::slice::from_mut(&mut adopted)).await?;
     listing::changed(&session.out, &[adopted], &text)
 }
 

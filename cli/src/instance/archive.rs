@@ -5,6 +5,7 @@ use kube::{Api, ResourceExt};
 use tenantry_api::archive::Archive;
 use tenantry_api::crm_instance::CrmInstance;
 
+use super::settings;
 use crate::archive::ending::{self, Living};
 use crate::archive::view::commands;
 use crate::error::{Exit, Problem};
@@ -29,7 +30,8 @@ impl Living for CrmInstance {
 
 /// Runs it.
 pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
-    let instances = target::instances(session, &args.targets, false).await?;
+    let mut instances = target::instances(session, &args.targets, false).await?;
+    settings::hidden(session, &mut instances).await?;
     if let Some(exit) = ending::begin(session, &instances, &args.sure).await? {
         return Ok(exit);
     }

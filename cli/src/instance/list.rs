@@ -39,13 +39,7 @@ pub async fn list(args: &ListArgs, session: &Session) -> Result<Exit, Problem> {
         all.retain(|i| i.metadata.namespace.as_ref() == Some(namespace));
     }
     all.sort_by_key(target::address_of);
-    if session.out.is_document() {
-        let blueprints = settings::blueprints(session, &all).await?;
-        for instance in &mut all {
-            let blueprint = blueprints.get(&instance.spec.blueprint);
-            settings::hide::strip(instance, blueprint);
-        }
-    }
+    settings::hidden(session, &mut all).await?;
     let create = crate::program::command("instance create TENANT/INSTANCE --blueprint B --host H");
     listing::list(&session.out, &all, session.now(), &format!("no instances; create one: {create}"))
 }
@@ -61,11 +55,6 @@ pub async fn show(args: &ShowArgs, session: &Session) -> Result<Exit, Problem> {
     }
     let (wide, now) = (session.out.format == Format::Wide, session.now());
     let blueprints = settings::blueprints(session, &all).await?;
-    if session.out.is_document() {
-        for instance in &mut all {
-            let blueprint = blueprints.get(&instance.spec.blueprint);
-            settings::hide::strip(instance, blueprint);
-        }
-    }
+    settings::hidden(session, &mut all).await?;
     listing::pages(&session.out, &all, |i| view::page(i, blueprints.get(&i.spec.blueprint), wide, now))
 }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::size::Size;
-use super::{track, view};
+use super::{settings, track, view};
 use crate::args::{DryRun, Targets, WaitArgs};
 use crate::change::patch::patched;
 use crate::error::{Exit, Problem};
@@ -56,5 +56,6 @@ pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
         }
         progress.end();
     }
+    settings::hidden(session, &mut changed).await?;
     listing::changed(&session.out, &changed, &text)
 }

@@ -9,7 +9,7 @@ use super::follow;
 use crate::archive::{chosen, of_tenant};
 use crate::args::{DryRun, WaitArgs};
 use crate::error::{Exit, Problem, api};
-use crate::instance::{adopt as instance_adopt, track};
+use crate::instance::{adopt as instance_adopt, settings, track};
 use crate::output::Format;
 use crate::progress::Progress;
 use crate::session::Session;
@@ -67,6 +67,7 @@ pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
         }
     }
     progress.end();
+    settings::hidden(session, &mut adopted).await?;
     let names: Vec<String> = adopted.iter().map(address_of).collect();
     let word = match (args.dry.dry_run, args.wait.wait) {
         (true, _) => "would be adopted (dry run)",

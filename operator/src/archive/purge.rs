@@ -11,6 +11,7 @@ use tenantry_core::class::ErrorClass;
 use tenantry_core::id::Id;
 use tenantry_core::ledger::{Facts, Life};
 use tenantry_core::names;
+use tenantry_database::Page;
 use tenantry_plan::Kind;
 use tenantry_plan::event::Subject;
 
@@ -113,7 +114,7 @@ async fn instance(archive: &Archive, ctx: &Ctx, id: &Id) -> Result<(), Halt> {
         })?;
         let server = sql::administration(ctx, &object, &settings).await.map_err(&at)?;
         server.admin.drop_database(&database.name, &owner).await.map_err(|e| at(e.into()))?;
-        drop_template(archive, ctx, &server).await?;
+        drop_templates(archive, ctx, &server).await?;
     }
     let ns = Some(spec.namespace.as_str());
     set_reclaim_policy(ctx, &spec.namespace, &spec.volumes, "Delete").await.map_err(&at)?;
@@ -133,25 +134,31 @@ async fn instance(archive: &Archive, ctx: &Ctx, id: &Id) -> Result<(), Halt> {
     Ok(())
 }
 
-/// A template whose Blueprint was deleted is copied by nobody any more: it goes with what was made from it. It
-/// belongs to no tenant, and would be built again if an instance of that release came back to its install.
-async fn drop_template(archive: &Archive, ctx: &Ctx, server: &sql::Server) -> Result<(), Halt> {
+/// Templates of a Blueprint that was deleted are copied by nobody any more: they go with what was made from them,
+/// also those of releases that were mended before. They belong to no tenant, and would be built again if an instance
+/// of that Blueprint came back to its install.
+async fn drop_templates(archive: &Archive, ctx: &Ctx, server: &sql::Server) -> Result<(), Halt> {
     let at = Halt::at(CONDITION);
     let blueprint = serde_json::from_str::<serde_json::Value>(&archive.spec.object).ok();
     let blueprint = blueprint.and_then(|o| o.get("blueprint").and_then(|b| b.as_str()).map(str::to_owned));
-    let (Some(blueprint), Some(hash)) = (blueprint, &archive.spec.release_hash) else { return Ok(()) };
+    let Some(blueprint) = blueprint else { return Ok(()) };
     if ctx.blueprint(&blueprint).await.map_err(&at)?.is_some() {
         return Ok(());
     }
-    let (name, owner) = (names::template_database(&blueprint, hash), names::owner_of_template(&blueprint, hash));
-    // Instances of one release are often purged together.
-    let turn = ctx.servers.lock(&name).await;
-    let _mine = turn.lock().await;
-    // Only what the server's own registry says is this template.
-    if server.admin.record(&name).await.map_err(|e| at(e.into()))?.is_some_and(|r| r.owner == owner) {
-        server.admin.drop_database(&name, &owner).await.map_err(|e| at(e.into()))?;
+    // Only what the server's own registry says is a template of it.
+    let whose = names::owner_of_template(&blueprint, "");
+    let mut page = Page { prefix: names::TEMPLATE_PREFIX.into(), after: None, limit: 0 };
+    loop {
+        let records = server.admin.records(&page).await.map_err(|e| at(e.into()))?;
+        let Some(last) = records.last() else { return Ok(()) };
+        page.after = Some(last.name.clone());
+        for record in records.iter().filter(|r| r.owner.starts_with(&whose)) {
+            // Instances of one release are often purged together.
+            let turn = ctx.servers.lock(&record.name).await;
+            let _mine = turn.lock().await;
+            server.admin.drop_database(&record.name, &record.owner).await.map_err(|e| at(e.into()))?;
+        }
     }
-    Ok(())
 }
 
 /// Whether the data of an archive went on into a later life, which has an archive of its own.

@@ -174,7 +174,8 @@ fn candidate(server: &DatabaseServer) -> Candidate {
         engine: server.spec.engine.word().into(),
         version: status.and_then(|s| s.version_major).unwrap_or(0),
         ready: status.is_some_and(|s| s.phase == DatabaseServerPhase::Ready),
-        accepting: server.spec.accepting,
+        // One that was deleted goes when it is empty: nothing new comes there.
+        accepting: server.spec.accepting && server.metadata.deletion_timestamp.is_none(),
         databases: status.and_then(|s| s.databases).unwrap_or(0),
         max_databases: server.spec.max_databases,
         dedicated_to: server.spec.dedicated_to.clone(),

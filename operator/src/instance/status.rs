@@ -85,6 +85,10 @@ pub async fn write_halted(
         set(&mut status.conditions, Said::no("DatabaseReady", &halt.reason, halt.message.clone()), generation, now);
     }
     if halt.condition != "Ready" && !archiving {
+        if pass.instance.status.as_ref().is_some_and(|s| s.phase == InstancePhase::Suspended) {
+            // It was away because somebody wanted it so: from now on it is late, not since then.
+            set(&mut status.conditions, Said::unknown("Ready", "Resuming", "comes back"), generation, now);
+        }
         set(&mut status.conditions, Said::no("Ready", &halt.reason, halt.message.clone()), generation, now);
     }
     if halt.class.is_some() && was.as_deref() != Some(halt.reason.as_str()) {

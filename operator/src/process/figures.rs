@@ -116,7 +116,7 @@ fn count(
         ),
         gauge(
             "database_server_up",
-            "1 while a database server answers",
+            "1 while a database server answers the operator",
             servers
                 .iter()
                 .map(|s| (vec![("server", s.name_any())], i64::from(server_phase(s) == DatabaseServerPhase::Ready))),
@@ -196,7 +196,8 @@ fn not_ready(instances: &[Arc<CrmInstance>], now: Timestamp) -> Vec<(Labels, i64
         .collect();
     waiting.sort_by_key(|(seconds, i)| (Reverse(*seconds), i.spec.tenant.clone(), i.name_any()));
     waiting.truncate(NAMED);
-    let labels = |i: &CrmInstance| vec![("tenant", i.spec.tenant.clone()), ("instance", i.name_any())];
+    // `instance` is Prometheus's own word for what it asks.
+    let labels = |i: &CrmInstance| vec![("tenant", i.spec.tenant.clone()), ("crm", i.name_any())];
     waiting.into_iter().map(|(seconds, i)| (labels(i), seconds)).collect()
 }
 
@@ -216,7 +217,10 @@ fn deleted(meta: &ObjectMeta) -> Option<Timestamp> {
 }
 
 fn purging_since(archive: &Archive) -> Option<Timestamp> {
-    let status = archive.status.as_ref().filter(|s| s.phase == ArchivePhase::Purging)?;
+    // Also one that is refused: somebody asked for it and waits.
+    let asked =
+        |phase| phase == ArchivePhase::Purging || phase == ArchivePhase::Archived && archive.spec.purge.is_some();
+    let status = archive.status.as_ref().filter(|s| asked(s.phase))?;
     since(&status.conditions, "Purged")
 }
 
@@ -264,6 +268,10 @@ mod tests {
         assert_eq!(value(&gauges, "instance_not_ready_seconds", "c"), None);
         assert_eq!(value(&gauges, "installs_failing", "tryton"), Some(1));
         assert_eq!(value(&gauges, "unobserved_objects", "CrmInstance"), Some(3));
+        // Words that Prometheus gives to what it asks: ours would be pushed aside.
+        let taken = ["instance", "job", "namespace", "pod", "service", "endpoint", "container"];
+        let labels = gauges.iter().flat_map(|g| &g.values).flat_map(|(labels, _)| labels).map(|(name, _)| *name);
+        assert_eq!(labels.filter(|name| taken.contains(name)).count(), 0);
     }
 
     #[test]
@@ -272,7 +280,7 @@ mod tests {
             (0..60).map(|n| instance(&format!("i{n}"), "Failed", &format!("2026-05-01T09:{n:02}:00Z"), "x")).collect();
         let named = not_ready(&all, now());
         assert_eq!(named.len(), NAMED);
-        assert_eq!(named[0], (vec![("tenant", "acme".to_owned()), ("instance", "i0".to_owned())], 3_600));
+        assert_eq!(named[0], (vec![("tenant", "acme".to_owned()), ("crm", "i0".to_owned())], 3_600));
         assert!(named.iter().all(|(_, seconds)| *seconds > 2_400));
     }
 

@@ -8,18 +8,21 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use super::figures::Figures;
+
+/// Bounds of the times that are counted apart, in seconds; 15 is the one of an alert (charts/tenantry/rules).
+const BUCKETS: [f64; 8] = [0.001, 0.004, 0.016, 0.064, 0.25, 1.0, 4.0, 15.0];
 
 /// Labels of a reconcile.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct ReconcileLabels {
     /// Kind of the object.
     pub controller: &'static str,
-    /// `done`, `waiting`, or the class of the error.
+    /// `done`, `waiting`, or the class of what stopped it.
     pub result: &'static str,
 }
 
@@ -57,7 +60,7 @@ impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("tenantry");
         let reconciles = Family::default();
-        let make: fn() -> Histogram = || Histogram::new(exponential_buckets(0.001, 4.0, 8));
+        let make: fn() -> Histogram = || Histogram::new(BUCKETS);
         let seconds = Family::new_with_constructor(make);
         let leader = Gauge::default();
         registry.register("reconciles", "Reconciles by controller and result", reconciles.clone());

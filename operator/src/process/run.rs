@@ -200,11 +200,11 @@ async fn drive<K, F, Fut>(
         async move {
             let start = Instant::now();
             let pass = work(object.clone(), ctx.clone(), Timestamp::now());
-            let result = traces::reconciled(name, object.meta(), pass).await;
+            let (result, end) = traces::reconciled(name, object.meta(), pass).await;
             if result.is_ok() {
                 health.sign_of_life();
             }
-            let labels = ReconcileLabels { controller: name, result: traces::outcome(&result) };
+            let labels = ReconcileLabels { controller: name, result: end };
             ctx.metrics.reconciles.get_or_create(&labels).inc();
             let seconds = ctx.metrics.seconds.get_or_create(&ControllerLabels { controller: name });
             seconds.observe(start.elapsed().as_secs_f64());

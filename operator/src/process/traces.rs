@@ -3,6 +3,7 @@
 //! Without an endpoint there is no layer: a span costs one look at a flag. Spans carry names, outcomes and times;
 //! no text of an error, no value of a field.
 
+use std::cell::Cell;
 use std::collections::HashSet;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,6 +25,7 @@ use opentelemetry_http::{HttpClient, HttpError};
 use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig, WithHttpConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{Sampler, SamplingDecision, SamplingResult, SdkTracerProvider, ShouldSample};
+use tenantry_core::class::ErrorClass;
 use tokio::runtime::Handle;
 use tracing::Instrument;
 use tracing::field::Empty;
@@ -148,15 +150,24 @@ impl Traces {
     }
 }
 
-/// Runs one reconcile inside its span: kind and name before, outcome and class of an error behind.
-///
-/// # Errors
-/// Those of `work`.
+tokio::task_local! {
+    /// The class of what stopped the reconcile that runs, when it was told in a condition.
+    static STOPPED: Cell<Option<ErrorClass>>;
+}
+
+/// Notes what stopped the reconcile that runs; the object's status tells the rest.
+pub fn stopped(class: ErrorClass) {
+    // Outside of a reconcile nobody counts.
+    let _ = STOPPED.try_with(|cell| cell.set(Some(class)));
+}
+
+/// Runs one reconcile inside its span: kind and name before, outcome and class of an error behind. Gives its result
+/// and the word for its end: `done`, `waiting`, or the class of what stopped it.
 pub async fn reconciled(
     controller: &'static str,
     meta: &ObjectMeta,
     work: impl Future<Output = Result<Option<Duration>>>,
-) -> Result<Option<Duration>> {
+) -> (Result<Option<Duration>>, &'static str) {
     let span = tracing::debug_span!(
         target: "tenantry::trace",
         "reconcile",
@@ -169,21 +180,25 @@ pub async fn reconciled(
         tenantry.outcome = Empty,
         tenantry.class = Empty,
     );
-    let result = work.instrument(span.clone()).await;
-    span.record("tenantry.outcome", outcome(&result));
+    let pass = async {
+        let result = work.instrument(span.clone()).await;
+        (result, STOPPED.with(Cell::get))
+    };
+    let (result, class) = STOPPED.scope(Cell::new(None), pass).await;
+    let outcome = outcome(&result, class);
+    span.record("tenantry.outcome", outcome);
     if let Err(error) = &result {
         span.record("tenantry.class", error.class().label()).record("otel.status_code", "ERROR");
     }
-    result
+    (result, outcome)
 }
 
-/// The word for the end of a reconcile: `done`, `waiting`, or the class of the error.
-#[must_use]
-pub fn outcome(result: &Result<Option<Duration>>) -> &'static str {
-    match result {
-        Ok(None) => "done",
-        Ok(Some(_)) => "waiting",
-        Err(error) => error.class().label(),
+fn outcome(result: &Result<Option<Duration>>, stopped: Option<ErrorClass>) -> &'static str {
+    match (result, stopped) {
+        (Err(error), _) => error.class().label(),
+        (Ok(_), Some(class)) => class.label(),
+        (Ok(None), None) => "done",
+        (Ok(Some(_)), None) => "waiting",
     }
 }
 

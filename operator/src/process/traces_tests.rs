@@ -76,16 +76,22 @@ async fn a_reconcile_and_its_steps_come_to_the_collector_without_what_they_worke
         a_step("hunter2").await;
         Ok(None)
     });
-    assert!(well.await.is_ok());
+    assert!(matches!(well.await, (Ok(None), "done")));
+    // What stops a reconcile is told by the object's conditions, and counted by its class.
+    let held = reconciled("archive", meta(), async {
+        stopped(ErrorClass::Bug);
+        Ok(Some(Duration::from_secs(1)))
+    });
+    assert!(matches!(held.await, (Ok(Some(_)), "bug")));
     let failed = reconciled("tenant", meta(), async { Err(Error::Blocked("the word is hunter2".into())) });
-    assert!(failed.await.is_err());
+    assert!(matches!(failed.await, (Err(_), "blocked")));
     // A request of a watch belongs to no reconcile; a step outside of one neither.
     a_step("hunter2").await;
     drop(guard);
     tokio::task::spawn_blocking(move || traces.stop()).await.unwrap();
 
     let spans = sent(&mut told);
-    assert_eq!(spans.len(), 3, "{spans:?}");
+    assert_eq!(spans.len(), 4, "{spans:?}");
     let (root, step) = (named(&spans, "reconcile instance"), named(&spans, "keys"));
     assert_eq!((&step.trace_id, &step.parent_span_id), (&root.trace_id, &root.span_id));
     assert_eq!(attribute(root, "tenantry.name").as_deref(), Some("crm"));
@@ -120,7 +126,7 @@ async fn a_job_is_told_once_with_the_times_at_which_it_ran() {
         traces.job("install", &done);
         Ok(None)
     });
-    assert!(seen.await.is_ok());
+    assert!(seen.await.0.is_ok());
     drop(guard);
     tokio::task::spawn_blocking(move || traces.stop()).await.unwrap();
 
@@ -146,7 +152,7 @@ async fn a_job_that_ended_before_the_process_began_is_not_told_again() {
 async fn a_collector_that_is_away_holds_nothing_up() {
     let traces = Traces::start("http://127.0.0.1:1", 1.0, "operator-1", Handle::current()).unwrap();
     let guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(traces.layer()));
-    assert!(reconciled("site", meta(), async { Ok(None) }).await.is_ok());
+    assert!(reconciled("site", meta(), async { Ok(None) }).await.0.is_ok());
     drop(guard);
     let begun = std::time::Instant::now();
     tokio::task::spawn_blocking(move || traces.stop()).await.unwrap();

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::api::{Api, Patch, PatchParams};
 use serde_json::json;
-use tenantry_api::condition::{Said, set};
+use tenantry_api::condition::{Said, find, set};
 use tenantry_api::database_server::{DatabaseServer, DatabaseServerPhase, DatabaseServerStatus};
 use tenantry_core::class::ErrorClass;
 use tenantry_core::names;
@@ -37,7 +37,7 @@ pub async fn reconcile(object: Arc<DatabaseServer>, ctx: &Ctx, now: Timestamp) -
     status.observed_generation = generation;
     let was_ready = status.phase == DatabaseServerPhase::Ready;
     let outcome = if object.metadata.deletion_timestamp.is_some() {
-        end(&object, ctx, &api).await
+        end(&object, ctx, &api, &mut status, now).await
     } else {
         live(&object, ctx, &api, &mut status, now).await
     };
@@ -48,19 +48,21 @@ pub async fn reconcile(object: Arc<DatabaseServer>, ctx: &Ctx, now: Timestamp) -
                 return Ok(None);
             }
             status.phase = DatabaseServerPhase::Ready;
-            let text = format!("{} answers", status.version.clone().unwrap_or_default());
-            set(&mut status.conditions, Said::yes("Reachable", "Answers", text.clone()), generation, now);
-            set(&mut status.conditions, Said::yes("Ready", "Answers", text), generation, now);
+            let said = Said::yes("Ready", "Answers", answers(&status));
+            set(&mut status.conditions, said, generation, now);
             PULSE
         }
         Err(halt) => {
             let transient = matches!(halt.class, None | Some(ErrorClass::Transient));
+            set(&mut status.conditions, Said::no(halt.condition, &halt.reason, halt.message.clone()), generation, now);
+            // What holds up its upkeep alone is no reason to call it away: the CRMs on it work.
+            let answers = find(&status.conditions, "Reachable").is_some_and(|c| c.status == "True");
             status.phase = match halt.class {
                 Some(ErrorClass::Invalid) => DatabaseServerPhase::Invalid,
+                _ if answers => DatabaseServerPhase::Ready,
                 _ if was_ready || status.phase == DatabaseServerPhase::Unreachable => DatabaseServerPhase::Unreachable,
                 _ => DatabaseServerPhase::Pending,
             };
-            set(&mut status.conditions, Said::no(halt.condition, &halt.reason, halt.message.clone()), generation, now);
             if halt.condition != "Ready" {
                 set(&mut status.conditions, Said::no("Ready", &halt.reason, halt.message.clone()), generation, now);
             }
@@ -87,11 +89,28 @@ async fn live(
     status: &mut DatabaseServerStatus,
     now: Timestamp,
 ) -> std::result::Result<(), Halt> {
+    let settings = ctx.settings().await.map_err(Halt::at("Ready"))?;
+    let kept = upkeep(object, ctx, api, &settings, status, now).await;
+    // One that ran before is asked all the same: whether it answers concerns those on it.
+    if kept.is_ok() || (kept.as_ref().is_err_and(|halt| halt.condition != "Reachable") && status.version.is_some()) {
+        probe(object, ctx, &settings, status, now).await?;
+    }
+    kept
+}
+
+/// Everything that belongs to a server that the operator runs.
+async fn upkeep(
+    object: &DatabaseServer,
+    ctx: &Ctx,
+    api: &Api<DatabaseServer>,
+    settings: &Settings,
+    status: &mut DatabaseServerStatus,
+    now: Timestamp,
+) -> std::result::Result<(), Halt> {
     let at = Halt::at("Ready");
-    let settings = ctx.settings().await.map_err(&at)?;
     metadata(ctx, api, object, true, &[]).await.map_err(&at)?;
     if let Some(managed) = &object.spec.managed {
-        let secret = server::build_secret(object, &settings, &ctx.password(32).map_err(&at)?);
+        let secret = server::build_secret(object, settings, &ctx.password(32).map_err(&at)?);
         let name = server::secret_name(object);
         let secrets = crate::cluster::dynamic_api(&ctx.client, Kind::Secret, Some(&ctx.system_namespace));
         let found = secrets.get_opt(&name).await.map_err(|e| at(Error::kube("get the administrator's Secret")(e)))?;
@@ -107,7 +126,7 @@ async fn live(
         }
         let seen = observe(ctx, object, managed).await.map_err(&at)?;
         let mut refused = None;
-        for child in server::children(object, &settings, &seen) {
+        for child in server::children(object, settings, &seen) {
             match ctx.apply(&child).await {
                 Ok(_) => {}
                 // A volume that is not let grow is no reason to leave the server alone.
@@ -121,7 +140,11 @@ async fn live(
             set(&mut status.conditions, said, object.metadata.generation, now);
         }
     }
-    probe(object, ctx, &settings, status).await
+    Ok(())
+}
+
+fn answers(status: &DatabaseServerStatus) -> String {
+    format!("{} answers", status.version.clone().unwrap_or_default())
 }
 
 #[tracing::instrument(target = "tenantry::trace", level = "debug", name = "probe", skip_all)]
@@ -130,6 +153,7 @@ async fn probe(
     ctx: &Ctx,
     settings: &Settings,
     status: &mut DatabaseServerStatus,
+    now: Timestamp,
 ) -> std::result::Result<(), Halt> {
     let at = Halt::at("Reachable");
     let (host, port) = server::address(object, settings);
@@ -140,11 +164,19 @@ async fn probe(
     status.version = Some(facts.version_text);
     status.version_major = Some(facts.version_major);
     status.databases = Some(server.admin.count().await.map_err(|e| at(e.into()))?);
+    let said = Said::yes("Reachable", "Answers", answers(status));
+    set(&mut status.conditions, said, object.metadata.generation, now);
     Ok(())
 }
 
 /// A server goes only when it holds nothing of anyone; a managed server's volume stays even then.
-async fn end(object: &DatabaseServer, ctx: &Ctx, api: &Api<DatabaseServer>) -> std::result::Result<(), Halt> {
+async fn end(
+    object: &DatabaseServer,
+    ctx: &Ctx,
+    api: &Api<DatabaseServer>,
+    status: &mut DatabaseServerStatus,
+    now: Timestamp,
+) -> std::result::Result<(), Halt> {
     let at = Halt::at("Ready");
     if !object.finalizers().iter().any(|f| f == names::FINALIZER) {
         return Ok(());
@@ -152,8 +184,9 @@ async fn end(object: &DatabaseServer, ctx: &Ctx, api: &Api<DatabaseServer>) -> s
     let settings = ctx.settings().await.map_err(&at)?;
     let never_used = object.status.as_ref().is_none_or(|s| s.version.is_none());
     if !never_used {
-        let server = sql::administration(ctx, object, &settings).await.map_err(&at)?;
-        let count = server.admin.count().await.map_err(|e| at(e.into()))?;
+        // As long as it holds anything, those on it depend on it.
+        probe(object, ctx, &settings, status, now).await?;
+        let count = status.databases.unwrap_or_default();
         if count > 0 {
             let text = format!("{count} databases of tenants or archives are on it; it stays until they are purged");
             return Err(Halt::fail("Ready", "HoldsDatabases", text, ErrorClass::Blocked));

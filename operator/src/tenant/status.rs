@@ -83,6 +83,7 @@ pub fn pause(ctx: &Ctx, uid: &str, halt: &Halt) -> Duration {
     let Some(class) = halt.class else { return halt.again.unwrap_or(Duration::from_secs(30)) };
     // Called inside of the reconcile's own span.
     tracing::Span::current().record("tenantry.class", class.label());
+    crate::process::traces::stopped(class);
     tracing::warn!(reason = %halt.reason, class = class.label(), message = %halt.message, "held up");
     after(class, halt.again, ctx.memory.failed(uid))
 }

@@ -26,6 +26,13 @@ async fn purge(life: &mut Life, delete_blueprint: bool, fault: Option<Planned>) 
     if delete_blueprint {
         let blueprints: Api<Blueprint> = Api::all(life.base.clone());
         blueprints.delete(&life.blueprint, &DeleteParams::default()).await.map_err(|e| e.to_string())?;
+        // What a release left that was mended before its install went through.
+        let (blueprint, name) = (&life.blueprint, format!("tpl_{}", life.blueprint.replace('-', "_")));
+        let owner = format!("template/{blueprint}/of-before");
+        root(&format!(
+            "INSERT INTO databases VALUES ('{name}', '{owner}', '', 1, '{name}', 'installing', NULL, 'x', now(), now())"
+        ))
+        .await;
     }
     let archive = format!("{}-1", life.ids()?.1);
     life.ask_purge(&archive, INSTANCE).await?;

@@ -107,7 +107,7 @@ pub async fn restart(world: &World, made: &Made, progress: &mut Progress) -> Res
         if gone && fresh >= old.len() {
             break;
         }
-        if begun.elapsed() > world.longest {
+        if begun.elapsed() > world.traces.longest {
             let why = format!("{fresh} of {} pods are ready {} after a restart", old.len(), duration(begun.elapsed()));
             return Ok(Verdict::Failed(why));
         }
@@ -148,7 +148,7 @@ async fn change(world: &World, suspended: bool, wanted: TenantPhase, progress: &
         json!({"suspended": null, "suspendedReason": null})
     };
     patched(&world.session, std::slice::from_ref(&tenant), &spec, false).await?;
-    follow::phase(&world.session, &tenant.name_any(), &[wanted], Until::after(world.longest), progress).await?;
+    follow::phase(&world.session, &tenant.name_any(), &[wanted], Until::after(world.traces.longest), progress).await?;
     Ok(())
 }
 
@@ -161,7 +161,7 @@ async fn reaches(
 ) -> Result<Result<(), String>, Problem> {
     let name = made.instance.name_any();
     let api = world.session.cluster.instances(&made.instance.namespace().unwrap_or_default());
-    let end = wait::follow(api, &name, Until::after(world.longest), |seen| {
+    let end = wait::follow(api, &name, Until::after(world.traces.longest), |seen| {
         let status = seen.and_then(|s| s.status.clone()).unwrap_or_default();
         let held = find(&status.conditions, "Ready").map(said).unwrap_or_default();
         if status.phase == wanted {
@@ -173,7 +173,7 @@ async fn reaches(
         progress.now(&name, &format!("{:?} {held}", status.phase));
         ControlFlow::Continue(())
     });
-    Ok(end.await?.unwrap_or_else(|| Err(format!("it is not {wanted:?} after {}", duration(world.longest)))))
+    Ok(end.await?.unwrap_or_else(|| Err(format!("it is not {wanted:?} after {}", duration(world.traces.longest)))))
 }
 
 /// Asks until the answer is as wanted or the time is up: a Service's change of mind takes a moment.
@@ -186,7 +186,9 @@ async fn patiently(
     let begun = Instant::now();
     loop {
         let answer = ask::root(&world.session, &made.instance).await;
-        if answer.as_ref().is_ok_and(|s| wanted(*s)) || begun.elapsed() > world.longest.min(Duration::from_secs(120)) {
+        if answer.as_ref().is_ok_and(|s| wanted(*s))
+            || begun.elapsed() > world.traces.longest.min(Duration::from_secs(120))
+        {
             return answer;
         }
         progress.now("suspends", "waiting for the page");
@@ -251,7 +253,7 @@ async fn once(world: &World, made: &Made, cron: &CronJob) -> Result<Option<Strin
             let why = failed.message.clone().or_else(|| failed.reason.clone()).unwrap_or_default();
             return Ok(Some(last_words(world, made, &name).await.unwrap_or(why)));
         }
-        if begun.elapsed() > world.longest {
+        if begun.elapsed() > world.traces.longest {
             return Ok(Some(format!("not done after {}", duration(begun.elapsed()))));
         }
         tokio::time::sleep(TICK).await;
@@ -290,7 +292,7 @@ pub async fn stage(
     };
     let copy = world.create(copy).await?;
     let patience = spec.verify.as_ref().map(|v| Duration::from_secs(u64::from(v.timeout_seconds)));
-    let made = match watch::ready(&world.session, &copy, patience, world.longest, progress).await? {
+    let made = match watch::ready(&world.session, &copy, patience, world.traces.longest, progress).await? {
         Ok(made) => made,
         Err(stopped) if stopped.at == Point::Neutralises => {
             let then = Verdict::NotTested("the copy was not neutralised, so nothing of it started".into());
@@ -330,12 +332,6 @@ fn unstated() -> Verdict {
 /// Ids of the instances.
 pub fn ids(made: &[&Made]) -> Vec<String> {
     made.iter().map(|m| id_of(&m.instance)).collect()
-}
-
-/// Release hash and server of an instance, for the name of its template.
-pub fn pinned(instance: &CrmInstance) -> Option<(String, String)> {
-    let status = instance.status.as_ref()?;
-    Some((status.release_hash.clone()?, status.database.as_ref()?.server.clone()))
 }
 
 #[cfg(test)]

@@ -10,6 +10,8 @@ mod points;
 mod seats;
 mod secrets;
 mod sql;
+pub mod sweep;
+mod traces;
 mod watch;
 mod world;
 
@@ -30,6 +32,7 @@ use crate::progress::Progress;
 use crate::session::Session;
 use judge::Made;
 use points::{Point, Report, Verdict};
+use traces::Traces;
 use world::World;
 
 /// Arguments.
@@ -107,11 +110,11 @@ pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
     desk.progress.end();
     session.leave.set(by_hand(Problem::left("left while the test cleared up"), &world));
     let stays = args.keep && (ended.is_err() || !desk.report.is_well());
-    let left = if stays { Vec::new() } else { world.sweep(&mut desk.progress).await };
+    let left = if stays { Vec::new() } else { world.traces.sweep(&mut desk.progress).await };
     desk.progress.end();
     let problem = ended.err();
     if stays {
-        let kept = Problem::left(format!("everything of the test is kept, as tenant {}", world.name));
+        let kept = Problem::left(format!("everything of the test is kept, as tenant {}", world.traces.name));
         session.out.note(&by_hand(kept, &world).render(session.out.paint_error));
     }
     match (told(args, session, &mut desk, problem.as_ref(), &left)?, problem) {
@@ -122,12 +125,11 @@ pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
 
 /// How to take everything away by hand.
 fn by_hand(problem: Problem, world: &World) -> Problem {
-    let name = &world.name;
+    let name = &world.traces.name;
     problem
         .safe("no other tenant is touched")
         .next("look", format!("tenant show {name}"))
-        .next("take it away", format!("tenant archive {name} --confirm {name}"))
-        .next("and then", format!("tenant purge {name} --confirm {name}"))
+        .next("take it away", format!("blueprint sweep {name} --confirm {name}"))
 }
 
 async fn world(args: &Args, session: &Session, blueprint: &Blueprint) -> Result<World, Problem> {
@@ -147,7 +149,8 @@ async fn world(args: &Args, session: &Session, blueprint: &Blueprint) -> Result<
         Problem::not_found("this cluster has no Site: Tenantry is not installed here").next("install it", "install")
     })?;
     let (session, plan, longest) = (session.clone(), args.plan.clone(), args.timeout);
-    Ok(World { session, settings, id, name, plan, product, longest, keep: args.keep, tenant: None, pinned: None })
+    let traces = Traces { session: session.clone(), id, name, longest };
+    Ok(World { session, settings, traces, plan, product, keep: args.keep, tenant: None })
 }
 
 /// The whole way. It ends early when there is nothing left that later points could be tried on.
@@ -205,12 +208,9 @@ fn judged(tried: Result<Verdict, Problem>) -> Result<Verdict, Problem> {
 }
 
 /// The first instance, which builds the template.
-async fn first(world: &mut World, spec: &BlueprintSpec, desk: &mut Desk) -> Result<Option<Made>, Problem> {
+async fn first(world: &World, spec: &BlueprintSpec, desk: &mut Desk) -> Result<Option<Made>, Problem> {
     let begun = Instant::now();
     let made = instance(world, spec, desk, "one", None).await?;
-    // Also of one that failed: its template has to go as well.
-    let stored = world.session.cluster.instances(&tenantry_core::names::namespace(&world.id)).get_opt("one").await;
-    world.pinned = stored.ok().flatten().as_ref().and_then(checks::pinned);
     match made {
         Ok(made) => {
             desk.add(Point::Installs, judge::installed(spec, &made), begun);
@@ -230,11 +230,11 @@ async fn first(world: &mut World, spec: &BlueprintSpec, desk: &mut Desk) -> Resu
 /// The second instance, which must be a copy of the template.
 async fn second(world: &World, spec: &BlueprintSpec, desk: &mut Desk, first: &Made) -> Result<Option<Made>, Problem> {
     let begun = Instant::now();
-    let before = world.template_jobs().await?;
+    let before = world.traces.template_jobs().await?;
     let server = first.instance.status.as_ref().and_then(|s| s.database.as_ref()).map(|d| d.server.clone());
     match instance(world, spec, desk, "two", server.as_deref()).await? {
         Ok(made) => {
-            let after = world.template_jobs().await?;
+            let after = world.traces.template_jobs().await?;
             desk.add(Point::Copies, judge::copied(spec, first, &made, (&before, &after)), begun);
             Ok(Some(made))
         }
@@ -256,7 +256,7 @@ async fn instance(
     let planned = planned.ok_or_else(|| Problem::failed("cannot make an instance of this blueprint"))?;
     let stored = world.create(planned).await?;
     let patience = spec.verify.as_ref().map(|v| Duration::from_secs(u64::from(v.timeout_seconds)));
-    watch::ready(&world.session, &stored, patience, world.longest, &mut desk.progress).await
+    watch::ready(&world.session, &stored, patience, world.traces.longest, &mut desk.progress).await
 }
 
 /// The end: everything is kept, then nothing.
@@ -267,11 +267,11 @@ async fn last(world: &World, spec: &BlueprintSpec, desk: &mut Desk, made: &[&Mad
     }
     let begun = Instant::now();
     let archives = world.archive(&mut desk.progress).await;
-    let verdict = archives.map(|all| judge::archived(spec, &all, world.id.as_str(), &checks::ids(made)));
+    let verdict = archives.map(|all| judge::archived(spec, &all, world.traces.id.as_str(), &checks::ids(made)));
     desk.add(Point::Archives, judged(verdict)?, begun);
     let begun = Instant::now();
     desk.progress.now("purges", "destroying what the archives keep");
-    let left = world.purge().await;
+    let left = world.traces.purge().await;
     desk.add(Point::Purges, judged(left.map(|(archives, namespace)| judge::purged(&archives, namespace)))?, begun);
     Ok(())
 }

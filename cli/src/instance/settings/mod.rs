@@ -83,6 +83,21 @@ async fn list(targets: &Targets, session: &Session) -> Result<Exit, Problem> {
     Ok(Exit::DONE)
 }
 
+/// Takes out of instances what is secret, when they are about to be printed as documents.
+///
+/// # Errors
+/// When their blueprints cannot be read.
+pub async fn hidden(session: &Session, instances: &mut [CrmInstance]) -> Result<(), Problem> {
+    if session.out.is_document() {
+        let blueprints = blueprints(session, instances).await?;
+        for instance in instances {
+            let blueprint = blueprints.get(&instance.spec.blueprint);
+            hide::strip(instance, blueprint);
+        }
+    }
+    Ok(())
+}
+
 /// The blueprints of some instances by name; what is gone is left out.
 ///
 /// # Errors

@@ -55,6 +55,8 @@ pub async fn stored(
         .chain(change.plain.keys())
         .filter(ours)
         .filter_map(|key| instance.spec.settings_from.get(key))
+        // Another setting may be written to take the same value.
+        .filter(|source| !stored.spec.settings_from.values().any(|other| other == *source))
         .map(|source| (source.key.clone(), Value::Null))
         .collect();
     if !leaving.is_empty() {
