@@ -68,7 +68,8 @@ fn values(wanted: &Wanted) -> Value {
 /// The `[email]` part of trytond.conf.
 fn email(wanted: &Wanted) -> String {
     let config = Config::render("tryton", &wanted.release.spec, &values(wanted), true).unwrap();
-    config.data["file-0"].split("[email]\n").nth(1).unwrap().trim().to_owned()
+    let rest = config.data["file-0"].split("[email]\n").nth(1).unwrap();
+    rest.split("\n[").next().unwrap().trim().to_owned()
 }
 
 fn mail(more: Value) -> Value {

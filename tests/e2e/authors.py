@@ -167,8 +167,6 @@ def kept_releases():
 @check
 def what_kept_and_killed_tests_leave_is_swept_by_name_only():
     before, releases = templates(), kept_releases()
-    other = unique("colleague")
-    tenantry("tenant", "create", other, "--plan", "fibo-1")
     broken = desk()
     broken["spec"]["readOnly"]["writableTables"] = ["nothing_of_this_name"]
     code, points = tested("-", "--keep", blueprint=broken)
@@ -190,7 +188,7 @@ def what_kept_and_killed_tests_leave_is_swept_by_name_only():
     assert {t["name"] for t in told["tests"]} == names, told
     # Not without the name once more, and never what is not of a test.
     assert tenantry("blueprint", "sweep", kept, ok=False).returncode == 2
-    assert tenantry("blueprint", "sweep", other, "--confirm", other, ok=False).returncode == 3
+    assert tenantry("blueprint", "sweep", "acme", "--confirm", "acme", ok=False).returncode == 3
     assert {t["metadata"]["name"] for t in get("tenants", "-l", TEST)["items"]} == names
     tenantry("blueprint", "sweep", kept, "--confirm", kept)
     assert templates() == before, templates() - before
@@ -199,7 +197,7 @@ def what_kept_and_killed_tests_leave_is_swept_by_name_only():
     nothing_is_left()
     assert kept_releases() == releases, kept_releases() - releases
     assert tenantry("blueprint", "sweep", "--all").stdout == "no test of a blueprint left anything\n"
-    get("tenant", other)
+    get("tenant", "acme")
 
 
 @check

@@ -3,7 +3,7 @@
 import json
 
 from harness import apply, check, get, kubectl, tenantry, wait
-from world import HERE, access, archives_of, fetch, instance, kinds, query_mariadb, ready, session, tenant_with, there, unique
+from world import HERE, access, archives_of, fetch, instance, kinds, query_mariadb, ready, rush, session, tenant_with, there, unique
 
 MARIA = "maria-1"
 STATE = {}
@@ -42,6 +42,7 @@ def a_crm_of_the_newer_series_works_in_all_that_people_do():
     assert seen["description"] == "80 desks" and seen["party"] == party and seen["state"] == "lead", seen
     assert crm.party(party)["name"] == "Eighth Customer Ltd."
     assert kinds(instance("octo/crm")["spec"]["id"]) == ["installed"]
+    rush("octo/crm", "crm.octo.example")
 
 
 @check

@@ -3,7 +3,7 @@
 import json
 
 from harness import check, get, kubectl, tenantry, wait
-from world import HERE, events, fetch, instance, kinds, query, secret, serving, session
+from world import HERE, events, fetch, instance, kinds, query, rush, secret, serving, session
 
 STATE = {}
 
@@ -63,6 +63,11 @@ def pods_of_tenants_run_restricted_and_hold_no_token():
             assert container["securityContext"]["readOnlyRootFilesystem"] is True
             text = json.dumps(container.get("env", []))
             assert '"value"' not in text, "an environment value stands in the pod instead of its Secret"
+
+
+@check
+def everybody_of_many_who_log_in_at_once_comes_in_and_no_pod_ends():
+    rush("acme/crm", "crm.acme.example")
 
 
 @check

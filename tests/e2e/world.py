@@ -7,6 +7,7 @@ import ssl
 import time
 import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from harness import ADDRESS, CLUSTER, get, kubectl, run, tenantry, wait
@@ -86,6 +87,26 @@ def session(name, host, seconds=60):
     crm.timeout = seconds
     wait_for_log_in(crm, "admin", tenantry("instance", "password", name).stdout.strip(), seconds)
     return crm
+
+
+def restarts(namespace):
+    return {p["metadata"]["name"]: [c["restartCount"] for c in p["status"].get("containerStatuses", [])]
+            for p in get("pods", "-n", namespace)["items"] if p["status"]["phase"] == "Running"}
+
+
+def rush(name, host, people=24):
+    """So many log in at one moment, each of which takes a Tryton 64 MiB: all come in, and no pod ends of it."""
+    found = instance(name)
+    namespace, status = found["metadata"]["namespace"], found["status"]
+    password = tenantry("instance", "password", name).stdout.strip()
+    before = restarts(namespace)
+
+    def one(_):
+        crm = Tryton(ADDRESS, host, status["database"]["name"], status["release"])
+        crm.log_in("admin", password)
+    with ThreadPoolExecutor(people) as many:
+        list(many.map(one, range(people)))
+    assert restarts(namespace) == before, (before, restarts(namespace))
 
 
 def fetch(host, path="/"):
