@@ -113,7 +113,9 @@ fn a_database_server_with_databases_stays_when_it_is_deleted() {
         let status = servers.get(&name).await.unwrap().status.unwrap();
         assert_eq!(find(&status.conditions, "Ready").unwrap().reason, "HoldsDatabases");
         // Those on it are not told that it is away, and it is still asked.
-        assert_eq!((status.phase, status.databases), (DatabaseServerPhase::Ready, Some(1)));
+        // Other tests have databases on this one, too.
+        assert_eq!(status.phase, DatabaseServerPhase::Ready);
+        assert!(status.databases.is_some_and(|n| n > 0), "{status:?}");
         assert_eq!(find(&status.conditions, "Reachable").unwrap().status, "True");
         world.root("pg-b", "DELETE FROM databases WHERE name = 'x'").await.unwrap();
         world.root("pg-b", "DELETE FROM databases").await.unwrap();
