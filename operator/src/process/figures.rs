@@ -330,7 +330,11 @@ mod tests {
         let ((servers, _), (archives, _)) = (kube::runtime::reflector::store(), kube::runtime::reflector::store());
         let metrics = super::super::metrics::Metrics::default();
         metrics.count(Figures { tenants, instances, servers, archives });
+        let labels = super::super::metrics::ControllerLabels { controller: "instance" };
+        metrics.seconds.get_or_create(&labels).observe(16.0);
         let text = metrics.text();
+        // As the alert on slow reconciles writes it (charts/tenantry/rules).
+        assert!(text.contains(r#"tenantry_reconcile_seconds_bucket{le="15.0",controller="instance"} 0"#), "{text}");
         for line in ["tenantry_instances{phase=\"Ready\"} 0", "tenantry_archiving_seconds{kind=\"Tenant\"} 0"] {
             assert!(text.contains(line), "{line} is not in {text}");
         }

@@ -184,6 +184,10 @@ impl Traces {
             Ok((_, true)) => left.push(format!("namespace {}", names::namespace(&self.id))),
             Err(problem) => left.push(format!("archives of {}: {}", self.name, problem.what)),
         }
+        if !left.is_empty() {
+            // The rest stays, by which a later sweep finds what this one could not end.
+            return left;
+        }
         progress.now("clearing up", "blueprint, plan and jobs of the test");
         if let Err(problem) = self.rest().await {
             left.push(problem.what);
