@@ -4,6 +4,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
+/// Longest text of a release that an Archive carries.
+pub const RELEASE_MAX: usize = 200_000;
+
 /// What was archived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub enum ArchivedKind {
@@ -37,6 +40,7 @@ pub enum ArchivedKind {
 #[x_kube(validation = Rule::new("self.kind == oldSelf.kind && self.id == oldSelf.id && self.name == oldSelf.name && self.tenantId == oldSelf.tenantId && self.tenantName == oldSelf.tenantName && self.__namespace__ == oldSelf.__namespace__ && self.archivedAt == oldSelf.archivedAt").message("an Archive is a record and cannot be changed; only retainUntil and purge can"))]
 #[x_kube(validation = Rule::new("self.databases == oldSelf.databases && self.volumes == oldSelf.volumes && self.secrets == oldSelf.secrets && self.object == oldSelf.object && self.ledger == oldSelf.ledger").message("an Archive is a record and cannot be changed; only retainUntil and purge can"))]
 #[x_kube(validation = Rule::new("self.life == oldSelf.life && has(self.dataGeneration) == has(oldSelf.dataGeneration) && (!has(self.dataGeneration) || self.dataGeneration == oldSelf.dataGeneration) && has(self.releaseHash) == has(oldSelf.releaseHash) && (!has(self.releaseHash) || self.releaseHash == oldSelf.releaseHash)").message("an Archive is a record and cannot be changed; only retainUntil and purge can"))]
+#[x_kube(validation = Rule::new("has(self.release) == has(oldSelf.release) && (!has(self.release) || self.release == oldSelf.release)").message("an Archive is a record and cannot be changed; only retainUntil and purge can"))]
 #[x_kube(validation = Rule::new("!has(oldSelf.purge) || (has(self.purge) && self.purge == oldSelf.purge)").message("a purge that was asked for cannot be taken back"))]
 pub struct ArchiveSpec {
     /// Tenant or CrmInstance.
@@ -79,6 +83,11 @@ pub struct ArchiveSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub release_hash: Option<String>,
+    /// The pinned release as JSON, so that the data can be taken over when nothing else has it any more. Left away
+    /// where it is longer than this field.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 200_000))]
+    pub release: Option<String>,
     /// The object's spec as JSON, for `adopt`.
     // The longest spec that the definitions admit, every character escaped, is shorter: tests/rules.rs.
     #[schemars(length(max = 700_000))]

@@ -278,7 +278,7 @@ fn a_toleration_is_one_that_kubernetes_takes() {
 fn an_archive_is_a_record_and_is_purged_only_by_its_name() {
     let spec = json!({ "kind": "Tenant", "id": "abcdefghij", "name": "acme", "life": 1, "tenantId": "abcdefghij",
         "tenantName": "acme", "namespace": "tenant-abcdefghij", "databases": [], "volumes": [], "secrets": [],
-        "dataGeneration": 1, "releaseHash": "a", "object": "{}", "ledger": "{}", "archivedAt": "t", "retainUntil": "t" });
+        "dataGeneration": 1, "releaseHash": "a", "release": "{}", "object": "{}", "ledger": "{}", "archivedAt": "t", "retainUntil": "t" });
     let archive = |change: Value| object("Archive", "abcdefghij-1", with(&spec, change));
     let old = archive(json!({}));
     accepted("Archive", &archive(json!({ "retainUntil": "later" })), Some(&old));
@@ -291,6 +291,8 @@ fn an_archive_is_a_record_and_is_purged_only_by_its_name() {
         json!({ "dataGeneration": null }),
         json!({ "releaseHash": "b" }),
         json!({ "releaseHash": null }),
+        json!({ "release": "{ }" }),
+        json!({ "release": null }),
     ] {
         refused("Archive", &archive(change), Some(&old), "is a record");
     }

@@ -33,6 +33,13 @@ pub const LABEL_MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 pub const MANAGED_BY: &str = "tenantry";
 /// Annotation on Tenant and CrmInstance: the state of affairs that is recorded as billed (see [`crate::ledger`]).
 pub const ANNOTATION_LEDGER: &str = "tenantry.dev/ledger";
+/// Annotation on CrmInstance: hash of the pinned release.
+pub const ANNOTATION_RELEASE: &str = "tenantry.dev/release";
+/// Annotation on CrmInstance: when its id was minted by whoever created it, RFC 3339. Only an id that is as old as the
+/// object itself is known to have no data anywhere.
+pub const ANNOTATION_MINTED: &str = "tenantry.dev/id-minted-at";
+/// Annotation on CrmInstance: `SERVER/DATABASE` of data that was there before this object.
+pub const ANNOTATION_TAKEN_OVER: &str = "tenantry.dev/data-taken-over";
 /// Annotation on CrmInstance: when somebody asked for its integrations to be checked anew (see [`crate::request`]).
 pub const ANNOTATION_CHECK: &str = "tenantry.dev/check-integrations";
 /// Finalizer of Tenant and CrmInstance: nothing is gone before it is archived.
@@ -166,6 +173,12 @@ pub fn billing_event(id: &Id, sequence: u64) -> String {
 #[must_use]
 pub fn archive(id: &Id, life: u32) -> String {
     format!("{id}-{life}")
+}
+
+/// Name of the ConfigMap that keeps a pinned release.
+#[must_use]
+pub fn pinned_release(hash: &str) -> String {
+    format!("release-{hash}")
 }
 
 /// Owner written into a server's registry for the database of an instance.

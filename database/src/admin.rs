@@ -41,6 +41,10 @@ pub trait Administration: Send + Sync + std::fmt::Debug {
     /// Records how far a database is. `creating`, `template` and `dropping` are not set this way.
     async fn set_state(&self, name: &str, owner: &str, state: State) -> Result<()>;
 
+    /// Records the release that works with a database from now on. One that is being made or dropped, a template and
+    /// an archived one keep theirs.
+    async fn set_release(&self, name: &str, owner: &str, release_hash: &str) -> Result<()>;
+
     /// Ends the build role's log-in and makes the database a template that nobody enters.
     async fn seal_template(&self, name: &str, owner: &str) -> Result<()>;
 
@@ -55,6 +59,12 @@ pub trait Administration: Send + Sync + std::fmt::Debug {
 
     /// Sets the password of the role of a database.
     async fn set_password(&self, name: &str, owner: &str, password: &Secret) -> Result<()>;
+
+    /// Makes sure that the role of a database logs in with a password, by a log-in: set only when that is refused.
+    ///
+    /// # Errors
+    /// [`crate::Error::Authentication`] when it is refused all the same.
+    async fn keep_password(&self, name: &str, owner: &str, password: &Secret) -> Result<()>;
 
     /// Forbids the role of a database to log in and ends its sessions.
     async fn lock_role(&self, name: &str, owner: &str) -> Result<()>;

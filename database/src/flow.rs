@@ -201,6 +201,20 @@ impl<S: Server> Administration for Flow<S> {
         self.registry.set_state(session, name, owner, state).await
     }
 
+    async fn set_release(&self, name: &str, owner: &str, release_hash: &str) -> Result<()> {
+        quote::label("release", release_hash)?;
+        let session = &mut self.session().await?;
+        let record = self.owned(session, name, owner).await?;
+        if record.release_hash == release_hash {
+            return Ok(());
+        }
+        if !matches!(record.state, State::Loaded | State::Installing | State::Personalised) {
+            let (name, state) = (record.name, record.state.to_string());
+            return Err(Error::State { name, state, why: "its release cannot be set".into() });
+        }
+        self.registry.set_release(session, name, owner, release_hash).await
+    }
+
     async fn seal_template(&self, name: &str, owner: &str) -> Result<()> {
         let session = &mut self.session().await?;
         let record = self.owned(session, name, owner).await?;
@@ -263,6 +277,21 @@ impl<S: Server> Administration for Flow<S> {
         let session = &mut self.session().await?;
         let record = self.owned(session, name, owner).await?;
         self.server.set_password(session, &record.role, password).await
+    }
+
+    async fn keep_password(&self, name: &str, owner: &str, password: &Secret) -> Result<()> {
+        let session = &mut self.session().await?;
+        let record = self.owned(session, name, owner).await?;
+        let login = Login { user: record.role.clone(), password: password.clone() };
+        let pool = self.server.pool();
+        if pool.logs_in(&login, name).await? {
+            return Ok(());
+        }
+        self.server.set_password(session, &record.role, password).await?;
+        if pool.logs_in(&login, name).await? {
+            return Ok(());
+        }
+        Err(Error::Authentication { server: pool.endpoint.to_string(), role: record.role })
     }
 
     async fn lock_role(&self, name: &str, owner: &str) -> Result<()> {

@@ -33,6 +33,8 @@ pub struct Ending {
     pub data_generation: Option<u32>,
     /// Pinned release.
     pub release_hash: Option<String>,
+    /// That release as JSON.
+    pub release: Option<String>,
     /// The spec as JSON.
     pub object: String,
     /// The recorded end of its stream, the archiving included.
@@ -74,6 +76,7 @@ pub fn build(ending: &Ending, now: Timestamp) -> Result<Archive, PlanError> {
             secrets: ending.secrets.clone(),
             data_generation: ending.data_generation,
             release_hash: ending.release_hash.clone(),
+            release: ending.release.clone(),
             object: ending.object.clone(),
             ledger: serde_json::to_string(&ending.ledger)?,
             archived_at: rfc(now),

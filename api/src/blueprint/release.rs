@@ -108,6 +108,14 @@ impl Effective {
         Ok(Self { blueprint: blueprint.to_owned(), spec: pinned, hash })
     }
 
+    /// The release of a hash, if the blueprint still has it with the same content.
+    #[must_use]
+    pub fn find(blueprint: &str, spec: &BlueprintSpec, hash: &str) -> Option<Self> {
+        // The newest is the likeliest.
+        let mut all = spec.releases.iter().rev();
+        all.find_map(|r| Self::pin(blueprint, spec, Some(&r.version)).ok().filter(|found| found.hash == hash))
+    }
+
     /// The pinned release.
     #[must_use]
     pub fn release(&self) -> Option<&Release> {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use kube::ResourceExt;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -146,10 +147,16 @@ pub fn instance(
     own_labels: &[(String, String)],
 ) -> Result<CrmInstance, Problem> {
     let id = target::id_of(tenant)?;
-    if spec.id.is_none() {
+    let new = spec.id.is_none();
+    if new {
         spec.id = Some(mint::id()?.to_string());
     }
     let mut made = CrmInstance::new(name, spec);
+    if new {
+        // What comes back with its id later has data somewhere; this has none, and need not wait until that is known.
+        let now = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+        made.metadata.annotations = Some([(names::ANNOTATION_MINTED.to_owned(), now)].into());
+    }
     let mut all = labels(own_labels).unwrap_or_default();
     all.insert(names::LABEL_TENANT_ID.into(), id.to_string());
     all.insert(names::LABEL_TENANT.into(), tenant.name_any());

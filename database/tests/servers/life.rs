@@ -10,6 +10,8 @@ crate::on_every_server!(
     a_probe_tells_the_facts_and_a_second_one_writes_nothing,
     a_database_is_made_once_and_its_role_works_in_it,
     the_secret_is_the_truth_about_the_password,
+    a_password_is_tried_before_it_is_set_and_after,
+    the_release_of_a_database_is_recorded_by_its_owner_only,
     records_are_found_by_name_page_and_owner,
     states_are_set_by_the_owner_only,
     a_locked_role_is_out_at_once_and_comes_back_when_unlocked,
@@ -58,6 +60,38 @@ async fn the_secret_is_the_truth_about_the_password(w: World) {
     assert!(matches!(&error, Error::Authentication { role, .. } if role == "life_password"), "{error}");
     admin.set_password("life_password", &new.owner, &new.password).await.unwrap();
     assert!(w.ask(&new, "SELECT 1").await.is_ok());
+}
+
+async fn a_password_is_tried_before_it_is_set_and_after(w: World) {
+    let new = w.empty("life_kept");
+    let admin = w.admin();
+    admin.create(&new).await.unwrap();
+    let gate = std::sync::Arc::new(crate::support::Breaking::new(0, tenantry_core::calls::Fault::Error));
+    let watched = w.gated(gate.clone());
+    watched.keep_password("life_kept", &new.owner, &new.password).await.unwrap();
+    assert!(!gate.calls().iter().any(|c| c.contains("set password")), "{:?}", gate.calls());
+    let other = NewDatabase { password: Secret::new("another1Password"), ..new.clone() };
+    watched.keep_password("life_kept", &new.owner, &other.password).await.unwrap();
+    assert!(w.ask(&other, "SELECT 1").await.is_ok());
+    let error = admin.keep_password("life_kept", "instance/other", &new.password).await.unwrap_err();
+    assert!(matches!(error, Error::Foreign { .. }), "{error}");
+    // A locked role logs in with no password: that is said, and it stays locked.
+    admin.lock_role("life_kept", &new.owner).await.unwrap();
+    let error = admin.keep_password("life_kept", &new.owner, &new.password).await.unwrap_err();
+    assert!(matches!(error, Error::Authentication { .. }), "{error}");
+}
+
+async fn the_release_of_a_database_is_recorded_by_its_owner_only(w: World) {
+    let new = w.empty("life_release");
+    let admin = w.admin();
+    admin.create(&new).await.unwrap();
+    admin.set_release("life_release", &new.owner, "cd34").await.unwrap();
+    assert_eq!(admin.record("life_release").await.unwrap().unwrap().release_hash, "cd34");
+    let error = admin.set_release("life_release", "instance/other", "ef56").await.unwrap_err();
+    assert!(matches!(error, Error::Foreign { .. }), "{error}");
+    admin.set_state("life_release", &new.owner, State::Archived).await.unwrap();
+    assert!(matches!(admin.set_release("life_release", &new.owner, "ef56").await, Err(Error::State { .. })));
+    assert_eq!(admin.record("life_release").await.unwrap().unwrap().release_hash, "cd34");
 }
 
 async fn records_are_found_by_name_page_and_owner(w: World) {

@@ -41,6 +41,8 @@ pub struct Memory {
     written: Mutex<HashMap<String, u64>>,
     /// Volumes that outlive their claims.
     kept: Mutex<HashSet<String>>,
+    /// Pinned releases whose copies are there, by hash.
+    releases: Mutex<HashSet<String>>,
     /// Names of all children of a kind, once its watch has told all of them.
     present: Mutex<HashMap<Kind, Present>>,
     /// Objects of our own kinds of which no version could be read, by kind.
@@ -189,6 +191,23 @@ impl Memory {
     /// Everything may have changed.
     pub fn unsettle_all(&self) {
         Self::lock(&self.settled).clear();
+        Self::lock(&self.releases).clear();
+    }
+
+    /// Remembers that the copy of a pinned release is there.
+    pub fn release_is_kept(&self, hash: &str) {
+        Self::lock(&self.releases).insert(hash.to_owned());
+    }
+
+    /// Forgets the copy of a release that was not found.
+    pub fn forget_release(&self, hash: &str) {
+        Self::lock(&self.releases).remove(hash);
+    }
+
+    /// Whether the copy of a pinned release is there.
+    #[must_use]
+    pub fn has_release(&self, hash: &str) -> bool {
+        Self::lock(&self.releases).contains(hash)
     }
 
     /// Remembers that nothing old is left beside what an instance uses.

@@ -9,22 +9,22 @@ use kube::api::{Api, ListParams};
 use tenantry_api::archive::{ArchivedKind, KeptDatabase};
 use tenantry_api::crm_instance::CrmInstance;
 use tenantry_core::id::Id;
-use tenantry_core::ledger::{Facts, Life};
-use tenantry_core::names::{self, LABEL_DATA_GENERATION, LABEL_INSTANCE_ID, LABEL_PURPOSE};
+use tenantry_core::ledger::{Facts, Life, Recorded};
+use tenantry_core::names::{self, ANNOTATION_TAKEN_OVER, LABEL_DATA_GENERATION, LABEL_INSTANCE_ID, LABEL_PURPOSE};
 use tenantry_plan::Kind;
 use tenantry_plan::archive::{Ending, build};
 use tenantry_plan::event::Subject;
 use tenantry_plan::instance::access_of;
+use tenantry_plan::instance::release::{Choice, Known, Row, choose};
 
 use super::live::generation_of;
-use super::release::ANNOTATION_RELEASE;
-use super::{database, host};
+use super::{database, found, host, release};
 use crate::cluster::{Stream, data_of, dynamic_api, record, replay};
 use crate::context::Ctx;
 use crate::error::{Error, Result};
 use crate::halt::Halt;
 use crate::tenant::archive::store;
-use crate::tenant::{adopt, claim, recorded_of, release};
+use crate::tenant::{adopt, claim, recorded_of, release as let_go};
 
 const CONDITION: &str = "Archived";
 
@@ -43,7 +43,7 @@ pub async fn run(instance: &CrmInstance, ctx: &Ctx, now: Timestamp) -> std::resu
     let reported = instance.status.as_ref().is_some_and(|s| s.data_generation.is_some());
     let (Some(id), true, Some(tenant_id)) = (id, reported || recorded.is_some(), tenant_id) else {
         // Nothing was ever made from it.
-        return release(&api, instance).await.map_err(at);
+        return let_go(&api, instance).await.map_err(at);
     };
     let free = if reported { Ok(()) } else { adopt::check_instance(ctx, instance, &id).await };
     let mine = match free {
@@ -53,7 +53,7 @@ pub async fn run(instance: &CrmInstance, ctx: &Ctx, now: Timestamp) -> std::resu
     if let Err(halt) = mine {
         // A copy with another's id was never accepted: nothing of that id is its own.
         let refused = halt.reason == adopt::ID_TAKEN;
-        return if refused { release(&api, instance).await.map_err(at) } else { Err(halt) };
+        return if refused { let_go(&api, instance).await.map_err(at) } else { Err(halt) };
     }
     let recorded = match recorded {
         Some(recorded) => recorded,
@@ -74,6 +74,11 @@ pub async fn run(instance: &CrmInstance, ctx: &Ctx, now: Timestamp) -> std::resu
         let settings = ctx.settings().await.map_err(&at)?;
         database::lock(ctx, &id, kept, &settings).await.map_err(&at)?;
     }
+    let release_hash = release_hash(ctx, instance, &recorded, &id).await?;
+    let release_text = match &release_hash {
+        Some(hash) => release::text_of(ctx, &instance.spec, hash).await?,
+        None => None,
+    };
     let selector = format!("{LABEL_INSTANCE_ID}={id},{LABEL_DATA_GENERATION}");
     let volumes = names_of::<PersistentVolumeClaim>(ctx, &namespace, &selector).await.map_err(&at)?;
     // Rendered configuration is rendered again; what is kept are keys and the way to the database.
@@ -100,7 +105,8 @@ pub async fn run(instance: &CrmInstance, ctx: &Ctx, now: Timestamp) -> std::resu
         volumes,
         secrets,
         data_generation: Some(generation),
-        release_hash: instance.annotations().get(ANNOTATION_RELEASE).cloned(),
+        release_hash,
+        release: release_text,
         object: serde_json::to_string(&instance.spec).map_err(|e| at(e.into()))?,
         ledger,
         retention_days: tenant.and_then(|t| t.spec.retention_days).unwrap_or(site.spec.retention_days),
@@ -108,7 +114,35 @@ pub async fn run(instance: &CrmInstance, ctx: &Ctx, now: Timestamp) -> std::resu
     store(ctx, &build(&ending, now).map_err(|e| at(e.into()))?).await.map_err(&at)?;
     host::release_all(ctx, id.as_str(), None).await.map_err(&at)?;
     ctx.remove(Kind::ConfigMap, Some(&ctx.system_namespace), &names::id_claim(&id)).await.map_err(&at)?;
-    release(&api, instance).await.map_err(at)
+    let_go(&api, instance).await.map_err(at)
+}
+
+/// The release that wrote the data, whoever still knows it. An end is not held up for want of it.
+async fn release_hash(
+    ctx: &Ctx,
+    instance: &CrmInstance,
+    recorded: &Recorded,
+    id: &Id,
+) -> std::result::Result<Option<String>, Halt> {
+    let mut known = Known::of(instance, Some(recorded));
+    known.ran |= instance.annotations().contains_key(ANNOTATION_TAKEN_OVER);
+    let mut row = None;
+    let mut choice = choose(&known);
+    if matches!(choice, Choice::Ask | Choice::Newest | Choice::OfOriginal) {
+        row = found::row(ctx, instance, id).await.map_err(|halt| Halt { condition: CONDITION, ..halt })?;
+        known.row = Row::Says(row.as_ref().map(|f| f.record.release_hash.as_str()).filter(|hash| !hash.is_empty()));
+        choice = choose(&known);
+    }
+    if choice == Choice::Unknown {
+        let (adopt, id) = (instance.spec.adopt.as_deref(), Some(id.as_str()));
+        let archive = adopt::named(ctx, adopt, id, ArchivedKind::CrmInstance, instance.namespace().as_deref()).await?;
+        return Ok(archive.and_then(|a| a.spec.release_hash));
+    }
+    Ok(match choice {
+        Choice::Pinned(hash) | Choice::Mendable(hash) | Choice::Copied(hash) => Some(hash.to_owned()),
+        Choice::Disputed { believed, .. } => Some(believed.to_owned()),
+        Choice::Newest | Choice::Ask | Choice::Unknown | Choice::OfOriginal => row.map(|f| f.record.release_hash),
+    })
 }
 
 /// Removes what runs and what leads to it. Volumes and Secrets stay.
@@ -134,16 +168,19 @@ async fn pods(ctx: &Ctx, namespace: &str, id: &Id) -> Result<usize> {
     Ok(list.items.iter().filter(|p| !ended(p)).count())
 }
 
-/// Where the data lies: as its Secret says, or, when that was lost, as the status says.
+/// Where the data lies: as its Secret says, or, when that was lost, as the object says.
 async fn kept_database(ctx: &Ctx, instance: &CrmInstance, id: &Id, generation: u32) -> Result<Option<KeptDatabase>> {
     let api: Api<Secret> = Api::namespaced(ctx.client.clone(), &instance.namespace().unwrap_or_default());
     let name = names::database_secret(id, generation);
     let found = api.get_opt(&name).await.map_err(Error::kube("get the database's Secret"))?;
     let data = data_of(found.and_then(|s| s.data).as_ref());
     let reported = instance.status.as_ref().and_then(|s| s.database.clone());
+    // It was found, and held up before it had a Secret.
+    let taken = instance.annotations().get(ANNOTATION_TAKEN_OVER).and_then(|place| place.split_once('/'));
     Ok(access_of(&data)
         .map(|(server, access)| KeptDatabase { server, name: access.name })
-        .or_else(|| reported.map(|d| KeptDatabase { server: d.server, name: d.name })))
+        .or_else(|| reported.map(|d| KeptDatabase { server: d.server, name: d.name }))
+        .or_else(|| taken.map(|(server, name)| KeptDatabase { server: server.into(), name: name.into() })))
 }
 
 async fn names_of<K>(ctx: &Ctx, namespace: &str, selector: &str) -> Result<Vec<String>>

@@ -14,7 +14,7 @@ use tenantry_plan::{Settings, context, job};
 use super::install::SHORTEST;
 use super::live::Pass;
 use super::place::Placed;
-use super::{copy, template};
+use super::{copy, place, template};
 use crate::context::Ctx;
 use crate::error::Error;
 use crate::halt::Halt;
@@ -37,7 +37,7 @@ pub async fn ensure(
     keys: &Keys,
 ) -> Result<(), Halt> {
     let known = pass.held(CONDITION, wanted.generation) && pass.held("Installed", wanted.generation);
-    if known {
+    if known && !placed.untold {
         // Made, and nothing but a person with the administrator's password could have changed that.
         return Ok(());
     }
@@ -60,8 +60,13 @@ pub async fn ensure(
         );
         return Err(Halt::fail(CONDITION, "DatabaseLost", text, ErrorClass::Blocked));
     }
+    let of_another_release = record.as_ref().is_some_and(|r| r.release_hash != wanted.release.hash);
     if state == Some(State::Personalised) {
-        return Ok(());
+        if of_another_release && !lost(pass) {
+            // It was made its own, and whoever did that ended before it could say what with.
+            server.admin.set_release(name, &owner, &wanted.release.hash).await.map_err(|e| at(e.into()))?;
+        }
+        return place::tell(ctx, wanted, placed, &server).await;
     }
     if pass.instance.spec.from.is_some() {
         let filling = copy::Filling { ctx, pass, wanted, settings, limits, keys };
@@ -72,12 +77,12 @@ pub async fn ensure(
         // Only a copy that was never finished is left so: it may hold the original's passwords and mail.
         return Err(copy::unfinished());
     }
-    let of_another_release = record.as_ref().is_some_and(|r| r.release_hash != wanted.release.hash);
     // Begun for the same reason and broken off: it is finished, or nothing could be made in its place.
     let replaced = state == Some(State::Dropping) || (state == Some(State::Loaded) && of_another_release);
     if replaced
         && !lost(pass)
-        // What came out of an archive may have been worked in, however far it was installed: it is never dropped.
+        // What came out of an archive, or was there before this object, may have been worked in, however far it was
+        // installed: it is never dropped.
         && pass.instance.spec.adopt.is_none()
         && record.as_ref().is_some_and(|r| r.owner == owner)
     {
@@ -88,10 +93,10 @@ pub async fn ensure(
         server.admin.unlock_role(name, &owner).await.map_err(|e| at(e.into()))?;
         // One that was archived before it was installed may never have been made this instance's own: it still
         // has the template's passwords, and the steps may be repeated.
-        let was = if lost(pass) { State::Personalised } else { State::Loaded };
+        let was = if pass.installed_before() { State::Personalised } else { State::Loaded };
         server.admin.set_state(name, &owner, was).await.map_err(|e| at(e.into()))?;
         if was == State::Personalised {
-            return Ok(());
+            return place::tell(ctx, wanted, placed, &server).await;
         }
     }
     let source = match &wanted.release.spec.install {
@@ -113,13 +118,20 @@ pub async fn ensure(
         charset: database.and_then(|d| d.charset.clone()),
     };
     server.admin.create(&new).await.map_err(|e| at(e.into()))?;
+    if placed.untold {
+        place::tell(ctx, wanted, placed, &server).await?;
+    }
     personalise(ctx, wanted, settings, limits, placed, keys, &server).await?;
+    if of_another_release {
+        // What is in it was made by that one, and this one works with it from now on.
+        server.admin.set_release(name, &owner, &wanted.release.hash).await.map_err(|e| at(e.into()))?;
+    }
     server.admin.set_state(name, &owner, State::Personalised).await.map_err(|e| at(e.into()))
 }
 
-/// Whether the instance was installed before, so that an absent database is a loss and not a beginning.
+/// Whether the instance had data before, so that an absent database is a loss and not a beginning.
 fn lost(pass: &Pass) -> bool {
-    pass.installed_before()
+    pass.installed_before() || pass.taken_over()
 }
 
 /// Makes the database this instance's own: by SQL as its role, or by a job.

@@ -1,6 +1,7 @@
 //! Keys of an instance: made once, kept with its data, never overwritten. Does I/O (Kubernetes).
 
 use k8s_openapi::api::core::v1::Secret;
+use kube::ResourceExt;
 use kube::api::Api;
 use tenantry_core::class::ErrorClass;
 use tenantry_core::names;
@@ -32,12 +33,35 @@ pub async fn ensure(ctx: &Ctx, pass: &Pass, wanted: &Wanted) -> Result<Keys, Hal
         let stored = ctx.create_once(&build_keys_secret(wanted, &keys)).await.map_err(&at)?;
         found = Some(typed(&stored).map_err(&at)?);
     }
+    let there = found.is_some();
     let data = data_of(found.and_then(|s| s.data).as_ref());
-    keys_of(&data).ok_or_else(|| {
-        let text =
-            format!("Secret {}/{name} with this instance's keys is missing or has no key admin-password; restore it, it is not made anew", wanted.namespace);
-        Halt::fail("SpecValid", "KeysMissing", text, ErrorClass::Blocked)
-    })
+    let missing = missing(wanted, &data);
+    match keys_of(&data) {
+        Some(keys) if missing.is_empty() => Ok(keys),
+        _ => Err(lost(pass, wanted, there, &missing)),
+    }
+}
+
+/// Keys that the Secret should have and has not.
+fn missing(wanted: &Wanted, data: &std::collections::BTreeMap<String, String>) -> Vec<String> {
+    let own = wanted.release.spec.secrets.iter().map(|s| format!("secret.{}", s.name));
+    let all = std::iter::once("admin-password".to_owned()).chain(own);
+    all.filter(|key| !data.contains_key(key)).collect()
+}
+
+/// The stop that says which keys are missing and how they come back.
+fn lost(pass: &Pass, wanted: &Wanted, there: bool, missing: &[String]) -> Halt {
+    let name = names::keys_secret(&wanted.id, wanted.generation);
+    let keys = missing.join(", ");
+    let what = if there { format!("lacks {keys}") } else { format!("is missing; its keys are {keys}") };
+    let place = pass.instance.annotations().get(names::ANNOTATION_TAKEN_OVER).and_then(|p| p.split_once('/'));
+    let data = place.map(|(server, database)| format!(" The data is safe: database {database} on {server}."));
+    let text = format!(
+        "Secret {}/{name} with this instance's keys {what}. They are not made anew, for the application could not read its own data.{} Restore the Secret from your backup (kubectl apply -f), and the instance goes on; without a backup see docs, guide \"When a cluster is lost\"",
+        wanted.namespace,
+        data.unwrap_or_default(),
+    );
+    Halt::fail("SpecValid", "KeysMissing", text, ErrorClass::Blocked)
 }
 
 fn generate(ctx: &Ctx, wanted: &Wanted) -> crate::error::Result<Keys> {

@@ -20,6 +20,7 @@ use tenantry_plan::context::{DatabaseAccess, Keys};
 use tenantry_plan::event::Subject;
 use tenantry_plan::instance::{Wanted, in_the_open, validate};
 
+use super::found::Found;
 use super::{copy, database, host, integrations, keys, place, prepare, processes, referenced, verify};
 use crate::cluster::{Stream, record};
 use crate::context::Ctx;
@@ -49,6 +50,8 @@ pub struct Pass {
     pub secret_versions: String,
     /// What is known of its integrations; none: this pass did not come that far.
     pub integrations: Option<Vec<IntegrationStatus>>,
+    /// What the database servers had of it before its first report.
+    pub found: Option<Found>,
     /// When it was installed, when the status does not say so although it was.
     pub installed_at: Option<String>,
     /// Conditions that were reached in this pass: kind and message.
@@ -67,6 +70,7 @@ impl Pass {
             tenant_version: String::new(),
             secret_versions: String::new(),
             integrations: None,
+            found: None,
             installed_at: None,
             reached: Vec::new(),
         }
@@ -86,11 +90,20 @@ impl Pass {
         recorded.is_some_and(|r| r.facts.installed.is_some())
     }
 
-    /// Whether it has data, as its ledger or its status says: what is missing then was lost, and nothing new is
-    /// made in its place.
+    /// Whether its data was there before this object, which took it over.
+    #[must_use]
+    pub fn taken_over(&self) -> bool {
+        self.instance.annotations().contains_key(names::ANNOTATION_TAKEN_OVER)
+    }
+
+    /// Whether it has data, as its ledger, its status or a database server says: what is missing then was lost, and
+    /// nothing new is made in its place.
     #[must_use]
     pub fn had_data_before(&self) -> bool {
-        self.installed_before() || self.instance.status.as_ref().is_some_and(|s| s.database.is_some())
+        self.installed_before()
+            || self.taken_over()
+            || self.instance.status.as_ref().is_some_and(|s| s.database.is_some())
+            || self.found.as_ref().is_some_and(Found::is_data)
     }
 
     /// Whether a condition was true in the status for this generation of the data.
@@ -192,14 +205,14 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
         pass.installed_at = installed_at(ctx, &wanted.id).await.map_err(at)?;
     }
     if wanted.suspended.is_some() {
-        if pass.installed_before() {
+        if pass.installed_before() || pass.taken_over() {
             pass.reached.push(("Verified", VERIFIED_BEFORE.into()));
         }
         integrations::look(ctx, pass, &planned, now).await;
         return answers(ctx, pass).await;
     }
     if !pass.held("Verified", generation) {
-        if pass.installed_before() {
+        if pass.installed_before() || pass.taken_over() {
             // The first password is the only one that we know, and people change it: what was verified once and
             // starts again is taken by its readiness.
             pass.reached.push(("Verified", VERIFIED_BEFORE.into()));

@@ -5,6 +5,7 @@ mod attempts;
 mod copy;
 mod database;
 mod expiry;
+mod found;
 mod host;
 mod install;
 mod integrations;

@@ -2,7 +2,8 @@
 
 use k8s_openapi::api::core::v1::Secret as KubeSecret;
 use kube::ResourceExt;
-use kube::api::Api;
+use kube::api::{Api, Patch, PatchParams};
+use serde_json::json;
 use tenantry_api::database_server::{DatabaseServer, DatabaseServerPhase};
 use tenantry_api::plan::Tenancy;
 use tenantry_api::tenant::Tenant;
@@ -10,16 +11,17 @@ use tenantry_core::class::ErrorClass;
 use tenantry_core::names;
 use tenantry_core::placement::{Candidate, Need, choose};
 use tenantry_plan::context::DatabaseAccess;
-use tenantry_plan::instance::{Wanted, access_of, build_database_secret};
+use tenantry_plan::instance::{ANNOTATION_UNTOLD, Wanted, access_of, build_database_secret};
 use tenantry_plan::{Settings, server};
 
 use super::copy;
+use super::found::{self, Found};
 use super::live::Pass;
 use crate::cluster::{data_of, typed};
 use crate::context::Ctx;
 use crate::error::Error;
 use crate::halt::Halt;
-use crate::sql;
+use crate::sql::Server;
 
 const CONDITION: &str = "DatabaseReady";
 
@@ -30,6 +32,8 @@ pub struct Placed {
     pub server: String,
     /// Access for the instance.
     pub access: DatabaseAccess,
+    /// Whether the server was not told its password yet.
+    pub untold: bool,
 }
 
 /// Reads the placement, finds it on the servers again, or decides it.
@@ -52,10 +56,12 @@ pub async fn ensure(
         return Ok(placed);
     }
     let servers = ctx.database_servers().await.map_err(&at)?;
-    let found = find(ctx, wanted, &servers, settings, pass.had_data_before()).await?;
-    let lost_secret = found.is_some();
-    let object = match found {
-        Some(object) => object,
+    let found = match &pass.found {
+        Some(found) => Some(found.clone()),
+        None => find(ctx, pass, wanted, &servers, settings).await?,
+    };
+    let object = match &found {
+        Some(found) => of_name(&servers, &found.server)?,
         None => decide(ctx, pass, wanted, tenant, &servers).await?,
     };
     let (host, port) = server::address(&object, settings);
@@ -67,15 +73,10 @@ pub async fn ensure(
         user: names::database(&wanted.id, wanted.generation),
         password: ctx.password(32).map_err(&at)?,
     };
-    if lost_secret {
-        // The database lives on and only its Secret was lost: the server learns the new password first, so
-        // that a Secret which exists always fits.
-        let server = sql::administration(ctx, &object, settings).await.map_err(&at)?;
-        let owner = names::owner_of_instance(&wanted.id);
-        let set = server.admin.set_password(&access.name, &owner, &access.password).await;
-        set.map_err(|e| at(e.into()))?;
-    }
-    let child = build_database_secret(wanted, &object.name_any(), &access);
+    // The database lives on and only its Secret was lost: the Secret is written first and says that the server was
+    // not told yet, so that whoever breaks off here, or writes at the same time, leaves one password that counts.
+    let untold = found.as_ref().is_some_and(Found::is_data);
+    let child = build_database_secret(wanted, &object.name_any(), &access, untold);
     // Whoever decided first wins: what is stored counts.
     let stored: KubeSecret = typed(&ctx.create_once(&child).await.map_err(&at)?).map_err(&at)?;
     placed(&stored).ok_or_else(|| {
@@ -84,52 +85,68 @@ pub async fn ensure(
     })
 }
 
+/// Makes the server know the password of the Secret, and the Secret say so. Tried by a log-in, and set only when that
+/// is refused.
+///
+/// # Errors
+/// [`Halt`] at `DatabaseReady`; what is not done is done in the next pass.
+pub async fn tell(ctx: &Ctx, wanted: &Wanted, placed: &Placed, server: &Server) -> Result<(), Halt> {
+    let at = Halt::at(CONDITION);
+    let (owner, access) = (names::owner_of_instance(&wanted.id), &placed.access);
+    let kept = server.admin.keep_password(&access.name, &owner, &access.password).await;
+    kept.map_err(|e| at(e.into()))?;
+    if !placed.untold {
+        return Ok(());
+    }
+    let api: Api<KubeSecret> = Api::namespaced(ctx.client.clone(), &wanted.namespace);
+    let told = Patch::Merge(json!({ "metadata": { "annotations": { ANNOTATION_UNTOLD: null } } }));
+    let name = names::database_secret(&wanted.id, wanted.generation);
+    let patched = api.patch_metadata(&name, &PatchParams::default(), &told).await;
+    patched.map(drop).map_err(|e| at(Error::kube("note that the server knows the password")(e)))
+}
+
+fn of_name(servers: &[DatabaseServer], name: &str) -> Result<DatabaseServer, Halt> {
+    let found = servers.iter().find(|s| s.name_any() == name).cloned();
+    found.ok_or_else(|| Halt::fail(CONDITION, "InternalError", "the chosen server is gone", ErrorClass::Transient))
+}
+
 async fn read(api: &Api<KubeSecret>, name: &str) -> crate::error::Result<Option<Placed>> {
     let found = api.get_opt(name).await.map_err(Error::kube("get the database's Secret"))?;
     Ok(found.as_ref().and_then(placed))
 }
 
 fn placed(secret: &KubeSecret) -> Option<Placed> {
-    access_of(&data_of(secret.data.as_ref())).map(|(server, access)| Placed { server, access })
+    let untold = secret.annotations().contains_key(ANNOTATION_UNTOLD);
+    access_of(&data_of(secret.data.as_ref())).map(|(server, access)| Placed { server, access, untold })
 }
 
 /// The server on which a database of this instance lies already, when its Secret was lost.
 async fn find(
     ctx: &Ctx,
+    pass: &Pass,
     wanted: &Wanted,
     servers: &[DatabaseServer],
     settings: &Settings,
-    known: bool,
-) -> Result<Option<DatabaseServer>, Halt> {
-    if !known {
+) -> Result<Option<Found>, Halt> {
+    if !pass.had_data_before() {
         return Ok(None);
     }
-    let at = Halt::at(CONDITION);
-    let name = names::database(&wanted.id, wanted.generation);
-    let owner = names::owner_of_instance(&wanted.id);
-    let mut away = None;
-    for object in servers {
-        let asked = match sql::administration(ctx, object, settings).await {
-            Ok(server) => server.admin.record(&name).await.map_err(Error::from),
-            Err(e) => Err(e),
-        };
-        match asked {
-            Ok(Some(record)) if record.owner == owner && record.tenant == wanted.tenant_id.as_str() => {
-                return Ok(Some(object.clone()));
-            }
-            Ok(_) => {}
-            // It may be on another one; if it is not, this one decides.
-            Err(e) => away = Some(e),
+    let asked: Vec<&DatabaseServer> = servers.iter().collect();
+    let said = found::everywhere(ctx, &pass.instance, &wanted.id, &asked, settings).await?;
+    let mine = said.found.filter(|f| f.record.generation == wanted.generation);
+    match (mine, said.away) {
+        (Some(found), _) => Ok(Some(found)),
+        // It may be on that one.
+        (None, Some((_, e))) => Err(Halt::at(CONDITION)(e)),
+        (None, None) => {
+            let name = names::database(&wanted.id, wanted.generation);
+            let text = format!(
+                "database {name} of this instance is on none of the {} database servers, and no new one is made in its place; bring its server back (`tenantry database-server list`)",
+                servers.len()
+            );
+            Err(Halt::fail(CONDITION, "DatabaseNotFound", text, ErrorClass::Blocked))
         }
     }
-    if let Some(e) = away {
-        return Err(at(e));
-    }
-    let text = format!(
-        "database {name} of this instance is on none of the {} database servers, and no new one is made in its place; bring its server back (`tenantry database-server list`)",
-        servers.len()
-    );
-    Err(Halt::fail(CONDITION, "DatabaseNotFound", text, ErrorClass::Blocked))
 }
 
 async fn decide(
@@ -163,8 +180,7 @@ async fn decide(
     let chosen = near
         .map_or_else(|| choose(&candidates, &need), Ok)
         .map_err(|e| Halt::fail(CONDITION, "NoDatabaseServer", e.to_string(), ErrorClass::Blocked))?;
-    let found = servers.iter().find(|s| s.name_any() == chosen.name).cloned();
-    found.ok_or_else(|| Halt::fail(CONDITION, "InternalError", "the chosen server is gone", ErrorClass::Transient))
+    of_name(servers, &chosen.name)
 }
 
 fn candidate(server: &DatabaseServer) -> Candidate {

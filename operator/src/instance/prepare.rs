@@ -1,18 +1,22 @@
 //! The first write to a new CrmInstance: id, finalizer, pinned release, stream; and its adoption. Does I/O.
 
+use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use kube::api::Api;
-use tenantry_api::archive::ArchivedKind;
+use tenantry_api::archive::{Archive, ArchivedKind};
 use tenantry_api::blueprint::Effective;
 use tenantry_api::crm_instance::CrmInstance;
 use tenantry_core::class::ErrorClass;
 use tenantry_core::id::Id;
 use tenantry_core::ledger::Recorded;
-use tenantry_core::names;
+use tenantry_core::names::{self, ANNOTATION_MINTED, ANNOTATION_RELEASE, ANNOTATION_TAKEN_OVER};
+use tenantry_database::State;
+use tenantry_plan::instance::release::{Choice, Known, Row, choose};
 
 use super::copy;
-use super::live::Pass;
-use super::release::{self, ANNOTATION_RELEASE};
+use super::found::{self, Found, Trust};
+use super::live::{Pass, generation_of};
+use super::release;
 use crate::cluster::replay;
 use crate::context::Ctx;
 use crate::halt::Halt;
@@ -20,103 +24,190 @@ use crate::tenant::{adopt, claim, metadata, recorded_of};
 
 /// Annotation with the generation of the data, for an instance that took over an archive.
 pub const ANNOTATION_GENERATION: &str = "tenantry.dev/data-generation";
+/// How far an id and its object may be apart in age, so that they are taken for minted together: the clocks of two
+/// machines differ, and a command may wait.
+const YOUNG: SignedDuration = SignedDuration::from_mins(10);
 
 /// Sets what is missing, in one patch, and returns the pinned release.
 ///
 /// # Errors
-/// [`Halt`] at `SpecValid` or `Ready`.
+/// [`Halt`] at `SpecValid`, `DatabaseReady` or `Ready`.
 #[tracing::instrument(target = "tenantry::trace", level = "debug", name = "prepare", skip_all)]
 pub async fn run(pass: &mut Pass, ctx: &Ctx) -> Result<Effective, Halt> {
     let at = Halt::at("SpecValid");
-    let instance = &pass.instance;
-    let namespace = instance.namespace().unwrap_or_default();
-    let reported = instance.status.as_ref().is_some_and(|s| s.data_generation.is_some());
-    let has_id = instance.spec.id.is_some();
-    if !reported && let Some(id) = id_of(instance)? {
-        adopt::check_instance(ctx, instance, &id).await?;
-        claim::claim(ctx, instance, &id).await?;
+    let namespace = pass.instance.namespace().unwrap_or_default();
+    let reported = pass.instance.status.as_ref().is_some_and(|s| s.data_generation.is_some());
+    let id = id_of(&pass.instance)?;
+    let noted = recorded_of(pass.instance.annotations())?;
+    if !reported && let Some(id) = &id {
+        adopt::check_instance(ctx, &pass.instance, id).await?;
+        claim::claim(ctx, &pass.instance, id).await?;
+        let trust = trust(&pass.instance, noted.is_some());
+        pass.found = found::look(ctx, &pass.instance, id, trust).await?;
     }
-    let recorded = recorded_of(instance.annotations())?;
-    let spec = &instance.spec;
-    let status = instance.status.as_ref();
+    let status = pass.instance.status.as_ref();
     // Its ledger may be lost, and is read again from the events only below.
     let ran = pass.installed_before() || status.is_some_and(|s| s.installed_at.is_some());
-    let archive = match &recorded {
+    let archive = match &noted {
         // An object that was put back with its annotations is looked at like one that was made anew.
-        Some(_) if ran || spec.adopt.is_none() => None,
-        _ => {
-            let (adopt, id) = (spec.adopt.as_deref(), spec.id.as_deref());
-            adopt::named(ctx, adopt, id, ArchivedKind::CrmInstance, Some(&namespace)).await?
-        }
+        Some(_) if ran || pass.instance.spec.adopt.is_none() => None,
+        _ => of_adoption(&pass.instance, ctx).await?,
     };
     if let Some(archive) = &archive {
         copy::was_finished(archive)?;
     }
-    let pinned = instance.annotations().get(ANNOTATION_RELEASE);
-    let of_archive = archive.as_ref().and_then(|a| a.spec.release_hash.as_ref());
-    let release = match (pinned, of_archive) {
-        (None, _) if spec.from.is_some() => {
-            // The annotation may only be lost: what the copy was planned from is in its status as well.
-            let hash = match status.and_then(|s| s.release_hash.clone()) {
-                Some(hash) => hash,
-                None => copy::release_of_original(ctx, instance).await?.hash,
-            };
-            of_copy(pass, ctx, &hash, ran).await?
+    let recorded = match (&noted, &archive, &id) {
+        (Some(noted), _, _) => noted.clone(),
+        (None, Some(archive), _) => adopt::ledger_of(archive)?,
+        // The annotation was lost, or the whole object came back: the events tell how far the stream is.
+        (None, None, Some(id)) if reported || trust(&pass.instance, false) != Trust::Young => {
+            replay(ctx, id).await.map_err(&at)?
         }
-        (Some(hash), _) if spec.from.is_some() && !ran => of_copy(pass, ctx, hash, ran).await?,
-        // The data belongs to the release that wrote it, whatever the Blueprint says by now.
-        (None, Some(hash)) => release::of_hash(ctx, &spec.blueprint, spec.release.as_deref(), hash).await?,
-        (Some(hash), _) if !pass.installed_before() && spec.adopt.is_none() => {
-            // It never ran: what was mended in the blueprint since may be what it waits for.
-            let made = pass.held("Installed", super::live::generation_of(instance));
-            release::newer(ctx, instance, hash, made).await?
-        }
-        _ => release::pinned(ctx, instance).await?,
+        _ => Recorded::default(),
     };
+    // Data that was there before this object.
+    let taken = pass.found.as_ref().filter(|f| f.is_data() && noted.is_none() && archive.is_none()).cloned();
+    let release = chosen(pass, ctx, &recorded, archive.as_ref(), taken.is_some()).await?;
+    let instance = &pass.instance;
     let mut annotations = Vec::new();
     if !ran {
         annotations.extend(copy::origin_to_note(ctx, instance).await?);
     }
-    if pinned != Some(&release.hash) {
+    if instance.annotations().get(ANNOTATION_RELEASE) != Some(&release.hash) {
         annotations.push((ANNOTATION_RELEASE, release.hash.clone()));
     }
-    if recorded.is_none() {
-        let baseline = match (&archive, id_of(instance)?) {
-            (Some(archive), _) => {
-                if let Some(generation) = archive.spec.data_generation {
-                    annotations.push((ANNOTATION_GENERATION, generation.to_string()));
-                }
-                adopt::ledger_of(archive)?
-            }
-            // The annotation was lost: the events tell how far the stream is.
-            (None, Some(id)) if reported => replay(ctx, &id).await.map_err(&at)?,
-            (None, _) => Recorded::default(),
-        };
-        let text = serde_json::to_string(&baseline).map_err(|e| at(e.into()))?;
+    if let Some(Found { server, record }) = &taken {
+        annotations.push((ANNOTATION_TAKEN_OVER, format!("{server}/{}", record.name)));
+        if record.generation != generation_of(instance) {
+            annotations.push((ANNOTATION_GENERATION, record.generation.to_string()));
+        }
+    }
+    if noted.is_none() {
+        if let Some(generation) = archive.as_ref().and_then(|a| a.spec.data_generation) {
+            annotations.push((ANNOTATION_GENERATION, generation.to_string()));
+        }
+        let text = serde_json::to_string(&recorded).map_err(|e| at(e.into()))?;
         annotations.push((names::ANNOTATION_LEDGER, text));
     }
     let api: Api<CrmInstance> = Api::namespaced(ctx.client.clone(), &namespace);
-    let stored = metadata(ctx, &api, instance, has_id, &annotations).await.map_err(at)?;
+    let stored = metadata(ctx, &api, instance, id.is_some(), &annotations).await.map_err(at)?;
     if let Some(stored) = stored {
         pass.instance = stored;
     }
-    if !has_id && let Some(id) = id_of(&pass.instance)? {
+    if id.is_none()
+        && let Some(id) = id_of(&pass.instance)?
+    {
         claim::claim(ctx, &pass.instance, &id).await?;
     }
     Ok(release)
 }
 
-/// The release of a copy, with the steps that neutralise it as they are said now, unless it has run already.
-async fn of_copy(pass: &Pass, ctx: &Ctx, hash: &str, ran: bool) -> Result<Effective, Halt> {
+/// The release that an instance runs.
+async fn chosen(
+    pass: &Pass,
+    ctx: &Ctx,
+    recorded: &Recorded,
+    archive: Option<&Archive>,
+    taken: bool,
+) -> Result<Effective, Halt> {
     let instance = &pass.instance;
-    if ran {
-        return release::of_hash(ctx, &instance.spec.blueprint, instance.spec.release.as_deref(), hash).await;
+    let (spec, asked) = (&instance.spec, pass.found.as_ref());
+    let (row, adopted);
+    let mut known = Known::of(instance, Some(recorded));
+    known.ran |= taken || pass.taken_over();
+    known.archive = archive.and_then(|a| a.spec.release_hash.as_deref());
+    if instance.status.as_ref().is_none_or(|s| s.data_generation.is_none()) {
+        // It was looked for a moment ago.
+        known.row = Row::Says(asked.and_then(|f| hash_of(f, known.archive.is_some())));
     }
-    let made = pass.held("Installed", super::live::generation_of(instance));
-    release::neutralised_anew(ctx, instance, hash, made).await
+    let mut choice = choose(&known);
+    if choice == Choice::Ask {
+        let id = id_of(instance)?;
+        row = match &id {
+            Some(id) => found::row(ctx, instance, id).await?,
+            None => None,
+        };
+        known.row = Row::Says(row.as_ref().and_then(|f| hash_of(f, false)));
+        choice = choose(&known);
+    }
+    if choice == Choice::Unknown && archive.is_none() {
+        // It lost everything that was written later: what it was taken over with is better than nothing.
+        adopted = of_adoption(instance, ctx).await?;
+        known.archive = adopted.as_ref().and_then(|a| a.spec.release_hash.as_deref());
+        choice = choose(&known);
+    }
+    let made =
+        pass.held("Installed", generation_of(instance)) || asked.is_some_and(|f| f.record.state == State::Personalised);
+    match choice {
+        Choice::Pinned(hash) => release::of_hash(ctx, spec, hash).await,
+        Choice::Mendable(hash) => release::newer(ctx, spec, hash, made).await,
+        Choice::Copied(hash) => release::neutralised_anew(ctx, instance, hash, made).await,
+        Choice::OfOriginal => {
+            let hash = copy::release_of_original(ctx, instance).await?.hash;
+            release::neutralised_anew(ctx, instance, &hash, made).await
+        }
+        Choice::Newest => release::newest(ctx, spec).await,
+        Choice::Ask | Choice::Unknown | Choice::Disputed { .. } => Err(release::stopped(ctx, instance, &choice).await),
+    }
+}
+
+/// What a row says of the release. One that was archived says less than its Archive.
+fn hash_of(found: &Found, archive_says: bool) -> Option<&str> {
+    let counts = found.is_data() && !(archive_says && found.record.state == State::Archived);
+    Some(found.record.release_hash.as_str()).filter(|hash| counts && !hash.is_empty())
+}
+
+async fn of_adoption(instance: &CrmInstance, ctx: &Ctx) -> Result<Option<Archive>, Halt> {
+    let (adopt, id) = (instance.spec.adopt.as_deref(), instance.spec.id.as_deref());
+    adopt::named(ctx, adopt, id, ArchivedKind::CrmInstance, instance.namespace().as_deref()).await
+}
+
+/// How much is known of the id of an object that carries one; `noted`: it has its note of the ledger.
+fn trust(instance: &CrmInstance, noted: bool) -> Trust {
+    if noted || instance.spec.adopt.is_some() {
+        return Trust::Known;
+    }
+    let minted = instance.annotations().get(ANNOTATION_MINTED).and_then(|at| at.parse::<Timestamp>().ok());
+    let made = instance.creation_timestamp().map(|t| t.0);
+    match (minted, made) {
+        (Some(minted), Some(made)) if made.duration_since(minted).abs() <= YOUNG => Trust::Young,
+        _ => Trust::Given,
+    }
 }
 
 fn id_of(instance: &CrmInstance) -> Result<Option<Id>, Halt> {
     let id = instance.spec.id.as_deref().map(Id::parse).transpose();
     id.map_err(|e| Halt::fail("SpecValid", "Invalid", e.to_string(), ErrorClass::Invalid))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn object(minted: Option<&str>, adopt: Option<&str>) -> CrmInstance {
+        let mut all = json!({"apiVersion": "tenantry.dev/v1alpha1", "kind": "CrmInstance",
+            "metadata": {"name": "crm", "creationTimestamp": "2026-11-29T10:00:00Z", "annotations": {}},
+            "spec": {"tenant": "acme", "blueprint": "b", "host": "crm.acme.vn", "id": "kabcdefghi"}});
+        if let Some(minted) = minted {
+            all["metadata"]["annotations"][ANNOTATION_MINTED] = minted.into();
+        }
+        if let Some(adopt) = adopt {
+            all["spec"]["adopt"] = adopt.into();
+        }
+        serde_json::from_value(all).unwrap()
+    }
+
+    #[test]
+    fn only_an_id_as_old_as_its_object_is_known_to_have_no_data() {
+        assert_eq!(trust(&object(Some("2026-11-29T09:59:58Z"), None), false), Trust::Young);
+        // The same object out of Git, in a cluster that was built again.
+        assert_eq!(trust(&object(Some("2026-11-28T09:59:58Z"), None), false), Trust::Given);
+        assert_eq!(trust(&object(Some("2027-11-29T09:59:58Z"), None), false), Trust::Given);
+        assert_eq!(trust(&object(Some("yesterday"), None), false), Trust::Given);
+        assert_eq!(trust(&object(None, None), false), Trust::Given);
+        assert_eq!(trust(&object(None, None), true), Trust::Known);
+        assert_eq!(trust(&object(None, Some("kabcdefghi-1")), false), Trust::Known);
+    }
 }

@@ -4,10 +4,13 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::ResourceExt;
 use kube::api::Api;
 use serde_json::json;
+use tenantry_api::archive::{Archive, RELEASE_MAX};
 use tenantry_api::blueprint::{BlueprintSpec, Effective};
-use tenantry_api::crm_instance::CrmInstance;
+use tenantry_api::crm_instance::{CrmInstance, CrmInstanceSpec};
 use tenantry_core::class::ErrorClass;
 use tenantry_core::hash::content_hash;
+use tenantry_core::names::{self, ANNOTATION_RELEASE};
+use tenantry_plan::instance::release::{Choice, is_of, replaces};
 use tenantry_plan::labels::Labels;
 use tenantry_plan::{Child, Kind};
 
@@ -16,23 +19,15 @@ use crate::context::Ctx;
 use crate::error::Error;
 use crate::halt::Halt;
 
-/// Annotation with the hash of the pinned release.
-pub const ANNOTATION_RELEASE: &str = "tenantry.dev/release";
+/// Key of the content in the ConfigMap of a release.
+const CONTENT: &str = "release.json";
 
-fn name_of(hash: &str) -> String {
-    format!("release-{hash}")
-}
-
-/// The pinned release: the one of the annotation, or, for a new instance, what the Blueprint says now.
+/// The release of a new instance: what the Blueprint says now.
 ///
 /// # Errors
-/// [`Halt`] at `SpecValid` when the blueprint, the release or the kept copy does not exist.
-pub async fn pinned(ctx: &Ctx, instance: &CrmInstance) -> Result<Effective, Halt> {
+/// [`Halt`] at `SpecValid` when the blueprint or the release does not exist.
+pub async fn newest(ctx: &Ctx, spec: &CrmInstanceSpec) -> Result<Effective, Halt> {
     let at = Halt::at("SpecValid");
-    let spec = &instance.spec;
-    if let Some(hash) = instance.annotations().get(ANNOTATION_RELEASE) {
-        return of_hash(ctx, &spec.blueprint, spec.release.as_deref(), hash).await;
-    }
     let blueprint = ctx.blueprint(&spec.blueprint).await.map_err(&at)?;
     let current = blueprint.map(|b| Effective::pin(&spec.blueprint, &b.spec, spec.release.as_deref()));
     let current = current.ok_or_else(|| {
@@ -56,41 +51,79 @@ pub async fn pinned(ctx: &Ctx, instance: &CrmInstance) -> Result<Effective, Halt
     Ok(current)
 }
 
-/// The release of a hash: what the Blueprint says now, if that is the same, else the kept copy.
+/// The release of a hash: what the Blueprint says now, if that is the same, else the kept copy. A copy that is
+/// missing is made again from whatever has the same content.
 ///
 /// # Errors
-/// [`Halt`] at `SpecValid` when neither is there.
-pub async fn of_hash(ctx: &Ctx, blueprint: &str, release: Option<&str>, hash: &str) -> Result<Effective, Halt> {
-    let found = ctx.blueprint(blueprint).await.map_err(Halt::at("SpecValid"))?;
+/// [`Halt`] at `SpecValid` when it is nowhere, or is one of another blueprint.
+pub async fn of_hash(ctx: &Ctx, spec: &CrmInstanceSpec, hash: &str) -> Result<Effective, Halt> {
+    let found = ctx.blueprint(&spec.blueprint).await.map_err(Halt::at("SpecValid"))?;
     // The common case: nothing changed since, so nothing need be read.
-    match found.map(|b| Effective::pin(blueprint, &b.spec, release)) {
-        Some(Ok(current)) if current.hash == hash => Ok(current),
-        _ => kept(ctx, hash).await,
+    match found.as_ref().map(|b| Effective::pin(&spec.blueprint, &b.spec, spec.release.as_deref())) {
+        Some(Ok(current)) if current.hash == hash => {
+            keep(ctx, &current).await?;
+            Ok(current)
+        }
+        _ => kept(ctx, spec, found.as_ref().map(|b| &b.spec), hash).await,
     }
 }
 
 /// The release of an instance that was never installed: what the Blueprint says now, when that can be used in
-/// place of the pinned one; else the pinned one.
-///
-/// Keys are made once, so the list of keys must be the same. A database that was made this instance's own
-/// (`made`) must have been made in the same way.
+/// place of the pinned one; else the pinned one. `made`: its database was made this instance's own.
 ///
 /// # Errors
 /// [`Halt`] at `SpecValid`.
-pub async fn newer(ctx: &Ctx, instance: &CrmInstance, hash: &str, made: bool) -> Result<Effective, Halt> {
-    let spec = &instance.spec;
+pub async fn newer(ctx: &Ctx, spec: &CrmInstanceSpec, hash: &str, made: bool) -> Result<Effective, Halt> {
     let blueprint = ctx.blueprint(&spec.blueprint).await.map_err(Halt::at("SpecValid"))?;
-    let current = blueprint.and_then(|b| Effective::pin(&spec.blueprint, &b.spec, spec.release.as_deref()).ok());
-    let Some(current) = current else { return kept(ctx, hash).await };
+    let said = blueprint.as_ref().map(|b| &b.spec);
+    let current = said.and_then(|b| Effective::pin(&spec.blueprint, b, spec.release.as_deref()).ok());
+    let Some(current) = current else { return kept(ctx, spec, said, hash).await };
     if current.hash == hash {
+        keep(ctx, &current).await?;
         return Ok(current);
     }
-    let old = kept(ctx, hash).await?;
-    if !replaces(&old.spec, &current.spec, made) || !tenantry_plan::blueprint::problems(&current.spec).is_empty() {
+    let old = kept(ctx, spec, said, hash).await?;
+    if !replaces(&old.spec, &current.spec, made) {
         return Ok(old);
     }
     keep(ctx, &current).await?;
     Ok(current)
+}
+
+/// Stops where no release can be chosen: nothing is planned, so that what runs goes on as it is.
+pub async fn stopped(ctx: &Ctx, instance: &CrmInstance, choice: &Choice<'_>) -> Halt {
+    let (namespace, name) = (instance.namespace().unwrap_or_default(), instance.name_any());
+    let annotate = format!("kubectl -n {namespace} annotate crm {name}");
+    if let Choice::Disputed { annotation, believed, by } = choice {
+        let text = format!(
+            "annotation {ANNOTATION_RELEASE} says {annotation}, and {by} says {believed}: the annotation is not believed, and nothing was changed or restarted. `{annotate} {ANNOTATION_RELEASE}-` takes it away, and the right one is written again"
+        );
+        return Halt::fail("SpecValid", "ReleaseDisputed", text, ErrorClass::Blocked);
+    }
+    let spec = &instance.spec;
+    let blueprint = ctx.blueprint(&spec.blueprint).await.ok().flatten();
+    let now = blueprint.and_then(|b| Effective::pin(&spec.blueprint, &b.spec, spec.release.as_deref()).ok());
+    let now = now.map_or_else(String::new, |now| {
+        let version = now.release().map(|r| r.version.clone()).unwrap_or_default();
+        format!(" ({version} as blueprint {:?} says it now is {})", spec.blueprint, now.hash)
+    });
+    let text = format!(
+        "it was installed, and nothing says which release wrote its data: annotation {ANNOTATION_RELEASE}, status.releaseHash and the database server's record are lost. No release is guessed, and nothing was changed or restarted. If you know it, `{annotate} {ANNOTATION_RELEASE}=HASH`{now}"
+    );
+    Halt::fail("SpecValid", "ReleaseUnknown", text, ErrorClass::Blocked)
+}
+
+/// The text of a release for the Archive; none when it is nowhere to be found, or too long to be kept there.
+pub async fn text_of(ctx: &Ctx, spec: &CrmInstanceSpec, hash: &str) -> Result<Option<String>, Halt> {
+    match of_hash(ctx, spec, hash).await {
+        Ok(release) => {
+            let text = serde_json::to_string(&release).map_err(|e| Halt::at("SpecValid")(e.into()))?;
+            Ok(Some(text).filter(|t| t.len() <= RELEASE_MAX))
+        }
+        // An end is not held up by what is missing already.
+        Err(halt) if halt.class == Some(ErrorClass::Blocked) => Ok(None),
+        Err(halt) => Err(halt),
+    }
 }
 
 /// The release of a copy that is not finished: the one that wrote its data, with the steps that neutralise it as the
@@ -101,7 +134,7 @@ pub async fn newer(ctx: &Ctx, instance: &CrmInstance, hash: &str, made: bool) ->
 pub async fn neutralised_anew(ctx: &Ctx, instance: &CrmInstance, hash: &str, made: bool) -> Result<Effective, Halt> {
     let at = Halt::at("SpecValid");
     let name = &instance.spec.blueprint;
-    let old = of_hash(ctx, name, instance.spec.release.as_deref(), hash).await?;
+    let old = of_hash(ctx, &instance.spec, hash).await?;
     let now = ctx.blueprint(name).await.map_err(&at)?.and_then(|b| b.spec.neutralise);
     if made || now.is_none() || now == old.spec.neutralise {
         return Ok(old);
@@ -122,37 +155,71 @@ pub async fn neutralised_anew(ctx: &Ctx, instance: &CrmInstance, hash: &str, mad
     Ok(mended)
 }
 
-fn replaces(old: &BlueprintSpec, new: &BlueprintSpec, made: bool) -> bool {
-    let same_database =
-        old.database == new.database && old.install == new.install && old.personalise == new.personalise;
-    old.secrets == new.secrets && (same_database || !made)
-}
-
-async fn kept(ctx: &Ctx, hash: &str) -> Result<Effective, Halt> {
+async fn kept(
+    ctx: &Ctx,
+    spec: &CrmInstanceSpec,
+    blueprint: Option<&BlueprintSpec>,
+    hash: &str,
+) -> Result<Effective, Halt> {
     let at = Halt::at("SpecValid");
     let api: Api<ConfigMap> = Api::namespaced(ctx.client.clone(), &ctx.system_namespace);
-    let found = api.get_opt(&name_of(hash)).await.map_err(|e| at(Error::kube("get the pinned release")(e)))?;
-    let text = found.and_then(|c| c.data).and_then(|mut d| d.remove("release.json")).ok_or_else(|| {
+    let name = names::pinned_release(hash);
+    let found = api.get_opt(&name).await.map_err(|e| at(Error::kube("get the pinned release")(e)))?;
+    let found = match found.and_then(|c| c.data).and_then(|mut d| d.remove(CONTENT)) {
+        Some(text) => serde_json::from_str(&text).map_err(|e| at(e.into()))?,
+        None => {
+            let same = blueprint.and_then(|b| Effective::find(&spec.blueprint, b, hash));
+            let again = match same {
+                Some(same) => Some(same),
+                None => of_archive(ctx, spec, hash).await?,
+            };
+            let again = again.ok_or_else(|| {
+                let text = format!(
+                    "the pinned release {hash} is missing (ConfigMap {}/{name}), and neither blueprint {:?} nor an archive has the same content: the instance keeps running as it is; restore the ConfigMap, or the Blueprint as it was",
+                    ctx.system_namespace, spec.blueprint
+                );
+                Halt::fail("SpecValid", "PinnedReleaseMissing", text, ErrorClass::Blocked)
+            })?;
+            ctx.memory.forget_release(hash);
+            again
+        }
+    };
+    is_of(&found, &spec.blueprint).map_err(|e| {
         let text = format!(
-            "the pinned release {hash} is missing (ConfigMap {}/{}): the instance keeps running as it is; restore the ConfigMap, or the Blueprint as it was",
-            ctx.system_namespace,
-            name_of(hash)
+            "{e}. Take the annotation {ANNOTATION_RELEASE} away (kubectl annotate crm NAME {ANNOTATION_RELEASE}-)"
         );
-        Halt::fail("SpecValid", "PinnedReleaseMissing", text, ErrorClass::Blocked)
+        Halt::fail("SpecValid", "OtherBlueprint", text, ErrorClass::Blocked)
     })?;
-    serde_json::from_str(&text).map_err(|e| at(e.into()))
+    keep(ctx, &found).await?;
+    Ok(found)
 }
 
-async fn keep(ctx: &Ctx, release: &Effective) -> Result<(), Halt> {
+/// The release that an Archive carries, for an instance that took it over.
+async fn of_archive(ctx: &Ctx, spec: &CrmInstanceSpec, hash: &str) -> Result<Option<Effective>, Halt> {
+    let Some(name) = &spec.adopt else { return Ok(None) };
     let at = Halt::at("SpecValid");
-    let text = serde_json::to_string(release).map_err(|e| at(e.into()))?;
-    let rest = json!({ "immutable": true, "data": { "release.json": text } });
-    let labels = Labels::managed();
-    let child = Child::new(Kind::ConfigMap, Some(&ctx.system_namespace), &name_of(&release.hash), &labels, rest);
-    if ctx.memory.knows(&child) {
+    let api: Api<Archive> = Api::all(ctx.client.clone());
+    let found = api.get_opt(name).await.map_err(|e| at(Error::kube("get the archive")(e)))?;
+    let text = found.filter(|a| a.spec.release_hash.as_deref() == Some(hash)).and_then(|a| a.spec.release);
+    let release: Option<Effective> = text.map(|t| serde_json::from_str(&t)).transpose().map_err(|e| at(e.into()))?;
+    Ok(release.filter(|r| r.hash == hash))
+}
+
+/// Keeps a copy of a release. This process looks once for each.
+async fn keep(ctx: &Ctx, release: &Effective) -> Result<(), Halt> {
+    if ctx.memory.has_release(&release.hash) {
         return Ok(());
     }
-    let stored = ctx.create_once(&child).await.map_err(&at)?;
-    ctx.memory.applied(&child, &stored.metadata);
+    let at = Halt::at("SpecValid");
+    let api: Api<ConfigMap> = Api::namespaced(ctx.client.clone(), &ctx.system_namespace);
+    let name = names::pinned_release(&release.hash);
+    let found = api.get_metadata_opt(&name).await.map_err(|e| at(Error::kube("look for the pinned release")(e)))?;
+    if found.is_none() {
+        let text = serde_json::to_string(release).map_err(|e| at(e.into()))?;
+        let rest = json!({ "immutable": true, "data": { CONTENT: text } });
+        let child = Child::new(Kind::ConfigMap, Some(&ctx.system_namespace), &name, &Labels::managed(), rest);
+        ctx.create_once(&child).await.map_err(&at)?;
+    }
+    ctx.memory.release_is_kept(&release.hash);
     Ok(())
 }

@@ -85,6 +85,7 @@ pub async fn run(tenant: &Tenant, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
         secrets: Vec::new(),
         data_generation: None,
         release_hash: None,
+        release: None,
         object: serde_json::to_string(&tenant.spec).map_err(|e| at(e.into()))?,
         ledger,
         retention_days: tenant.spec.retention_days.unwrap_or(site.spec.retention_days),

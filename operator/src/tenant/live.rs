@@ -134,12 +134,15 @@ async fn baseline(ctx: &Ctx, tenant: &Tenant, plan: Option<&Plan>) -> Result<Rec
     }
     let known = tenant.status.as_ref().filter(|s| s.namespace.is_some());
     let id = tenant.spec.id.as_deref().and_then(|id| Id::parse(id).ok());
-    if let (Some(known), Some(id)) = (known, id) {
+    if let Some(id) = id {
+        // One that comes back with its id goes on where its events end, or the next one would count as told before.
         let mut recorded = replay(ctx, &id).await.map_err(Halt::at("Ready"))?;
         if recorded.facts.limits.is_none() {
-            recorded.facts.limits.clone_from(&known.limits);
+            recorded.facts.limits = known.and_then(|k| k.limits.clone());
         }
-        return Ok(recorded);
+        if known.is_some() || recorded.sequence > 0 {
+            return Ok(recorded);
+        }
     }
     let limits = plan.and_then(|p| tenantry_plan::limits::resolve(&tenant.spec, &p.spec).ok());
     Ok(Recorded { sequence: 0, facts: Facts { limits, ..Facts::default() } })

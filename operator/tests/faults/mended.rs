@@ -87,7 +87,7 @@ fn what_came_out_of_an_archive_is_never_dropped_whatever_release_it_was_to_becom
         rounds(&mut life).await;
         let (_, _, message) = condition(&life, INSTANCE, "Installed").await;
         assert!(message.contains("personalise[switch]"), "{message}");
-        assert_eq!((pinned(&life).await, databases(&life).await), (new, format!("loaded {old}")));
+        assert_eq!((pinned(&life).await, databases(&life).await), (new.clone(), format!("loaded {old}")));
         let rows = "SELECT string_agg(name, ',') FROM customer";
         assert_eq!(life.sql("pg-a", rows).await.as_deref(), Ok("a row of the customer"));
 
@@ -95,7 +95,7 @@ fn what_came_out_of_an_archive_is_never_dropped_whatever_release_it_was_to_becom
         rounds(&mut life).await;
         let status = life.instance().await.unwrap().unwrap().status.unwrap();
         assert_eq!(status.phase, InstancePhase::Ready, "{status:?}");
-        assert_eq!(databases(&life).await, format!("personalised {old}"));
+        assert_eq!(databases(&life).await, format!("personalised {new}"), "the row says what works with it");
         assert_eq!(life.sql("pg-a", rows).await.as_deref(), Ok("a row of the customer"));
         assert_eq!(life.sql("pg-a", "SELECT note FROM facts").await, Ok(id), "the steps were not made");
         root(&format!("DROP ROLE {switch}")).await;

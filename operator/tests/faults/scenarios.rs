@@ -249,10 +249,10 @@ fn a_database_server_that_is_away_is_told_and_disturbs_only_its_own_tenants() {
 }
 
 /// A database server that does not answer; it goes on when this is dropped, however the test ends.
-struct Away(&'static str);
+pub struct Away(&'static str);
 
 impl Away {
-    fn new(server: &'static str) -> Self {
+    pub fn new(server: &'static str) -> Self {
         World::get().signal(server, "-STOP");
         Self(server)
     }

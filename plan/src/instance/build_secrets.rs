@@ -35,9 +35,13 @@ pub fn keys_of(data: &BTreeMap<String, String>) -> Option<Keys> {
     Some(Keys { admin_password, secrets })
 }
 
-/// Address and log-in of the database. Written before the database is made: it fixes the placement.
+/// Annotation of the Secret of a database: the server was not told this password yet.
+pub const ANNOTATION_UNTOLD: &str = "tenantry.dev/password-not-set-yet";
+
+/// Address and log-in of the database. Written before the database is made: it fixes the placement. `untold`: the
+/// database is there already, and its server learns the password after this.
 #[must_use]
-pub fn build_database_secret(wanted: &Wanted, server: &str, access: &DatabaseAccess) -> Child {
+pub fn build_database_secret(wanted: &Wanted, server: &str, access: &DatabaseAccess, untold: bool) -> Child {
     let labels = wanted.data_labels().and(LABEL_PURPOSE, "database").and(LABEL_DATABASE_SERVER, server);
     let name = names::database_secret(&wanted.id, wanted.generation);
     let rest = json!({
@@ -52,7 +56,11 @@ pub fn build_database_secret(wanted: &Wanted, server: &str, access: &DatabaseAcc
             "password": access.password.reveal(),
         },
     });
-    Child::new(Kind::Secret, Some(&wanted.namespace), &name, &labels, rest)
+    let mut child = Child::new(Kind::Secret, Some(&wanted.namespace), &name, &labels, rest);
+    if untold {
+        child.object["metadata"]["annotations"] = json!({ ANNOTATION_UNTOLD: "true" });
+    }
+    child
 }
 
 /// Server and access from the data of their Secret; none when something is missing.

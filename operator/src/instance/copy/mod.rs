@@ -95,6 +95,8 @@ pub async fn database(filling: &Filling<'_>, target: &Target<'_>, record: Option
     neutralise::proven(filling, Some(target)).await?;
     stage::clear_secrets(filling).await?;
     let owner = names::owner_of_instance(&wanted.id);
+    let said = target.server.admin.set_release(target.name(), &owner, &wanted.release.hash).await;
+    said.map_err(|e| Halt::at("Installed")(e.into()))?;
     let done = target.server.admin.set_state(target.name(), &owner, State::Personalised).await;
     done.map_err(|e| Halt::at("Installed")(e.into()))
 }

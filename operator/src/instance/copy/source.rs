@@ -14,6 +14,7 @@ use tenantry_core::id::Id;
 use tenantry_core::names;
 use tenantry_plan::context::DatabaseAccess;
 use tenantry_plan::instance::access_of;
+use tenantry_plan::instance::release::{Choice, Known, choose};
 
 use super::COPIED;
 use crate::cluster::data_of;
@@ -21,7 +22,7 @@ use crate::context::Ctx;
 use crate::error::Error;
 use crate::halt::Halt;
 use crate::instance::live::{Pass, generation_of};
-use crate::instance::release::{self, ANNOTATION_RELEASE};
+use crate::instance::release;
 use crate::tenant::recorded_of;
 
 /// Time between two looks at an original that is not there yet: no watch tells of it.
@@ -79,19 +80,27 @@ pub async fn look(ctx: &Ctx, copy: &CrmInstance) -> Result<Original, Halt> {
         );
         return Err(Halt::fail(COPIED, "OtherProduct", text, ErrorClass::Invalid));
     }
-    let installed = recorded_of(found.annotations())?.is_some_and(|r| r.facts.installed.is_some());
+    let recorded = recorded_of(found.annotations())?;
+    let installed = recorded.as_ref().is_some_and(|r| r.facts.installed.is_some());
+    let known = Known::of(&found, recorded.as_ref());
+    let release = match choose(&known) {
+        Choice::Pinned(hash) => Some(hash.to_owned()),
+        Choice::Ask => known.annotation.map(str::to_owned),
+        // It is held up itself, and says why.
+        _ => None,
+    };
     let id = found.spec.id.as_deref().and_then(|id| Id::parse(id).ok());
-    match (installed, id, found.annotations().get(ANNOTATION_RELEASE)) {
+    match (installed, id, release) {
         (true, Some(id), Some(release)) => {
             let noted = copy.annotations().get(ANNOTATION_ORIGIN);
-            if noted.is_some_and(|noted| *noted != origin(&id, release)) {
+            if noted.is_some_and(|noted| *noted != origin(&id, &release)) {
                 let text = format!(
                     "{address} is not what it was when this copy was begun: another instance has its name, or it runs another release. Nothing of the copy was started; delete it and make a new one"
                 );
                 return Err(Halt::fail(COPIED, "SourceChanged", text, ErrorClass::Blocked));
             }
             let (generation, scheduling) = (generation_of(&found), found.spec.scheduling.clone());
-            Ok(Original { id, generation, address, release: release.clone(), scheduling })
+            Ok(Original { id, generation, address, release, scheduling })
         }
         _ => {
             let text =
@@ -123,7 +132,7 @@ pub async fn origin_to_note(ctx: &Ctx, copy: &CrmInstance) -> Result<Option<(&'s
 /// [`Halt`] at `Copied` or `SpecValid`.
 pub async fn release_of_original(ctx: &Ctx, copy: &CrmInstance) -> Result<Effective, Halt> {
     let original = look(ctx, copy).await?;
-    let pinned = release::of_hash(ctx, &copy.spec.blueprint, copy.spec.release.as_deref(), &original.release).await?;
+    let pinned = release::of_hash(ctx, &copy.spec, &original.release).await?;
     let runs = pinned.release().map(|r| r.version.clone()).unwrap_or_default();
     match &copy.spec.release {
         Some(asked) if *asked != runs => {

@@ -1,0 +1,243 @@
+//! What lies on the database servers already for an instance of which nothing is known here. Does I/O (SQL,
+//! Kubernetes reads).
+//!
+//! After the loss of a cluster its objects come back with their ids, from Git or a backup: then the servers' own
+//! records are all that knows of the data. They are asked before anything is made.
+
+use futures::future::join_all;
+use k8s_openapi::api::core::v1::Secret;
+use kube::ResourceExt;
+use kube::api::Api;
+use tenantry_api::crm_instance::CrmInstance;
+use tenantry_api::database_server::{DatabaseServer, DatabaseServerPhase};
+use tenantry_core::class::ErrorClass;
+use tenantry_core::id::Id;
+use tenantry_core::names;
+use tenantry_database::{DatabaseRecord, State};
+use tenantry_plan::Settings;
+use tenantry_plan::instance::access_of;
+
+use super::live::generation_of;
+use crate::cluster::data_of;
+use crate::context::Ctx;
+use crate::error::Error;
+use crate::halt::Halt;
+use crate::sql;
+use crate::tenant::adopt::refuse;
+
+/// The condition of the place of a database.
+const CONDITION: &str = "DatabaseReady";
+
+/// A database that is there.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// Name of its DatabaseServer.
+    pub server: String,
+    /// What the server's own record says.
+    pub record: DatabaseRecord,
+}
+
+impl Found {
+    /// Whether it holds more than what a try before left half made.
+    #[must_use]
+    pub fn is_data(&self) -> bool {
+        match self.record.state {
+            State::Loaded | State::Personalised | State::Archived => true,
+            State::Creating | State::Installing | State::Template | State::Dropping => false,
+        }
+    }
+}
+
+/// How much is known of an id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trust {
+    /// It was minted together with its object: it has data nowhere but in this life.
+    Young,
+    /// This object is written down as one that this cluster knows.
+    Known,
+    /// A person gave it.
+    Given,
+}
+
+/// Looks for the database of an instance that was never reported: where its Secret says, or on every server.
+///
+/// # Errors
+/// [`Halt`] at `DatabaseReady` when it cannot be known, and at `Ready` when the id is another tenant's.
+pub async fn look(ctx: &Ctx, instance: &CrmInstance, id: &Id, trust: Trust) -> Result<Option<Found>, Halt> {
+    let at = Halt::at(CONDITION);
+    let settings = ctx.settings().await.map_err(&at)?;
+    if let Some((server, name)) = placed(ctx, instance, id).await? {
+        let found = on(ctx, &server, &name, &settings).await?;
+        let found = found.filter(|f| is_of(f, instance, id));
+        if trust == Trust::Given && found.as_ref().is_none_or(|f| f.record.state == State::Creating) {
+            let text = format!(
+                "database {name} is not on server {server:?}, and no new one is made in its place: the Secret with its address is older than this object, so it was there before. Restore the server from its own backup"
+            );
+            return Err(Halt::fail(CONDITION, "DatabaseLost", text, ErrorClass::Blocked));
+        }
+        return Ok(found);
+    }
+    let servers = ctx.database_servers().await.map_err(&at)?;
+    let ready = |s: &&DatabaseServer| s.status.as_ref().is_some_and(|s| s.phase == DatabaseServerPhase::Ready);
+    // One that was minted a moment ago waits for nobody who is away.
+    let asked: Vec<&DatabaseServer> = match trust {
+        Trust::Young => servers.iter().filter(ready).collect(),
+        Trust::Known | Trust::Given => servers.iter().collect(),
+    };
+    let Everywhere { found, away } = everywhere(ctx, instance, id, &asked, &settings).await?;
+    if found.as_ref().is_some_and(Found::is_data) || trust == Trust::Young || !has_database(ctx, instance).await? {
+        return Ok(found);
+    }
+    if let Some((server, error)) = away {
+        let text = format!(
+            "database server {server:?} cannot be asked whether it holds data of id {id}, and nothing is made before that is known: {error}. Bring it back (`tenantry database-server show {server}`), or, if it never comes back, delete its DatabaseServer"
+        );
+        return Err(Halt::fail(CONDITION, "ServerNotAsked", text, ErrorClass::Blocked));
+    }
+    if trust == Trust::Given && keys_are_there(ctx, instance, id).await? {
+        let text = format!(
+            "Secret {} with keys of this instance is older than this object, so it had a database, and none of the {} database servers has it; no new one is made in its place. Bring the server back that held it (`tenantry database-server list`)",
+            names::keys_secret(id, generation_of(instance)),
+            servers.len()
+        );
+        return Err(Halt::fail(CONDITION, "DatabaseNotFound", text, ErrorClass::Blocked));
+    }
+    Ok(found)
+}
+
+/// The row of an instance that is known, for its release; none: it has no database, or no row.
+///
+/// # Errors
+/// [`Halt`] at `DatabaseReady` while a server cannot be asked.
+pub async fn row(ctx: &Ctx, instance: &CrmInstance, id: &Id) -> Result<Option<Found>, Halt> {
+    let at = Halt::at(CONDITION);
+    let settings = ctx.settings().await.map_err(&at)?;
+    let reported = instance.status.as_ref().and_then(|s| s.database.clone()).map(|d| (d.server, d.name));
+    let place = match placed(ctx, instance, id).await? {
+        Some(place) => Some(place),
+        None => reported,
+    };
+    if let Some((server, name)) = place {
+        return Ok(on(ctx, &server, &name, &settings).await?.filter(|f| is_of(f, instance, id)));
+    }
+    if !has_database(ctx, instance).await? {
+        return Ok(None);
+    }
+    let servers = ctx.database_servers().await.map_err(&at)?;
+    let asked: Vec<&DatabaseServer> = servers.iter().collect();
+    let Everywhere { found, away } = everywhere(ctx, instance, id, &asked, &settings).await?;
+    match (found, away) {
+        (None, Some((_, e))) => Err(at(e)),
+        (found, _) => Ok(found),
+    }
+}
+
+/// What the servers said.
+#[derive(Debug)]
+pub struct Everywhere {
+    /// The database.
+    pub found: Option<Found>,
+    /// The first server that could not be asked.
+    pub away: Option<(String, Error)>,
+}
+
+/// Asks servers at once, by owner: data before what is half made, and the newest generation of it.
+///
+/// # Errors
+/// [`Halt`] when two servers have data, or when it is another tenant's.
+pub async fn everywhere(
+    ctx: &Ctx,
+    instance: &CrmInstance,
+    id: &Id,
+    servers: &[&DatabaseServer],
+    settings: &Settings,
+) -> Result<Everywhere, Halt> {
+    let owner = names::owner_of_instance(id);
+    let answers = join_all(servers.iter().map(|server| async {
+        let asked = sql::administration(ctx, server, settings).await?;
+        Ok::<_, Error>(asked.admin.find_by_owner(&owner).await?)
+    }))
+    .await;
+    let (mut all, mut away) = (Vec::new(), None);
+    for (server, answer) in servers.iter().map(|s| s.name_any()).zip(answers) {
+        match answer {
+            Ok(rows) => all.extend(rows.into_iter().map(|record| Found { server: server.clone(), record })),
+            Err(e) if away.is_none() => away = Some((server, e)),
+            Err(_) => {}
+        }
+    }
+    if let Some(other) = all.iter().find(|f| !is_of(f, instance, id)) {
+        return Err(refuse(format!(
+            "spec.id: server {:?} holds database {} of id {id}, which belongs to tenant id {}; create the tenant with that spec.id, or this instance without spec.id. The data is safe",
+            other.server, other.record.name, other.record.tenant
+        )));
+    }
+    let newest = all.iter().filter(|f| f.is_data()).map(|f| f.record.generation).max();
+    let Some(newest) = newest else { return Ok(Everywhere { found: all.pop(), away }) };
+    let data: Vec<Found> = all.into_iter().filter(|f| f.is_data() && f.record.generation == newest).collect();
+    let named = instance.spec.database_server.as_deref();
+    let found = match data.as_slice() {
+        [one] => Some(one.clone()),
+        several => several.iter().find(|f| Some(f.server.as_str()) == named).cloned(),
+    };
+    match found {
+        Some(found) => Ok(Everywhere { found: Some(found), away }),
+        None => Err(disputed(instance, &data)),
+    }
+}
+
+/// Several servers say that they have the data: a person must say which is meant.
+fn disputed(instance: &CrmInstance, data: &[Found]) -> Halt {
+    let each = data.iter().map(|f| {
+        let r = &f.record;
+        format!("{} ({}, made {}, changed {})", f.server, r.state, r.created_at, r.updated_at)
+    });
+    let text = format!(
+        "several database servers hold data of this instance: {}. None was touched, and none is chosen. Look at both, then say which one it is: kubectl -n {} patch crm {} --type=merge -p '{{\"spec\":{{\"databaseServer\":\"NAME\"}}}}'",
+        each.collect::<Vec<_>>().join(", "),
+        instance.namespace().unwrap_or_default(),
+        instance.name_any()
+    );
+    Halt::fail(CONDITION, "DatabaseDisputed", text, ErrorClass::Blocked)
+}
+
+/// Whether a row is this instance's: its own, and its tenant's.
+fn is_of(found: &Found, instance: &CrmInstance, id: &Id) -> bool {
+    let tenant = instance.namespace().unwrap_or_default();
+    found.record.owner == names::owner_of_instance(id)
+        && Some(found.record.tenant.as_str()) == tenant.strip_prefix("tenant-")
+}
+
+/// One database on one server.
+async fn on(ctx: &Ctx, server: &str, name: &str, settings: &Settings) -> Result<Option<Found>, Halt> {
+    let at = Halt::at(CONDITION);
+    let object = ctx.database_server(server).await.map_err(&at)?;
+    let object = object.ok_or_else(|| {
+        let text = format!("DatabaseServer {server:?} with this instance's data does not exist; create it again");
+        Halt::fail(CONDITION, "NoSuchServer", text, ErrorClass::Blocked)
+    })?;
+    let asked = sql::administration(ctx, &object, settings).await.map_err(&at)?;
+    let record = asked.admin.record(name).await.map_err(|e| at(e.into()))?;
+    Ok(record.map(|record| Found { server: server.to_owned(), record }))
+}
+
+/// Server and database as the Secret says.
+async fn placed(ctx: &Ctx, instance: &CrmInstance, id: &Id) -> Result<Option<(String, String)>, Halt> {
+    let api: Api<Secret> = Api::namespaced(ctx.client.clone(), &instance.namespace().unwrap_or_default());
+    let found = api.get_opt(&names::database_secret(id, generation_of(instance))).await;
+    let found = found.map_err(|e| Halt::at(CONDITION)(Error::kube("get the database's Secret")(e)))?;
+    let access = access_of(&data_of(found.and_then(|s| s.data).as_ref()));
+    Ok(access.map(|(server, access)| (server, access.name)))
+}
+
+async fn keys_are_there(ctx: &Ctx, instance: &CrmInstance, id: &Id) -> Result<bool, Halt> {
+    let api: Api<Secret> = Api::namespaced(ctx.client.clone(), &instance.namespace().unwrap_or_default());
+    let found = api.get_metadata_opt(&names::keys_secret(id, generation_of(instance))).await;
+    Ok(found.map_err(|e| Halt::at(CONDITION)(Error::kube("look for the keys")(e)))?.is_some())
+}
+
+/// Whether its product keeps a database, as far as the Blueprint tells.
+async fn has_database(ctx: &Ctx, instance: &CrmInstance) -> Result<bool, Halt> {
+    let blueprint = ctx.blueprint(&instance.spec.blueprint).await.map_err(Halt::at(CONDITION))?;
+    Ok(blueprint.is_none_or(|b| b.spec.database.is_some()))
+}

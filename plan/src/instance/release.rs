@@ -1,0 +1,227 @@
+//! Which release an instance runs, from everything that says something about it. No I/O.
+//!
+//! The data belongs to the release that wrote it. What says which one that was are caches of each other: an annotation
+//! of the object, its status, the row on the database server, the Archive that it came from. Any of them may be lost;
+//! none is believed against the others.
+
+use tenantry_api::blueprint::{BlueprintSpec, Effective};
+use tenantry_api::crm_instance::CrmInstance;
+use tenantry_core::ledger::Recorded;
+use tenantry_core::names::ANNOTATION_RELEASE;
+
+/// What the row of its data on the database server says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Row<'a> {
+    /// Nobody has asked.
+    NotAsked,
+    /// It was asked; none: there is no row, or no database.
+    Says(Option<&'a str>),
+}
+
+/// Hashes of the release, by who says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Known<'a> {
+    /// The annotation of the object.
+    pub annotation: Option<&'a str>,
+    /// Its status.
+    pub status: Option<&'a str>,
+    /// Whether the status was written after it was installed.
+    pub status_is_settled: bool,
+    /// The row on the database server.
+    pub row: Row<'a>,
+    /// The Archive that it takes over.
+    pub archive: Option<&'a str>,
+    /// Whether somebody may have worked with its data.
+    pub ran: bool,
+    /// Whether it comes out of an archive.
+    pub adopted: bool,
+    /// Whether it is a copy of another instance.
+    pub copy: bool,
+}
+
+/// The decision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Choice<'a> {
+    /// Exactly this one.
+    Pinned(&'a str),
+    /// This one, or what the Blueprint says now where that can take its place: it never ran.
+    Mendable(&'a str),
+    /// A copy that is not finished: this one, neutralised as the Blueprint says now.
+    Copied(&'a str),
+    /// A copy that begins: the release of its original.
+    OfOriginal,
+    /// A new instance: what the Blueprint says now.
+    Newest,
+    /// The row on the database server decides, and must be asked.
+    Ask,
+    /// It ran, and nothing says with which release.
+    Unknown,
+    /// The annotation is not what the data was written with.
+    Disputed {
+        /// What the annotation says.
+        annotation: &'a str,
+        /// What is believed.
+        believed: &'a str,
+        /// Who says that.
+        by: &'static str,
+    },
+}
+
+impl<'a> Known<'a> {
+    /// What an object says itself; row and Archive are for the caller to add.
+    #[must_use]
+    pub fn of(instance: &'a CrmInstance, recorded: Option<&Recorded>) -> Self {
+        let status = instance.status.as_ref();
+        let settled = status.is_some_and(|s| s.installed_at.is_some());
+        Self {
+            annotation: instance
+                .metadata
+                .annotations
+                .as_ref()
+                .and_then(|a| a.get(ANNOTATION_RELEASE))
+                .map(String::as_str),
+            status: status.and_then(|s| s.release_hash.as_deref()),
+            status_is_settled: settled,
+            row: Row::NotAsked,
+            archive: None,
+            ran: settled || recorded.is_some_and(|r| r.facts.installed.is_some()),
+            adopted: instance.spec.adopt.is_some(),
+            copy: instance.spec.from.is_some(),
+        }
+    }
+}
+
+/// Decides which release an instance runs.
+#[must_use]
+pub fn choose<'a>(known: &Known<'a>) -> Choice<'a> {
+    if known.ran { of_data(known) } else { of_none(known) }
+}
+
+/// Nobody has worked with it yet: the release may still be another one.
+fn of_none<'a>(known: &Known<'a>) -> Choice<'a> {
+    let row = match known.row {
+        Row::Says(row) => row,
+        Row::NotAsked => None,
+    };
+    if known.copy {
+        return known.annotation.or(known.status).map_or(Choice::OfOriginal, Choice::Copied);
+    }
+    match known.annotation.or(known.archive).or(known.status).or(row) {
+        // What came out of an archive is as it was there.
+        Some(hash) if known.adopted => Choice::Pinned(hash),
+        Some(hash) => Choice::Mendable(hash),
+        None => Choice::Newest,
+    }
+}
+
+/// There is data, which belongs to the release that wrote it.
+fn of_data<'a>(known: &Known<'a>) -> Choice<'a> {
+    match (known.annotation, known.status) {
+        (Some(a), Some(s)) if a == s => Choice::Pinned(a),
+        (None, Some(s)) => Choice::Pinned(s),
+        (Some(a), s) => match known.row {
+            Row::NotAsked => Choice::Ask,
+            Row::Says(Some(row)) if row == a => Choice::Pinned(a),
+            Row::Says(Some(row)) => Choice::Disputed { annotation: a, believed: row, by: "the database server" },
+            Row::Says(None) => match s.filter(|_| known.status_is_settled) {
+                Some(s) => Choice::Disputed { annotation: a, believed: s, by: "its status" },
+                // The status is older than the installation, or lost.
+                None => Choice::Pinned(a),
+            },
+        },
+        (None, None) => match known.row {
+            Row::NotAsked => Choice::Ask,
+            Row::Says(row) => row.or(known.archive).map_or(Choice::Unknown, Choice::Pinned),
+        },
+    }
+}
+
+/// Whether a newer release takes the place of the pinned one of an instance that never ran.
+///
+/// Keys are made once, so the list of keys must be the same. A database that was made this instance's own
+/// (`made`) must have been made in the same way.
+#[must_use]
+pub fn replaces(old: &BlueprintSpec, new: &BlueprintSpec, made: bool) -> bool {
+    let same_database =
+        old.database == new.database && old.install == new.install && old.personalise == new.personalise;
+    old.secrets == new.secrets && (same_database || !made) && crate::blueprint::problems(new).is_empty()
+}
+
+/// Whether a release is of the blueprint that an instance names; else what is wrong.
+///
+/// # Errors
+/// The text for people.
+pub fn is_of(release: &Effective, blueprint: &str) -> Result<(), String> {
+    if release.blueprint == blueprint {
+        return Ok(());
+    }
+    Err(format!(
+        "release {} is one of blueprint {:?}, and spec.blueprint is {blueprint:?}: nothing was changed or restarted",
+        release.hash, release.blueprint
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RAN: Known<'static> = Known {
+        annotation: Some("a"),
+        status: Some("a"),
+        status_is_settled: true,
+        row: Row::NotAsked,
+        archive: None,
+        ran: true,
+        adopted: false,
+        copy: false,
+    };
+
+    fn says(row: &'static str) -> Row<'static> {
+        Row::Says(Some(row))
+    }
+
+    #[test]
+    fn what_an_installed_instance_runs_is_found_again_and_never_chosen_anew() {
+        assert_eq!(choose(&RAN), Choice::Pinned("a"));
+        let lost = Known { annotation: None, ..RAN };
+        assert_eq!(choose(&lost), Choice::Pinned("a"), "the status knows it, and nobody is asked");
+        let all_lost = Known { status: None, status_is_settled: false, ..lost };
+        assert_eq!(choose(&all_lost), Choice::Ask);
+        assert_eq!(choose(&Known { row: says("r"), ..all_lost }), Choice::Pinned("r"));
+        let nobody = Known { row: Row::Says(None), ..all_lost };
+        assert_eq!(choose(&nobody), Choice::Unknown);
+        assert_eq!(choose(&Known { archive: Some("h"), ..nobody }), Choice::Pinned("h"));
+    }
+
+    #[test]
+    fn an_annotation_that_nothing_else_agrees_with_is_not_believed() {
+        let wrong = Known { annotation: Some("w"), ..RAN };
+        assert_eq!(choose(&wrong), Choice::Ask);
+        let by_row = Choice::Disputed { annotation: "w", believed: "a", by: "the database server" };
+        assert_eq!(choose(&Known { row: says("a"), ..wrong }), by_row);
+        let by_status = Choice::Disputed { annotation: "w", believed: "a", by: "its status" };
+        assert_eq!(choose(&Known { row: Row::Says(None), ..wrong }), by_status);
+        let lost_status = Known { status: None, status_is_settled: false, ..wrong };
+        assert_eq!(choose(&Known { row: says("a"), ..lost_status }), by_row);
+        // Changed by a way that changes the row as well.
+        assert_eq!(choose(&Known { row: says("w"), ..wrong }), Choice::Pinned("w"));
+        // A status from before the installation says nothing about what was installed.
+        let early = Known { status_is_settled: false, row: Row::Says(None), ..wrong };
+        assert_eq!(choose(&early), Choice::Pinned("w"));
+    }
+
+    #[test]
+    fn what_never_ran_may_still_become_another() {
+        let new = Known { annotation: None, status: None, status_is_settled: false, ran: false, ..RAN };
+        assert_eq!(choose(&new), Choice::Newest);
+        assert_eq!(choose(&Known { row: says("r"), ..new }), Choice::Mendable("r"));
+        assert_eq!(choose(&Known { annotation: Some("a"), status: Some("b"), ..new }), Choice::Mendable("a"));
+        let adopted = Known { adopted: true, archive: Some("h"), ..new };
+        assert_eq!(choose(&Known { row: says("r"), ..adopted }), Choice::Pinned("h"));
+        assert_eq!(choose(&Known { annotation: Some("a"), ..adopted }), Choice::Pinned("a"));
+        let copy = Known { copy: true, ..new };
+        assert_eq!(choose(&Known { row: says("r"), ..copy }), Choice::OfOriginal);
+        assert_eq!(choose(&Known { status: Some("s"), ..copy }), Choice::Copied("s"));
+        assert_eq!(choose(&Known { copy: true, ..RAN }), Choice::Pinned("a"));
+    }
+}
