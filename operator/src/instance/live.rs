@@ -146,7 +146,7 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
     let settings = ctx.settings().await.map_err(&valid)?;
     let tenant = owner(pass, ctx).await?;
     pass.tenant_version = tenant.metadata.generation.unwrap_or_default().to_string();
-    let release = Box::pin(prepare::run(pass, ctx)).await?;
+    let release = Box::pin(prepare::run(pass, ctx, now)).await?;
     let generation = generation_of(&pass.instance);
     let referenced = referenced::read(ctx, &pass.instance, &tenant).await?;
     pass.secret_versions = referenced.versions;

@@ -1,5 +1,6 @@
 //! The first write to a new CrmInstance: id, finalizer, pinned release, stream; and its adoption. Does I/O.
 
+use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::api::Api;
 use tenantry_api::archive::ArchivedKind;
@@ -26,14 +27,14 @@ pub const ANNOTATION_GENERATION: &str = "tenantry.dev/data-generation";
 /// # Errors
 /// [`Halt`] at `SpecValid` or `Ready`.
 #[tracing::instrument(target = "tenantry::trace", level = "debug", name = "prepare", skip_all)]
-pub async fn run(pass: &mut Pass, ctx: &Ctx) -> Result<Effective, Halt> {
+pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<Effective, Halt> {
     let at = Halt::at("SpecValid");
     let instance = &pass.instance;
     let namespace = instance.namespace().unwrap_or_default();
     let reported = instance.status.as_ref().is_some_and(|s| s.data_generation.is_some());
     let has_id = instance.spec.id.is_some();
     if !reported && let Some(id) = id_of(instance)? {
-        adopt::check_instance(ctx, instance, &id).await?;
+        adopt::check_instance(ctx, instance, &id, now).await?;
         claim::claim(ctx, instance, &id).await?;
     }
     let recorded = recorded_of(instance.annotations())?;

@@ -17,6 +17,7 @@ mod picture;
 mod reads;
 mod refusals;
 mod replicas;
+mod retention;
 mod scenarios;
 mod servers;
 mod settings;
