@@ -51,6 +51,8 @@ pub struct Pass {
     pub integrations: Option<Vec<IntegrationStatus>>,
     /// When it was installed, when the status does not say so although it was.
     pub installed_at: Option<String>,
+    /// Since when its processes are exchanged in a turn, when this pass has changed that.
+    pub exchanging: Option<Option<String>>,
     /// Conditions that were reached in this pass: kind and message.
     pub reached: Vec<(&'static str, String)>,
 }
@@ -68,6 +70,7 @@ impl Pass {
             secret_versions: String::new(),
             integrations: None,
             installed_at: None,
+            exchanging: None,
             reached: Vec::new(),
         }
     }
@@ -185,7 +188,7 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
         database: database.as_ref(),
         keys: &keys,
     };
-    let running = processes::ensure(ctx, pass, &planned).await?;
+    let running = processes::ensure(ctx, pass, &planned, now).await?;
     pass.reached.push(("ProcessesReady", running.message));
     if pass.installed_before() && pass.instance.status.as_ref().is_none_or(|s| s.installed_at.is_none()) {
         let at = Halt::at("Ready");

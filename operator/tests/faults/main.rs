@@ -28,6 +28,7 @@ mod takeover;
 mod templates;
 mod unfinished;
 mod volumes;
+mod waves;
 mod world;
 
 use std::sync::{OnceLock, RwLock};
