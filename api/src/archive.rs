@@ -34,14 +34,16 @@ pub enum ArchivedKind {
     printcolumn = r#"{"name":"Phase","type":"string","jsonPath":".status.phase"}"#,
     printcolumn = r#"{"name":"Archived","type":"date","jsonPath":".spec.archivedAt"}"#,
     printcolumn = r#"{"name":"Retain until","type":"string","jsonPath":".spec.retainUntil"}"#,
-    validation = Rule::new("!has(self.spec.purge) || self.spec.purge.confirm == self.spec.name").message("spec.purge.confirm must be the archived name: purging destroys the data for ever"),
+    validation = Rule::new("!has(self.spec.purge) || self.spec.purge.confirm == self.metadata.name || self.spec.purge.confirm == self.spec.name").message("spec.purge.confirm must be the name of this Archive: purging destroys the data for ever"),
+    // Several archives may be of one name. Demands of that name that were stored by earlier versions stay valid.
+    validation = Rule::new("!has(self.spec.purge) || has(oldSelf.spec.purge) || self.spec.purge.confirm == self.metadata.name").message("spec.purge.confirm must be the name of this Archive (not the archived name, which others may have as well): purging destroys the data for ever"),
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(validation = Rule::new("self.kind == oldSelf.kind && self.id == oldSelf.id && self.name == oldSelf.name && self.tenantId == oldSelf.tenantId && self.tenantName == oldSelf.tenantName && self.__namespace__ == oldSelf.__namespace__ && self.archivedAt == oldSelf.archivedAt").message("an Archive is a record and cannot be changed; only retainUntil and purge can"))]
 #[x_kube(validation = Rule::new("self.databases == oldSelf.databases && self.volumes == oldSelf.volumes && self.secrets == oldSelf.secrets && self.object == oldSelf.object && self.ledger == oldSelf.ledger").message("an Archive is a record and cannot be changed; only retainUntil and purge can"))]
 #[x_kube(validation = Rule::new("self.life == oldSelf.life && has(self.dataGeneration) == has(oldSelf.dataGeneration) && (!has(self.dataGeneration) || self.dataGeneration == oldSelf.dataGeneration) && has(self.releaseHash) == has(oldSelf.releaseHash) && (!has(self.releaseHash) || self.releaseHash == oldSelf.releaseHash)").message("an Archive is a record and cannot be changed; only retainUntil and purge can"))]
 #[x_kube(validation = Rule::new("has(self.release) == has(oldSelf.release) && (!has(self.release) || self.release == oldSelf.release)").message("an Archive is a record and cannot be changed; only retainUntil and purge can"))]
-#[x_kube(validation = Rule::new("!has(oldSelf.purge) || (has(self.purge) && self.purge == oldSelf.purge)").message("a purge that was asked for cannot be taken back"))]
+#[x_kube(validation = Rule::new("!has(oldSelf.purge) || (has(self.purge) && self.purge.confirm == oldSelf.purge.confirm && (!(has(oldSelf.purge.beforeRetention) && oldSelf.purge.beforeRetention) || (has(self.purge.beforeRetention) && self.purge.beforeRetention)))").message("a purge that was asked for cannot be taken back"))]
 pub struct ArchiveSpec {
     /// Tenant or CrmInstance.
     pub kind: ArchivedKind,
@@ -110,9 +112,13 @@ pub struct ArchiveSpec {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Purge {
-    /// The archived name, written once more.
+    /// The name of this Archive, written once more. (The archived name in demands of earlier versions.)
     #[schemars(length(min = 1, max = 63))]
     pub confirm: String,
+    /// Destroys the data although `retainUntil` has not passed. Without it a purge waits for that day, and who adopts
+    /// the archive before it is not refused.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub before_retention: bool,
 }
 
 /// A database that is kept.

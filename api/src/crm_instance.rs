@@ -227,6 +227,9 @@ pub struct CrmInstanceStatus {
     /// When it was verified for the first time, RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub installed_at: Option<String>,
+    /// Since when its processes are exchanged because of a change that is not its own, RFC 3339; absent otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exchanging_since: Option<String>,
     /// What is known of the integrations that the blueprint offers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub integrations: Vec<IntegrationStatus>,

@@ -87,6 +87,11 @@ pub struct SiteSpec {
     #[serde(default = "retention")]
     #[schemars(range(min = 1, max = 36500))]
     pub retention_days: u32,
+    /// Most CRMs whose processes are exchanged at once because of a change that concerns all, such as one of this
+    /// Site's registry, ingress or time zone; the next follows when one is ready again.
+    #[serde(default = "at_once")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub restarts_at_once: u32,
     /// Registry that replaces the first part of image names, for a mirror or an air gap.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
@@ -124,6 +129,10 @@ pub struct SiteSpec {
 
 fn utc() -> String {
     "UTC".into()
+}
+
+fn at_once() -> u32 {
+    5
 }
 
 fn retention() -> u32 {

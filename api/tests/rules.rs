@@ -282,8 +282,17 @@ fn an_archive_is_a_record_and_is_purged_only_by_its_name() {
     let archive = |change: Value| object("Archive", "abcdefghij-1", with(&spec, change));
     let old = archive(json!({}));
     accepted("Archive", &archive(json!({ "retainUntil": "later" })), Some(&old));
-    accepted("Archive", &archive(json!({ "purge": { "confirm": "acme" } })), Some(&old));
-    refused("Archive", &archive(json!({ "purge": { "confirm": "beta" } })), Some(&old), "must be the archived name");
+    accepted("Archive", &archive(json!({ "purge": { "confirm": "abcdefghij-1" } })), Some(&old));
+    for name in ["beta", "abcdefghij-2"] {
+        let wrong = archive(json!({ "purge": { "confirm": name } }));
+        refused("Archive", &wrong, Some(&old), "must be the name of this Archive");
+        refused("Archive", &wrong, None, "must be the name of this Archive");
+    }
+    // The archived name is one that others may have as well; what earlier versions stored stays valid.
+    let of_name = archive(json!({ "purge": { "confirm": "acme" } }));
+    refused("Archive", &of_name, Some(&old), "must be the name of this Archive");
+    accepted("Archive", &with(&of_name, json!({ "status": { "phase": "Purging" } })), Some(&of_name));
+    accepted("Archive", &of_name, None);
     for change in [
         json!({ "databases": [{ "server": "s", "name": "n" }] }),
         json!({ "life": 2 }),
@@ -296,8 +305,13 @@ fn an_archive_is_a_record_and_is_purged_only_by_its_name() {
     ] {
         refused("Archive", &archive(change), Some(&old), "is a record");
     }
-    let purging = archive(json!({ "purge": { "confirm": "acme" } }));
-    refused("Archive", &old, Some(&purging), "cannot be taken back");
+    let waiting = archive(json!({ "purge": { "confirm": "abcdefghij-1" } }));
+    refused("Archive", &old, Some(&waiting), "cannot be taken back");
+    let now = archive(json!({ "purge": { "confirm": "abcdefghij-1", "beforeRetention": true } }));
+    accepted("Archive", &now, Some(&waiting));
+    accepted("Archive", &archive(json!({ "purge": { "confirm": "acme", "beforeRetention": true } })), Some(&of_name));
+    refused("Archive", &waiting, Some(&now), "cannot be taken back");
+    refused("Archive", &old, Some(&now), "cannot be taken back");
 }
 
 #[test]

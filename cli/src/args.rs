@@ -162,6 +162,25 @@ pub struct Sure {
     pub dry: DryRun,
 }
 
+/// What is asked of whoever destroys data for ever.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Destroy {
+    /// Whether that is meant.
+    #[command(flatten)]
+    pub sure: Sure,
+    /// Destroys also what is to be kept until a later day
+    #[arg(long)]
+    pub before_retention: bool,
+}
+
+/// The word once more, for what changes everything there is.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct ConfirmAll {
+    /// With --all: the word once more, instead of the question; needed without a terminal
+    #[arg(long, value_name = "all", value_parser = ["all"], hide_possible_values = true, requires = "all")]
+    pub confirm: Option<String>,
+}
+
 /// A time such as 90s, 10m or 1h30m.
 pub fn time(text: &str) -> Result<Duration, String> {
     let signed: jiff::SignedDuration =
@@ -208,6 +227,28 @@ mod tests {
         assert_eq!(time("1h30m"), Ok(Duration::from_secs(5_400)));
         assert!(time("10").is_err());
         assert!(time("-1s").is_err());
+    }
+
+    #[test]
+    fn what_changes_all_takes_the_word_all_once_more_and_no_other() {
+        for line in [
+            vec!["tenant", "suspend"],
+            vec!["tenant", "resume"],
+            vec!["tenant", "set", "--seats", "9"],
+            vec!["instance", "set", "--admin-email", "a@example.org"],
+            vec!["instance", "settings", "set", "language=vi"],
+            vec!["instance", "settings", "unset", "language"],
+        ] {
+            for (words, fits) in [
+                (vec!["--all", "--confirm", "all"], true),
+                (vec!["--all"], true),
+                (vec!["--all", "--confirm", "acme"], false),
+                (vec!["--confirm", "all"], false),
+            ] {
+                let all = std::iter::once("tenantry").chain(line.iter().copied()).chain(words.iter().copied());
+                assert_eq!(Cli::try_parse_from(all).is_ok(), fits, "{line:?} {words:?}");
+            }
+        }
     }
 
     #[test]

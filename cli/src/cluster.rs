@@ -20,6 +20,7 @@ use tenantry_api::tenant::Tenant;
 
 use crate::error::Problem;
 use crate::error::api::{problem, sources};
+use crate::proxy::{self, Proxy};
 
 /// The field manager of everything that this program writes.
 pub const MANAGER: &str = "tenantry-cli";
@@ -48,38 +49,49 @@ pub struct Cluster {
     pub name: String,
     /// How it was asked for, for programs that are started.
     pub asked: Where,
+    /// The proxy on the way.
+    pub via: Option<Proxy>,
 }
 
 impl Cluster {
     /// Reads the kubeconfig; the first request makes the connection.
     pub async fn connect(asked: &Where) -> Result<Self, Problem> {
-        let options = KubeConfigOptions { context: asked.context.clone(), ..KubeConfigOptions::default() };
-        let found = match &asked.kubeconfig {
-            Some(path) => match Kubeconfig::read_from(path) {
-                Ok(read) => {
-                    let name = read.current_context.clone();
-                    Config::from_custom_kubeconfig(read, &options).await.map(|c| (c, name))
-                }
-                Err(e) => Err(e),
-            }
-            .map_err(|e| sources(&e)),
-            None if asked.context.is_some() => {
-                Config::from_kubeconfig(&options).await.map(|c| (c, None)).map_err(|e| sources(&e))
-            }
-            None => Config::infer()
-                .await
-                .map(|c| (c, Kubeconfig::read().ok().and_then(|k| k.current_context)))
-                .map_err(|e| sources(&e)),
-        };
-        let (mut config, current) = found.map_err(|why| {
+        let (config, current, proxy) = Self::found(asked).await?;
+        let name = asked.context.clone().or(current).unwrap_or_else(|| config.cluster_url.to_string());
+        let client = proxy::client(config, proxy.as_ref(), CONNECT)?;
+        Ok(Self { client, name, asked: asked.clone(), via: proxy })
+    }
+
+    /// What the kubeconfig says, else what a pod finds; with the name of the context, and the proxy on the way.
+    async fn found(asked: &Where) -> Result<(Config, Option<String>, Option<Proxy>), Problem> {
+        let no_cluster = |why: String| {
             Problem::failed("no cluster to talk to")
                 .why(why)
                 .safe("name one with --kubeconfig FILE, --context NAME or $KUBECONFIG")
-        })?;
-        config.connect_timeout = Some(CONNECT);
-        let name = asked.context.clone().or(current).unwrap_or_else(|| config.cluster_url.to_string());
-        let client = Client::try_from(config).map_err(|e| problem("connect", &e))?;
-        Ok(Self { client, name, asked: asked.clone() })
+        };
+        let options = KubeConfigOptions { context: asked.context.clone(), ..KubeConfigOptions::default() };
+        let read = asked.kubeconfig.as_ref().map_or_else(Kubeconfig::read, Kubeconfig::read_from);
+        let found = match read {
+            Ok(mut read) => {
+                let (name, own) = (read.current_context.clone(), proxy::of_kubeconfig(&read, asked.context.as_deref()));
+                proxy::without(&mut read);
+                Config::from_custom_kubeconfig(read, &options).await.map(|config| (config, name, own))
+            }
+            Err(e) => Err(e),
+        };
+        match found {
+            Ok((mut config, name, own)) => {
+                config.apply_debug_overrides();
+                let proxy = proxy::chosen(&config.cluster_url, own.as_deref(), |name| std::env::var(name).ok())?;
+                Ok((config, name, proxy))
+            }
+            Err(e) if asked.kubeconfig.is_some() || asked.context.is_some() => Err(no_cluster(sources(&e))),
+            // In a pod, the way to its own cluster is never through a proxy.
+            Err(e) => match Config::incluster() {
+                Ok(config) => Ok((config, None, None)),
+                Err(inside) => Err(no_cluster(format!("{}; and in a pod: {}", sources(&e), sources(&inside)))),
+            },
+        }
     }
 
     /// All tenants.

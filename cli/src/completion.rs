@@ -7,6 +7,7 @@ use clap::ValueEnum;
 use clap_complete::CompleteEnv;
 use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
 use clap_complete::env::Shells;
+use jiff::Timestamp;
 use kube::ResourceExt;
 
 use crate::cluster::{Cluster, Where};
@@ -158,8 +159,9 @@ async fn known(kind: &str) -> Option<Vec<String>> {
         "archived-tenant" | "archived-instance" => {
             let wanted = if kind == "archived-tenant" { ArchivedKind::Tenant } else { ArchivedKind::CrmInstance };
             let all = cluster.read_list(&cluster.archives(), kind, None).await.ok()?.0;
-            let kept = all.iter().filter(|a| a.spec.kind == wanted && crate::archive::is_kept(a));
-            kept.map(crate::archive::keep::label).collect()
+            let now = Timestamp::now();
+            let kept = all.iter().filter(|a| a.spec.kind == wanted && crate::archive::is_kept(a, now));
+            kept.filter_map(|a| crate::archive::keep::words(&all, a, now).into_iter().next()).collect()
         }
         _ => Vec::new(),
     };

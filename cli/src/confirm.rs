@@ -1,25 +1,38 @@
 //! Asks for the name before something that cannot be taken back lightly. Does I/O.
 
-use crate::args::Confirm;
+use crate::archive::ending::Living;
+use crate::args::{Confirm, ConfirmAll, DryRun, Targets};
 use crate::error::{Exit, Problem};
 use crate::output::Out;
+use crate::output::text::{count, some};
+use crate::session::Session;
+
+/// How many names a question lists.
+const NAMED: usize = 12;
 
 /// Makes sure that every name was written once more. `act` is what will happen, for example `archive`.
 pub async fn names(out: &Out, act: &str, names: &[String], given: &Confirm) -> Result<(), Problem> {
-    let open = open(act, names, &given.confirm)?;
+    let words: Vec<Vec<String>> = names.iter().map(|n| vec![n.clone()]).collect();
+    self::words(out, act, &words, given).await
+}
+
+/// As [`names`], for things that have several names: any of them will do, and the first is asked for.
+pub async fn words(out: &Out, act: &str, all: &[Vec<String>], given: &Confirm) -> Result<(), Problem> {
+    let open = open(act, all, &given.confirm)?;
     if open.is_empty() {
         return Ok(());
     }
     if !out.asks {
-        let wanted: Vec<String> = open.iter().map(|n| format!("--confirm {n}")).collect();
+        let wanted: Vec<String> = open.iter().map(|w| format!("--confirm {}", first(w))).collect();
         return Err(Problem::usage(format!("to {act} needs the name once more, and nobody can be asked here"))
             .safe("nothing was changed")
             .why(format!("add {}", wanted.join(" "))));
     }
-    for name in open {
+    for words in open {
+        let name = first(words);
         out.ask(&format!("To {act} {name}, type its name: "));
         let typed = read_line().await?;
-        if typed.trim() != name {
+        if !words.iter().any(|w| w == typed.trim()) {
             return Err(Problem {
                 exit: Exit::FAILED,
                 ..Problem::failed(format!("{:?} is not {name:?}", typed.trim())).safe("nothing was changed")
@@ -29,16 +42,56 @@ pub async fn names(out: &Out, act: &str, names: &[String], given: &Confirm) -> R
     Ok(())
 }
 
-/// The names that were not confirmed yet. A confirmation for something else is refused.
-fn open<'a>(act: &str, names: &'a [String], confirmed: &[String]) -> Result<Vec<&'a String>, Problem> {
-    if let Some(other) = confirmed.iter().find(|c| !names.contains(c)) {
+/// What was not confirmed yet. A confirmation for something else is refused.
+fn open<'a>(act: &str, all: &'a [Vec<String>], confirmed: &[String]) -> Result<Vec<&'a Vec<String>>, Problem> {
+    if let Some(other) = confirmed.iter().find(|c| !all.iter().any(|w| w.contains(c))) {
+        let names: Vec<&str> = all.iter().map(|w| first(w)).collect();
         return Err(Problem::usage(format!(
             "--confirm {other} names something else: to {act} is {}",
             names.join(", ")
         ))
         .safe("nothing was changed"));
     }
-    Ok(names.iter().filter(|n| !confirmed.contains(n)).collect())
+    Ok(all.iter().filter(|w| !w.iter().any(|n| confirmed.contains(n))).collect())
+}
+
+fn first(words: &[String]) -> &str {
+    words.first().map_or("", String::as_str)
+}
+
+/// Makes sure that `--all` is meant, before what changes everything there is; a dry run changes nothing. `act` is what
+/// will happen, for example `suspend`.
+pub async fn every<K: Living>(
+    session: &Session,
+    act: &str,
+    targets: &Targets,
+    dry: DryRun,
+    all: &[K],
+    given: &ConfirmAll,
+) -> Result<(), Problem> {
+    if !is_asked(targets, dry, given) {
+        return Ok(());
+    }
+    let names: Vec<String> = all.iter().map(K::address).collect();
+    let what = format!("all {}: {}", count(all.len(), K::WORD), some(&names, NAMED));
+    if !session.out.asks {
+        return Err(Problem::usage(format!(
+            "to {act} {what}, the word is needed once more, and nobody can be asked here"
+        ))
+        .safe("nothing was changed")
+        .why("add --confirm all, or --dry-run to look"));
+    }
+    session.out.ask(&format!("To {act} {what}, type all: "));
+    let typed = read_line().await?;
+    if typed.trim() == "all" {
+        return Ok(());
+    }
+    Err(Problem::failed(format!("{:?} is not \"all\"", typed.trim())).safe("nothing was changed"))
+}
+
+/// Whether the word is still to be given.
+fn is_asked(targets: &Targets, dry: DryRun, given: &ConfirmAll) -> bool {
+    targets.all && !dry.dry_run && given.confirm.is_none()
 }
 
 /// One line of what a person types; empty at the end of the input.
@@ -59,12 +112,24 @@ mod tests {
     use super::*;
 
     #[test]
+    fn all_is_asked_for_once_more_and_only_where_something_changes() {
+        let asked = |all, dry_run, confirm: Option<&str>| {
+            let targets = Targets { all, ..Targets::default() };
+            is_asked(&targets, DryRun { dry_run }, &ConfirmAll { confirm: confirm.map(str::to_owned) })
+        };
+        assert!(asked(true, false, None));
+        assert!(!asked(true, true, None) && !asked(false, false, None) && !asked(true, false, Some("all")));
+    }
+
+    #[test]
     fn every_name_must_be_confirmed_and_no_other() {
-        let names = vec!["acme".to_owned(), "beta".to_owned()];
+        let names = [vec!["acme".to_owned()], vec!["beta".to_owned(), "kbbbbbbbbb-1".to_owned()]];
         let open = |c: &[&str]| {
             let c: Vec<String> = c.iter().map(|c| (*c).to_owned()).collect();
             super::open("archive", &names, &c).map(|o| o.len())
         };
+        assert_eq!(open(&["kbbbbbbbbb-1"]), Ok(1));
+        assert_eq!(open(&["acme", "kbbbbbbbbb-1"]), Ok(0));
         assert_eq!(open(&[]), Ok(2));
         assert_eq!(open(&["acme"]), Ok(1));
         assert_eq!(open(&["acme", "beta"]), Ok(0));

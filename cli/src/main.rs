@@ -20,6 +20,7 @@ mod output;
 mod plan;
 mod program;
 mod progress;
+mod proxy;
 mod reference;
 mod session;
 mod start;

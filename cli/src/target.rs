@@ -2,6 +2,7 @@
 
 use kube::{Api, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
+use tenantry_api::archive::{Archive, ArchivedKind};
 use tenantry_api::crm_instance::CrmInstance;
 use tenantry_api::tenant::Tenant;
 use tenantry_core::id::Id;
@@ -92,14 +93,18 @@ pub async fn tenant(session: &Session, name: &str) -> Result<Tenant, Problem> {
         return Err(problem);
     }
     let archives = session.cluster.list(&session.cluster.archives(), "archives", None).await.unwrap_or_default();
-    let archived = archives.iter().any(|a| a.spec.tenant_name == name && crate::archive::is_kept(a));
-    if archived {
-        return Err(Problem::not_found(format!("tenant {name:?} is archived"))
-            .safe("its data is kept")
-            .next("bring back", format!("tenant adopt {name}"))
-            .next("look", "archive list"));
+    let kept = |a: &&Archive| a.spec.tenant_name == name && crate::archive::is_kept(a, session.now());
+    let kept: Vec<&Archive> = archives.iter().filter(kept).collect();
+    if kept.is_empty() {
+        return Err(problem);
     }
-    Err(problem)
+    let archived = Problem::not_found(format!("tenant {name:?} is archived")).safe("its data is kept");
+    let tenants: Vec<&&Archive> = kept.iter().filter(|a| a.spec.kind == ArchivedKind::Tenant).collect();
+    let archived = match tenants.as_slice() {
+        [one] => archived.next("bring back", format!("tenant adopt {}", one.name_any())),
+        _ => archived,
+    };
+    Err(archived.next("look", format!("archive list --tenant {name}")))
 }
 
 /// The tenants that were named.

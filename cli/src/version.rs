@@ -35,7 +35,7 @@ pub async fn run(args: &Args, place: &Where, out: &Out) -> Result<Exit, Problem>
         };
         out.document(&json!({
             "client": own, "api": api,
-            "cluster": cluster.map(|c| json!({"name": c.name, "kubernetes": c.kubernetes, "operatorImage": c.image, "chart": c.chart})),
+            "cluster": cluster.map(|c| json!({"name": c.name, "proxy": c.proxy, "kubernetes": c.kubernetes, "operatorImage": c.image, "chart": c.chart})),
             "error": error,
         }))?;
         return Ok(Exit::DONE);
@@ -45,7 +45,7 @@ pub async fn run(args: &Args, place: &Where, out: &Out) -> Result<Exit, Problem>
     match asked {
         None => {}
         Some(Ok(found)) => {
-            page.fact("cluster", found.name);
+            page.noted("cluster", found.name, found.proxy.map(|p| format!("through {p}")).unwrap_or_default());
             page.fact("kubernetes", found.kubernetes);
             match found.image {
                 Some(image) => {
@@ -55,8 +55,11 @@ pub async fn run(args: &Args, place: &Where, out: &Out) -> Result<Exit, Problem>
             };
         }
         Some(Err(problem)) => {
-            let name = Cluster::connect(place).await.map_or_else(|_| "none".to_owned(), |c| c.name);
-            page.fact("cluster", name);
+            let (name, proxy) = match Cluster::connect(place).await {
+                Ok(cluster) => (cluster.name, cluster.via),
+                Err(_) => ("none".to_owned(), None),
+            };
+            page.noted("cluster", name, proxy.map(|p| format!("through {p}")).unwrap_or_default());
             page.fact(
                 "",
                 format!("unknown: {}{}", problem.what, problem.why.map(|w| format!(": {w}")).unwrap_or_default()),
@@ -69,6 +72,7 @@ pub async fn run(args: &Args, place: &Where, out: &Out) -> Result<Exit, Problem>
 
 struct Found {
     name: String,
+    proxy: Option<String>,
     kubernetes: String,
     image: Option<String>,
     chart: Option<String>,
@@ -86,5 +90,6 @@ async fn ask(place: &Where) -> Result<Found, Problem> {
         .map_err(|_| Problem::failed("the cluster does not answer").why(format!("{} waited 5 s", cluster.name)))?;
     let version = version.map_err(|e| crate::error::api::problem("ask for the version", &e))?;
     let (image, chart) = (operator.as_ref().and_then(operator_image), operator.as_ref().and_then(chart_version));
-    Ok(Found { name: cluster.name, kubernetes: version.git_version, image, chart })
+    let proxy = cluster.via.map(|p| p.to_string());
+    Ok(Found { name: cluster.name, proxy, kubernetes: version.git_version, image, chart })
 }

@@ -16,6 +16,7 @@ pub mod password;
 pub mod pattern;
 pub mod placement;
 pub mod progress;
+pub mod proxy;
 pub mod quantity;
 pub mod request;
 pub mod secret;

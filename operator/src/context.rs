@@ -20,7 +20,7 @@ use tenantry_core::names;
 use tenantry_plan::{Settings, server};
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::cluster::Memory;
+use crate::cluster::{Memory, Turns};
 use crate::error::{Error, Result};
 use crate::process::metrics::Metrics;
 use crate::process::traces::Traces;
@@ -61,6 +61,8 @@ pub struct Ctx {
     pub servers: Arc<Servers>,
     /// What this process applied and saw.
     pub memory: Arc<Memory>,
+    /// Who may exchange its processes.
+    pub turns: Arc<Turns>,
     /// Caches, once they are full.
     pub caches: Option<Caches>,
     /// Publisher of Kubernetes events.
@@ -95,6 +97,7 @@ impl Ctx {
             gate,
             servers: Arc::default(),
             memory: Arc::default(),
+            turns: Arc::default(),
             caches: None,
             recorder: None,
             metrics: Arc::default(),

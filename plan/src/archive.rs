@@ -43,6 +43,19 @@ pub struct Ending {
     pub retention_days: u32,
 }
 
+/// Whether the demand for a purge, if there is one, holds now: its retention is over, or was set aside in so many
+/// words. A day that cannot be read is not over.
+#[must_use]
+pub fn is_doomed(archive: &ArchiveSpec, now: Timestamp) -> bool {
+    archive.purge.as_ref().is_some_and(|p| p.before_retention || !is_retained(archive, now))
+}
+
+/// Whether the day until which the data is kept at least is still to come.
+#[must_use]
+pub fn is_retained(archive: &ArchiveSpec, now: Timestamp) -> bool {
+    archive.retain_until.parse::<Timestamp>().map_or(true, |until| now < until)
+}
+
 /// Which life this is: one more than the one it was adopted from.
 #[must_use]
 pub fn life(adopted_from: Option<&str>) -> u32 {
@@ -100,6 +113,28 @@ pub fn build(ending: &Ending, now: Timestamp) -> Result<Archive, PlanError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_purge_holds_when_the_retention_is_over_or_was_set_aside() {
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let spec = |until: &str, purge: serde_json::Value| -> ArchiveSpec {
+            serde_json::from_value(serde_json::json!({
+                "kind": "Tenant", "id": "kabcdefghi", "name": "acme", "life": 1, "tenantId": "kabcdefghi",
+                "tenantName": "acme", "namespace": "tenant-kabcdefghi", "object": "{}", "ledger": "{}",
+                "archivedAt": "2026-01-01T00:00:00Z", "retainUntil": until, "purge": purge,
+            }))
+            .unwrap()
+        };
+        let (day, before, after) = ("2026-02-01T00:00:00Z", at("2026-01-31T23:59:59Z"), at("2026-02-01T00:00:00Z"));
+        let plain = spec(day, serde_json::json!({"confirm": "kabcdefghi-1"}));
+        assert!(!is_doomed(&plain, before) && is_doomed(&plain, after));
+        let early = spec(day, serde_json::json!({"confirm": "kabcdefghi-1", "beforeRetention": true}));
+        assert!(is_doomed(&early, before) && is_retained(&early, before));
+        let none = spec(day, serde_json::Value::Null);
+        assert!(!is_doomed(&none, before) && !is_doomed(&none, after));
+        let strange = spec("some day", serde_json::json!({"confirm": "kabcdefghi-1"}));
+        assert!(!is_doomed(&strange, after) && is_retained(&strange, after));
+    }
 
     #[test]
     fn every_adoption_counts_one_life_more() {

@@ -62,7 +62,7 @@ def turn(world, names, way, number):
     if way == "tenantry":
         name = f"{TENANT}/copy{number}"
         tenantry("instance", "archive", name, "--confirm", name)
-        tenantry("instance", "purge", name, "--confirm", name)
+        tenantry("instance", "purge", name, "--confirm", name, "--before-retention")
     else:
         world.psql(f"DROP DATABASE {copy} WITH (FORCE);\nDROP ROLE {copy};")
         until_ready(world.api, names)

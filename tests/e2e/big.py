@@ -200,6 +200,6 @@ def a_server_that_is_set_aside_holds_its_own_tenant_and_nobody_else():
     assert server in rules(big) and server not in rules(small)
     for name in (big, small):
         tenantry("tenant", "archive", name, "--confirm", name)
-    tenantry("tenant", "purge", big, "--confirm", big)
+    tenantry("tenant", "purge", big, "--confirm", big, "--before-retention")
     kubectl("delete", "dbs", server, "--wait=false")
     wait("the server is gone", lambda: not there("dbs", server), 120)

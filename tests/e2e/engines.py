@@ -116,9 +116,9 @@ def data_on_mariadb_is_archived_adopted_and_purged_only_by_name():
     assert fetch(f"{one}.example", "/healthz")[0] == 200
 
     tenantry("tenant", "archive", one, "--confirm", one)
-    refused = tenantry("tenant", "purge", one, "--confirm", two, ok=False)
+    refused = tenantry("tenant", "purge", one, "--confirm", two, "--before-retention", ok=False)
     assert refused.returncode != 0
-    tenantry("tenant", "purge", one, "--confirm", one, timeout=300)
+    tenantry("tenant", "purge", one, "--confirm", one, "--before-retention", timeout=300)
     left = query_mariadb(MARIA, "mysql", "SHOW DATABASES").stdout.split()
     assert before["database"] not in left and access(f"{two}/crm")["database"] in left, left
     users = query_mariadb(MARIA, "mysql", "SELECT User FROM global_priv").stdout.split()

@@ -154,7 +154,7 @@ def a_second_desk_comes_from_the_template_with_other_secrets_and_without_the_fir
     assert all(item["Subject"] != "The printer of the third floor" for item in found["items"]), found
     assert len(templates_of(STATE["name"], name)) == 1
     tenantry("tenant", "archive", name, "--confirm", name)
-    tenantry("tenant", "purge", name, "--confirm", name, timeout=300)
+    tenantry("tenant", "purge", name, "--confirm", name, "--before-retention", timeout=300)
     assert desk().read(STATE["ticket"])["Subject"] == "The printer of the third floor"
 
 
@@ -260,4 +260,4 @@ def an_archived_desk_is_adopted_with_its_tickets():
     assert kinds(STATE["id"]) == ["installed", "archived", "adopted"], kinds(STATE["id"])
     # The room is wanted by the checks that follow.
     tenantry("tenant", "archive", name, "--confirm", name)
-    tenantry("tenant", "purge", name, "--confirm", name, timeout=300)
+    tenantry("tenant", "purge", name, "--confirm", name, "--before-retention", timeout=300)

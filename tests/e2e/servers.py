@@ -147,7 +147,7 @@ def take_away(server, *tenants):
         said = condition(instance(f"{tenant}/crm"), "DatabaseReachable")
         assert said["status"] == "True", said
         tenantry("tenant", "archive", tenant, "--confirm", tenant)
-        tenantry("tenant", "purge", tenant, "--confirm", tenant)
+        tenantry("tenant", "purge", tenant, "--confirm", tenant, "--before-retention")
     wait("the server is gone", lambda: not there("dbs", server), 150)
     wait("its pod is gone", lambda: not there("pod", "-n", SYSTEM, f"dbs-{server}-0"), 90)
     name = f"data-dbs-{server}-0"

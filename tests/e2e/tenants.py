@@ -180,6 +180,11 @@ def a_new_tenant_with_the_old_name_never_touches_the_old_data():
     tenantry("tenant", "archive", "acme", "--confirm", "acme")
     newer = [a for a in get("archives")["items"] if a["spec"]["tenantId"] == new["metadata"]["namespace"].removeprefix("tenant-")]
     STATE["newer"] = sorted(a["metadata"]["name"] for a in newer)
+    # Two archives of one name: neither is guessed.
+    for words in (("adopt", "acme"), ("purge", "acme", "--confirm", "acme", "--before-retention")):
+        unsure = tenantry("tenant", *words, ok=False)
+        assert unsure.returncode == 4, unsure
+        assert all(f"tenantry tenant {words[0]} {i}-1" in unsure.stderr for i in (STATE["tenant"], new["metadata"]["namespace"].removeprefix("tenant-"))), unsure
     assert query(STATE["database"], "SELECT count(*) FROM sale_opportunity").stdout.strip() == "1"
 
 
@@ -201,9 +206,12 @@ def purging_needs_the_name_and_destroys_only_what_it_names():
     tenantry("tenant", "archive", "beta", "--confirm", "beta")
     archive = next(a for a in get("archives")["items"] if a["spec"]["kind"] == "CrmInstance" and a["spec"]["tenantName"] == "beta")
     database = archive["spec"]["databases"][0]["name"]
-    refused = tenantry("tenant", "purge", "beta", "--confirm", "betta", ok=False)
+    refused = tenantry("tenant", "purge", "beta", "--confirm", "betta", "--before-retention", ok=False)
     assert refused.returncode != 0
-    tenantry("tenant", "purge", "beta", "--confirm", "beta", timeout=300)
+    early = tenantry("tenant", "purge", "beta", "--confirm", "beta", ok=False)
+    assert early.returncode == 4 and archive["metadata"]["name"] in early.stderr, early
+    assert "--before-retention" in early.stderr.splitlines()[-1], early
+    tenantry("tenant", "purge", "beta", "--confirm", "beta", "--before-retention", timeout=300)
     left = query("postgres", "SELECT datname FROM pg_database").stdout.split()
     assert database not in left and STATE["database"] in left, left
     assert kubectl("get", "namespace", archive["spec"]["namespace"], ok=False).returncode != 0

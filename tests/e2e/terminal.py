@@ -127,6 +127,9 @@ def a_program_can_tell_from_the_exit_code_what_happened():
     assert tenantry("instance", "show", f"{name}/crm", "--wait", "--timeout", "2m").returncode == 0
     ready(f"{name}/crm", 60)
     for code, words in ((2, ["tenant", "create"]), (2, ["tenant", "show", name, "--all"]), (2, ["nonsense"]),
+                        (2, ["tenant", "suspend", "--all"]), (2, ["tenant", "suspend", "--all", "--confirm", name]),
+                        (2, ["instance", "set", "--all", "--admin-email", "all@example.org"]),
+                        (2, ["archive", "purge", "--all"]), (2, ["tenant", "purge", "-l", "a=b"]),
                         (3, ["tenant", "show", "nobody"]), (3, ["instance", "open", f"{name}/nothing"]),
                         (4, ["tenant", "purge", name, "--confirm", name]),
                         (1, ["tenant", "list", "--kubeconfig", "/nonexistent"]),

@@ -22,7 +22,7 @@ use crate::progress::steps::said;
 use crate::session::Session;
 use crate::wait::{Until, follow};
 
-/// Arguments of what archives and of what purges archives.
+/// Arguments of what archives.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Which ones.

@@ -1,48 +1,80 @@
 //! Which archives still hold data, and which one a name means. No I/O.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use kube::ResourceExt;
 use tenantry_api::archive::{Archive, ArchivePhase, ArchivedKind};
+use tenantry_plan::archive::is_doomed;
 
+use super::view::{day_of, kept, until};
 use crate::error::{Problem, near};
+
+/// How many archives of one name an error lists.
+const LISTED: usize = 12;
 
 /// The phase of an archive.
 pub fn phase(archive: &Archive) -> ArchivePhase {
     archive.status.as_ref().map(|s| s.phase).unwrap_or_default()
 }
 
-/// Whether its data is kept and nobody else uses it.
-pub fn is_kept(archive: &Archive) -> bool {
-    phase(archive) == ArchivePhase::Archived && archive.spec.purge.is_none()
+/// Whether its data is kept and nobody else uses it. A purge that waits for the end of the retention changes nothing
+/// yet.
+pub fn is_kept(archive: &Archive, now: Timestamp) -> bool {
+    phase(archive) == ArchivePhase::Archived && !is_doomed(&archive.spec, now)
 }
 
-/// The archive of a kind that a text means: its own name, or the newest kept one of that archived name.
-/// `is_named` says whether an archive is of the archived name.
+/// The archive of a kind that a text means: its own name, or the archived name when only one kept archive has it.
+/// `verb` is the command that would be given the archive's own name, for example `tenant adopt`.
 pub fn chosen<'a>(
     archives: &'a [Archive],
     kind: ArchivedKind,
     text: &str,
-    is_named: impl Fn(&Archive) -> bool,
+    verb: &str,
+    now: Timestamp,
 ) -> Result<&'a Archive, Problem> {
     if let Some(exact) = archives.iter().find(|a| a.name_any() == text && a.spec.kind == kind) {
-        return usable(exact).map(|()| exact);
+        return usable(exact, now).map(|()| exact);
     }
-    let of_name: Vec<&Archive> = archives.iter().filter(|a| a.spec.kind == kind && is_named(a)).collect();
-    let newest = |all: &[&'a Archive]| all.iter().copied().max_by(|a, b| a.spec.archived_at.cmp(&b.spec.archived_at));
-    let kept: Vec<&Archive> = of_name.iter().copied().filter(|a| is_kept(a)).collect();
-    if let Some(found) = newest(&kept) {
-        return Ok(found);
+    let of_name: Vec<&Archive> = archives.iter().filter(|a| a.spec.kind == kind && label(a) == text).collect();
+    let kept: Vec<&Archive> = of_name.iter().copied().filter(|a| is_kept(a, now)).collect();
+    match kept.as_slice() {
+        [] => {}
+        [one] => return Ok(one),
+        several => return Err(ambiguous(several, text, verb)),
     }
-    if let Some(last) = newest(&of_name) {
-        usable(last)?;
+    if let Some(last) = of_name.iter().copied().max_by(|a, b| a.spec.archived_at.cmp(&b.spec.archived_at)) {
+        usable(last, now)?;
     }
-    let names = archives.iter().filter(|a| a.spec.kind == kind && is_kept(a)).map(label).collect();
+    let names = archives.iter().filter(|a| a.spec.kind == kind && is_kept(a, now)).map(label).collect();
     let word = match kind {
         ArchivedKind::Tenant => "archived tenant",
         ArchivedKind::CrmInstance => "archived instance",
     };
     Err(near::missing(word, text, names, "archive list"))
+}
+
+/// Several archives have one name: which one is meant is for the person to say.
+pub fn ambiguous(several: &[&Archive], text: &str, verb: &str) -> Problem {
+    let mut several = several.to_vec();
+    several.sort_by_key(|a| Reverse(a.spec.archived_at.clone()));
+    let more = several.len().saturating_sub(LISTED);
+    let problem = Problem::refused(format!("{} archives keep a {text:?}: which one is meant?", several.len()))
+        .safe("nothing was changed; name the archive itself");
+    let problem = several.iter().take(LISTED).fold(problem, |problem, a| {
+        let remark = format!("archived {}, kept until {}, {}", day_of(&a.spec.archived_at), until(a), kept(a));
+        problem.next(remark, format!("{verb} {}", a.name_any()))
+    });
+    if more > 0 { problem.next(format!("and {more} more"), "archive list") } else { problem }
+}
+
+/// The words that mean an archive and no other kept one: its own name, and its label when it is the only one.
+pub fn words(archives: &[Archive], archive: &Archive, now: Timestamp) -> Vec<String> {
+    let (name, label_of) = (archive.name_any(), label(archive));
+    let same = |a: &&Archive| a.spec.kind == archive.spec.kind && label(a) == label_of && is_kept(a, now);
+    let alone = archives.iter().filter(same).all(|a| a.name_any() == name);
+    if alone { vec![label_of, name] } else { vec![name] }
 }
 
 /// The name that a person would use for an archive.
@@ -54,11 +86,11 @@ pub fn label(archive: &Archive) -> String {
 }
 
 /// Whether an archive can be adopted or purged; else why not.
-pub fn usable(archive: &Archive) -> Result<(), Problem> {
+pub fn usable(archive: &Archive, now: Timestamp) -> Result<(), Problem> {
     let what = format!("archive {} ({})", archive.name_any(), label(archive));
     let show = format!("archive show {}", archive.name_any());
     match phase(archive) {
-        ArchivePhase::Archived if archive.spec.purge.is_none() => Ok(()),
+        ArchivePhase::Archived if is_kept(archive, now) => Ok(()),
         ArchivePhase::Adopted => {
             Err(Problem::refused(format!("{what} was adopted: a living object uses its data")).next("look", show))
         }
@@ -71,19 +103,17 @@ pub fn usable(archive: &Archive) -> Result<(), Problem> {
     }
 }
 
-/// The kept archives of a tenant's instances: the newest of each name, in the order of the names.
-pub fn of_tenant<'a>(archives: &'a [Archive], tenant_id: &str) -> Vec<&'a Archive> {
-    let mut newest: BTreeMap<&str, &Archive> = BTreeMap::new();
+/// The kept archives of a tenant's instances by their names, the newest of each name first.
+pub fn of_tenant<'a>(archives: &'a [Archive], tenant_id: &str, now: Timestamp) -> BTreeMap<&'a str, Vec<&'a Archive>> {
+    let mut all: BTreeMap<&str, Vec<&Archive>> = BTreeMap::new();
     let instances = archives
         .iter()
-        .filter(|a| a.spec.kind == ArchivedKind::CrmInstance && a.spec.tenant_id == tenant_id && is_kept(a));
+        .filter(|a| a.spec.kind == ArchivedKind::CrmInstance && a.spec.tenant_id == tenant_id && is_kept(a, now));
     for archive in instances {
-        let held = newest.entry(&archive.spec.name).or_insert(archive);
-        if archive.spec.archived_at > held.spec.archived_at {
-            *held = archive;
-        }
+        all.entry(&archive.spec.name).or_default().push(archive);
     }
-    newest.into_values().collect()
+    all.values_mut().for_each(|of_name| of_name.sort_by_key(|a| Reverse(&a.spec.archived_at)));
+    all
 }
 
 #[cfg(test)]
@@ -104,30 +134,63 @@ pub mod tests {
         made
     }
 
-    #[test]
-    fn a_name_means_its_newest_archive_that_still_holds_data() {
-        let tenant = |id, at, phase| archive(ArchivedKind::Tenant, id, "acme", at, phase);
-        let all = [
-            tenant("kaaaaaaaaa", "2026-01-01T00:00:00Z", ArchivePhase::Archived),
-            tenant("kbbbbbbbbb", "2026-03-01T00:00:00Z", ArchivePhase::Archived),
-            tenant("kccccccccc", "2026-05-01T00:00:00Z", ArchivePhase::Purged),
-        ];
-        let choose =
-            |text: &str| chosen(&all, ArchivedKind::Tenant, text, |a| a.spec.name == text).map(ResourceExt::name_any);
-        assert_eq!(choose("acme").unwrap(), "kbbbbbbbbb-1");
-        assert_eq!(choose("kaaaaaaaaa-1").unwrap(), "kaaaaaaaaa-1");
-        assert_eq!(choose("kccccccccc-1").unwrap_err().exit, Exit::REFUSED);
-        assert_eq!(choose("acma").unwrap_err().exit, Exit::NOT_FOUND);
+    /// A time before the end of the retention of [`archive`].
+    pub fn now() -> Timestamp {
+        "2026-06-01T00:00:00Z".parse().unwrap()
+    }
+
+    fn tenant(id: &str, at: &str, phase: ArchivePhase) -> Archive {
+        archive(ArchivedKind::Tenant, id, "acme", at, phase)
     }
 
     #[test]
-    fn of_two_archived_instances_with_one_name_the_newest_comes_back() {
-        let all = [
-            archive(ArchivedKind::CrmInstance, "kaaaaaaaaa", "crm", "2026-01-01T00:00:00Z", ArchivePhase::Archived),
-            archive(ArchivedKind::CrmInstance, "kbbbbbbbbb", "crm", "2026-03-01T00:00:00Z", ArchivePhase::Archived),
-            archive(ArchivedKind::CrmInstance, "kccccccccc", "test", "2026-03-01T00:00:00Z", ArchivePhase::Adopted),
+    fn a_name_means_the_only_archive_of_that_name_that_still_holds_data() {
+        let mut all = vec![
+            tenant("kaaaaaaaaa", "2026-01-01T00:00:00Z", ArchivePhase::Adopted),
+            tenant("kbbbbbbbbb", "2026-03-01T00:00:00Z", ArchivePhase::Archived),
+            tenant("kccccccccc", "2026-05-01T00:00:00Z", ArchivePhase::Purged),
         ];
-        let found: Vec<String> = of_tenant(&all, "kabcdefghi").into_iter().map(ResourceExt::name_any).collect();
-        assert_eq!(found, ["kbbbbbbbbb-1"]);
+        let choose = |all: &[Archive], text: &str| {
+            chosen(all, ArchivedKind::Tenant, text, "tenant purge", now()).map(ResourceExt::name_any)
+        };
+        assert_eq!(choose(&all, "acme").unwrap(), "kbbbbbbbbb-1");
+        assert_eq!(choose(&all, "kbbbbbbbbb-1").unwrap(), "kbbbbbbbbb-1");
+        assert_eq!(choose(&all, "kccccccccc-1").unwrap_err().exit, Exit::REFUSED);
+        assert_eq!(choose(&all, "acma").unwrap_err().exit, Exit::NOT_FOUND);
+        // A purge that waits for the end of the retention leaves it as it is; one that holds does not.
+        all[1].spec.purge = serde_json::from_value(serde_json::json!({"confirm": "kbbbbbbbbb-1"})).unwrap();
+        assert_eq!(choose(&all, "acme").unwrap(), "kbbbbbbbbb-1");
+        all[1].spec.purge.as_mut().unwrap().before_retention = true;
+        assert_eq!(choose(&all, "acme").unwrap_err().exit, Exit::REFUSED);
+    }
+
+    #[test]
+    fn several_kept_archives_of_one_name_are_refused_and_listed() {
+        let all = [
+            tenant("kaaaaaaaaa", "2026-01-01T00:00:00Z", ArchivePhase::Archived),
+            tenant("kbbbbbbbbb", "2026-03-01T00:00:00Z", ArchivePhase::Archived),
+        ];
+        let choose = |text: &str| chosen(&all, ArchivedKind::Tenant, text, "tenant purge", now());
+        let said = choose("acme").unwrap_err();
+        assert_eq!(said.exit, Exit::REFUSED);
+        let commands: Vec<&str> = said.next.iter().map(|(_, command)| command.as_str()).collect();
+        assert_eq!(commands, ["tenantry tenant purge kbbbbbbbbb-1", "tenantry tenant purge kaaaaaaaaa-1"]);
+        assert!(said.next[0].0.contains("2026-03-01") && said.next[0].0.contains("2027-02-01"), "{said:?}");
+        assert_eq!(choose("kaaaaaaaaa-1").unwrap().name_any(), "kaaaaaaaaa-1");
+        assert_eq!(words(&all, &all[0], now()), ["kaaaaaaaaa-1"], "the name alone means neither");
+        assert_eq!(words(&all[..1], &all[0], now()), ["acme", "kaaaaaaaaa-1"]);
+    }
+
+    #[test]
+    fn the_archives_of_a_tenants_instances_are_told_by_name_the_newest_first() {
+        let crm = |id, name, at, phase| archive(ArchivedKind::CrmInstance, id, name, at, phase);
+        let all = [
+            crm("kaaaaaaaaa", "crm", "2026-01-01T00:00:00Z", ArchivePhase::Archived),
+            crm("kbbbbbbbbb", "crm", "2026-03-01T00:00:00Z", ArchivePhase::Archived),
+            crm("kccccccccc", "test", "2026-03-01T00:00:00Z", ArchivePhase::Adopted),
+        ];
+        let found = of_tenant(&all, "kabcdefghi", now());
+        let names: Vec<String> = found["crm"].iter().map(|a| a.name_any()).collect();
+        assert_eq!((found.len(), names), (1, vec!["kbbbbbbbbb-1".to_owned(), "kaaaaaaaaa-1".to_owned()]));
     }
 }

@@ -2,55 +2,128 @@
 
 use std::ops::ControlFlow;
 
+use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::api::Patch;
 use serde_json::json;
 use tenantry_api::archive::{Archive, ArchivePhase};
+use tenantry_plan::archive::is_retained;
 
-use super::keep::{label, phase, usable};
-use super::view::kept;
-use crate::args::{NoWaitArgs, Sure};
+use super::keep::{label, phase, usable, words};
+use super::view::{day_of, kept, until as until_day};
+use crate::args::{Destroy, NoWaitArgs};
 use crate::cluster;
-use crate::error::{Exit, Problem, api};
+use crate::error::{Exit, Problem, api, near};
 use crate::output::text::duration;
 use crate::progress::Progress;
 use crate::progress::steps::said;
 use crate::session::Session;
-use crate::target::{self, ARCHIVE};
 use crate::wait::{Until, follow};
 use crate::{confirm, listing};
 
-pub use super::ending::Args;
+/// Arguments. No selector and no --all: this destroys.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Name of the archive
+    #[arg(value_name = "ARCHIVE", required = true, add = crate::completion::archives())]
+    pub names: Vec<String>,
+    /// Whether that is meant.
+    #[command(flatten)]
+    pub destroy: Destroy,
+}
+
+/// What a person named, with all that goes with it.
+pub struct Doomed<'a> {
+    /// What was named; it goes last.
+    pub named: &'a Archive,
+    /// What goes before it: the archives of a tenant's instances.
+    pub with: Vec<&'a Archive>,
+}
 
 /// Runs `archive purge`.
 pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
-    let all = target::some(session, &session.cluster.archives(), ARCHIVE, &args.targets, false).await?;
-    for archive in &all {
-        usable(archive)?;
+    let all = session.cluster.list_whole(&session.cluster.archives(), "archives").await?;
+    let mut doomed = Vec::with_capacity(args.names.len());
+    for name in &args.names {
+        let Some(named) = all.iter().find(|a| &a.name_any() == name) else {
+            return Err(near::missing(
+                "archive",
+                name,
+                all.iter().map(ResourceExt::name_any).collect(),
+                "archive list",
+            ));
+        };
+        usable(named, session.now())?;
+        doomed.push(Doomed { named, with: Vec::new() });
     }
-    let names: Vec<String> = all.iter().map(|a| a.spec.name.clone()).collect();
-    confirmed(session, &all.iter().collect::<Vec<_>>(), &names, &args.sure).await
+    confirmed(session, &all, &doomed, "archive purge", &args.destroy).await
 }
 
-/// Says what will be gone, asks for the names once more, and purges.
+/// Says what will be gone, asks for the name of each once more, and purges. `verb` is the command.
 pub async fn confirmed(
     session: &Session,
-    archives: &[&Archive],
-    names: &[String],
-    sure: &Sure,
+    all: &[Archive],
+    doomed: &[Doomed<'_>],
+    verb: &str,
+    destroy: &Destroy,
 ) -> Result<Exit, Problem> {
+    let (now, sure) = (session.now(), &destroy.sure);
+    let archives = in_order(doomed);
+    let named: Vec<String> = doomed.iter().map(|d| d.named.name_any()).collect();
+    retained(&archives, &named, verb, destroy, now)?;
     if !sure.dry.dry_run {
-        for archive in archives {
-            session.out.note(&format!(
-                "  {}: {} is destroyed for ever; the record that it was there stays",
-                label(archive),
-                kept(archive)
-            ));
+        for archive in &archives {
+            session.out.note(&format!("  {}", line(archive, now)));
         }
-        confirm::names(&session.out, "purge", names, &sure.confirm).await?;
+        let asked: Vec<Vec<String>> = doomed.iter().map(|d| words(all, d.named, now)).collect();
+        confirm::words(&session.out, "purge", &asked, &sure.confirm).await?;
     }
-    let purged = purge(session, archives, sure.wait, sure.dry.dry_run).await?;
+    let early = destroy.before_retention;
+    let purged = purge(session, &archives, early, sure.wait, sure.dry.dry_run).await?;
     finish(session, &purged, sure.wait.no_wait, sure.dry.dry_run)
+}
+
+/// Every archive once.
+fn in_order<'a>(doomed: &[Doomed<'a>]) -> Vec<&'a Archive> {
+    let mut all: Vec<&Archive> = Vec::new();
+    for archive in doomed.iter().flat_map(|d| d.with.iter().copied().chain([d.named])) {
+        if !all.iter().any(|a| a.name_any() == archive.name_any()) {
+            all.push(archive);
+        }
+    }
+    all
+}
+
+/// What will be gone, and how old it is.
+fn line(archive: &Archive, now: Timestamp) -> String {
+    let over = if is_retained(&archive.spec, now) { "which is still to come" } else { "which has passed" };
+    format!(
+        "{}: archive {} of {}, to be kept until {}, {over}: {}, destroyed for ever; the record that it was there stays",
+        label(archive),
+        archive.name_any(),
+        day_of(&archive.spec.archived_at),
+        until_day(archive),
+        kept(archive),
+    )
+}
+
+/// Refuses what is to be kept longer, unless that was set aside.
+fn retained(
+    archives: &[&Archive],
+    named: &[String],
+    verb: &str,
+    destroy: &Destroy,
+    now: Timestamp,
+) -> Result<(), Problem> {
+    let early: Vec<&Archive> = archives.iter().copied().filter(|a| is_retained(&a.spec, now)).collect();
+    if early.is_empty() || destroy.before_retention {
+        return Ok(());
+    }
+    let lines: Vec<String> = early.iter().map(|a| line(a, now)).collect();
+    Err(Problem::refused("the time for which this is kept is not over")
+        .safe("nothing was changed")
+        .why(lines.join("\n"))
+        .next("destroy it all the same", format!("{verb} {} --before-retention", named.join(" "))))
 }
 
 /// Only archives are purged; whoever names something that lives means something else.
@@ -65,6 +138,7 @@ pub fn lives(word: &str, name: &str) -> Problem {
 pub async fn purge(
     session: &Session,
     archives: &[&Archive],
+    before_retention: bool,
     wait: NoWaitArgs,
     dry_run: bool,
 ) -> Result<Vec<Archive>, Problem> {
@@ -72,7 +146,12 @@ pub async fn purge(
     let mut demanded = Vec::with_capacity(archives.len());
     for archive in archives {
         let name = archive.name_any();
-        let body = json!({"spec": {"purge": {"confirm": archive.spec.name}}});
+        // A demand that waits for its day keeps its words.
+        let confirm = archive.spec.purge.as_ref().map_or_else(|| name.clone(), |p| p.confirm.clone());
+        let mut body = json!({"spec": {"purge": {"confirm": confirm}}});
+        if before_retention {
+            body["spec"]["purge"]["beforeRetention"] = true.into();
+        }
         let patched = api.patch(&name, &cluster::patch(dry_run), &Patch::Merge(&body)).await;
         demanded.push(patched.map_err(|e| api::problem(&format!("purge archive {name}"), &e))?);
     }
@@ -126,4 +205,67 @@ fn finish(session: &Session, purged: &[Archive], no_wait: bool, dry_run: bool) -
     };
     let lines: Vec<String> = purged.iter().map(|a| format!("{} {word}", label(a))).collect();
     listing::changed(&session.out, purged, &lines.join("\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use tenantry_api::archive::ArchivedKind;
+
+    use super::super::keep::tests::{archive, now};
+    use super::*;
+    use crate::args::{Cli, Command};
+
+    fn destroy(words: &[&str]) -> Destroy {
+        let line = ["tenantry", "archive", "purge", "kaaaaaaaaa-1"].into_iter().chain(words.iter().copied());
+        match Cli::try_parse_from(line).unwrap().command {
+            Command::Archive(crate::archive::Command::Purge(args)) => args.destroy,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_is_to_be_kept_longer_is_refused_without_the_word_and_the_question_tells_which_it_is() {
+        let at = "2026-01-01T00:00:00Z";
+        let one = archive(ArchivedKind::CrmInstance, "kaaaaaaaaa", "crm", at, ArchivePhase::Archived);
+        let named = ["kaaaaaaaaa-1".to_owned()];
+        let said = retained(&[&one], &named, "archive purge", &destroy(&[]), now()).unwrap_err();
+        assert_eq!(said.exit, Exit::REFUSED);
+        assert_eq!(said.next[0].1, "tenantry archive purge kaaaaaaaaa-1 --before-retention");
+        for word in ["acme/crm", "kaaaaaaaaa-1", "2026-01-01", "2027-02-01"] {
+            assert!(said.why.as_ref().unwrap().contains(word) && line(&one, now()).contains(word), "{word}: {said:?}");
+        }
+        let with = destroy(&["--before-retention"]);
+        assert_eq!(retained(&[&one], &named, "archive purge", &with, now()), Ok(()));
+        let later = "2027-02-01T00:00:01Z".parse().unwrap();
+        assert_eq!(retained(&[&one], &named, "archive purge", &destroy(&[]), later), Ok(()));
+    }
+
+    #[test]
+    fn what_destroys_takes_names_and_nothing_that_means_many() {
+        for (verb, name) in [("archive", "kaaaaaaaaa-1"), ("tenant", "acme"), ("instance", "acme/crm")] {
+            let parsed = |words: &[&str]| {
+                Cli::try_parse_from(["tenantry", verb, "purge"].into_iter().chain(words.iter().copied())).is_ok()
+            };
+            assert!(parsed(&[name]) && parsed(&[name, "--confirm", name, "--before-retention"]), "{verb}");
+            assert!(
+                !parsed(&["--all"]) && !parsed(&["-l", "a=b"]) && !parsed(&[name, "--all"]) && !parsed(&[]),
+                "{verb}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_two_names_mean_goes_once_and_what_goes_with_it_goes_before() {
+        let at = "2026-01-01T00:00:00Z";
+        let tenant = archive(ArchivedKind::Tenant, "kabcdefghi", "acme", at, ArchivePhase::Archived);
+        let crm = archive(ArchivedKind::CrmInstance, "kaaaaaaaaa", "crm", at, ArchivePhase::Archived);
+        let twice = [
+            Doomed { named: &tenant, with: vec![&crm] },
+            Doomed { named: &tenant, with: vec![&crm] },
+            Doomed { named: &crm, with: Vec::new() },
+        ];
+        let names: Vec<String> = in_order(&twice).into_iter().map(ResourceExt::name_any).collect();
+        assert_eq!(names, ["kaaaaaaaaa-1", "kabcdefghi-1"]);
+    }
 }

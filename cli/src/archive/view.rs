@@ -55,8 +55,12 @@ fn kind(kind: ArchivedKind) -> &'static str {
 
 /// The day until which the data is kept.
 pub fn until(archive: &Archive) -> String {
-    let text = &archive.spec.retain_until;
-    text.parse::<Timestamp>().map_or_else(|_| text.clone(), day)
+    day_of(&archive.spec.retain_until)
+}
+
+/// The day of a time in text.
+pub fn day_of(text: &str) -> String {
+    text.parse::<Timestamp>().map_or_else(|_| text.to_owned(), day)
 }
 
 /// `1 database, 2 volumes, 3 secrets`.
@@ -71,30 +75,27 @@ pub fn kept(archive: &Archive) -> String {
     if parts.is_empty() { "its record".into() } else { parts.join(", ") }
 }
 
-/// How an archive is brought back and destroyed.
+/// How an archive is brought back and destroyed: this very one, whatever else has the archived name. Nothing that
+/// is copied from here destroys without a question.
 pub fn commands(archive: &Archive) -> [(&'static str, String); 2] {
-    let (name, spec) = (archive.name_any(), &archive.spec);
-    match spec.kind {
-        ArchivedKind::Tenant => [
-            ("bring back", command(&format!("tenant adopt {}", spec.name))),
-            ("destroy for ever", command(&format!("tenant purge {} --confirm {}", spec.name, spec.name))),
-        ],
-        ArchivedKind::CrmInstance => [
-            ("bring back", command(&format!("instance adopt {}", label(archive)))),
-            ("destroy for ever", command(&format!("instance purge {name} --confirm {}", label(archive)))),
-        ],
-    }
+    let (name, word) = (archive.name_any(), kind(archive.spec.kind));
+    [
+        ("bring back", command(&format!("{word} adopt {name}"))),
+        ("destroy for ever", command(&format!("{word} purge {name}"))),
+    ]
 }
 
 /// The page of an archive.
 pub fn page(archive: &Archive, now: Timestamp) -> Page {
     let spec = &archive.spec;
+    let gone = phase(archive) == ArchivePhase::Purged;
     let mut page = Page::new(format!("{} · archive of {} {}", archive.name_any(), kind(spec.kind), label(archive)));
     page.state("State", format!("{:?}", phase(archive)), "");
     page.noted("Archived", relative_text(&spec.archived_at, now), spec.archived_at.clone());
-    page.noted("Retain until", until(archive), "nothing is destroyed by itself afterwards");
+    let waits = archive.spec.purge.is_some() && !gone;
+    let then = if waits { "a purge was asked for" } else { "nothing is destroyed by itself afterwards" };
+    page.noted("Retain until", until(archive), then);
     page.fact("Life", format!("{} of id {}", spec.life, spec.id));
-    let gone = phase(archive) == ArchivePhase::Purged;
     let word = if gone { "Kept once" } else { "Keeps" };
     page.fact(word, kept(archive));
     for database in &spec.databases {
@@ -110,10 +111,29 @@ pub fn page(archive: &Archive, now: Timestamp) -> Page {
             page.noted("Held up", c.message.clone(), c.reason.clone());
         }
     }
-    if is_kept(archive) {
+    if is_kept(archive, now) {
         for (key, line) in commands(archive) {
             page.fact(key, line);
         }
     }
     page
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::archive::keep::tests::{archive, now};
+    use crate::output::paint::Paint;
+
+    #[test]
+    fn printed_commands_name_the_archive_itself_and_destroy_nothing_without_a_question() {
+        let at = "2026-01-01T00:00:00Z";
+        for (kind, word) in [(ArchivedKind::Tenant, "tenant"), (ArchivedKind::CrmInstance, "instance")] {
+            let old = archive(kind, "kaaaaaaaaa", "acme", at, ArchivePhase::Archived);
+            let said = page(&old, now()).render(&Paint::default(), None);
+            assert!(said.contains(&format!("tenantry {word} adopt kaaaaaaaaa-1\n")), "{said}");
+            assert!(said.ends_with(&format!("tenantry {word} purge kaaaaaaaaa-1")), "{said}");
+            assert!(!said.contains("--confirm") && !said.contains("--before-retention"), "{said}");
+        }
+    }
 }

@@ -74,7 +74,12 @@ pub async fn settings(session: &Session) -> Result<Option<Settings>, Problem> {
     let Some(site) = sites.get_opt(SITE_NAME).await.map_err(|e| api::problem("read the Site", &e))? else {
         return Ok(None);
     };
-    let mut settings = Settings::of_site(&site);
+    Ok(Some(settings_of(session, &site).await))
+}
+
+/// The operator's settings with a Site as it is or might be.
+pub async fn settings_of(session: &Session, site: &Site) -> Settings {
+    let mut settings = Settings::of_site(site);
     let deployments: Api<Deployment> = Api::namespaced(session.cluster.client.clone(), SYSTEM_NAMESPACE);
     // Who may not read the operator's Deployment compares with the default image of the agent.
     let operator = deployments.get_opt(OPERATOR).await.ok().flatten();
@@ -83,7 +88,7 @@ pub async fn settings(session: &Session) -> Result<Option<Settings>, Problem> {
     if let (Some(image), None) = (image, &site.spec.agent_image) {
         settings.agent_image = image;
     }
-    Ok(Some(settings))
+    settings
 }
 
 async fn tenant(session: &Session, mut tenant: Tenant, settings: &Settings) -> Result<Planned, Problem> {

@@ -188,13 +188,14 @@ async fn texts(session: &Session, namespace: &str, name: &str) -> Result<Option<
 }
 
 /// Stand-ins for what a new instance does not have yet.
-fn sample_keys(wanted: &Wanted) -> Keys {
+pub fn sample_keys(wanted: &Wanted) -> Keys {
     let made = |_: &str| Hidden::new("made-when-it-is-created");
     let secrets = wanted.release.spec.secrets.iter().map(|s| (s.name.clone(), made(&s.name))).collect();
     Keys { admin_password: made("admin"), secrets }
 }
 
-fn sample_database(wanted: &Wanted) -> Option<DatabaseAccess> {
+/// The same for its database.
+pub fn sample_database(wanted: &Wanted) -> Option<DatabaseAccess> {
     let engine = wanted.release.spec.database.as_ref()?.engines.first()?.engine;
     let name = names::database(&wanted.id, wanted.generation);
     Some(DatabaseAccess {

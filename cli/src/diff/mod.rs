@@ -5,6 +5,7 @@
 
 pub mod children;
 pub mod instance;
+mod restarts;
 mod server;
 mod volumes;
 
@@ -31,10 +32,13 @@ pub struct Args {
 
 /// Runs it.
 pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
-    let mut changes = Vec::new();
+    let (mut changes, mut restarts) = (Vec::new(), None);
     let (mut planned, documents) = (true, read(&args.file)?);
     for wanted in &documents {
         let (change, stored) = itself(session, wanted).await?;
+        if stored.get("kind").and_then(Value::as_str) == Some("Site") {
+            restarts = restarts::of_site(session, change.before.as_ref(), &stored).await?;
+        }
         changes.push(change);
         match children::changes(session, &stored).await? {
             Some(all) => changes.extend(all),
@@ -42,10 +46,17 @@ pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
         }
     }
     if session.out.is_document() {
-        session.out.document(&document(&changes))?;
+        let mut document = document(&changes);
+        if let Some(restarts) = &restarts {
+            document["restarts"] = restarts.document();
+        }
+        session.out.document(&document)?;
         return Ok(Exit::DONE);
     }
     session.out.line(&text(&changes, session.out.paint, session.out.columns));
+    if let Some(restarts) = &restarts {
+        session.out.line(&restarts.text());
+    }
     if !planned {
         session.out.note("what the operator makes of these objects is not shown: the cluster has no Site");
     }

@@ -6,9 +6,11 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::core::error_boundary::InvalidObject;
 use kube::{Api, ResourceExt};
+use tenantry_api::archive::ArchivePhase;
 use tenantry_api::crm_instance::InstancePhase;
 use tenantry_api::database_server::DatabaseServer;
 use tenantry_api::tenant::TenantPhase;
+use tenantry_plan::archive::is_doomed;
 
 use super::report::{Check, Verdict};
 use crate::error::Problem;
@@ -153,8 +155,9 @@ async fn archives(session: &Session) -> Result<Vec<Watched>, Problem> {
     let (all, unreadable) = session.cluster.read_list(&session.cluster.archives(), "archives", None).await?;
     let found = all.iter().map(|a| {
         let name = a.name_any();
-        // An archive that nobody wants to purge is well as long as it lies there.
-        let conditions = a.spec.purge.as_ref().and(a.status.as_ref()).map(|s| s.conditions.clone());
+        // An archive that nobody wants to purge, or not yet, is well as long as it lies there.
+        let doomed = is_doomed(&a.spec, session.now()) || crate::archive::keep::phase(a) == ArchivePhase::Purging;
+        let conditions = a.status.as_ref().filter(|_| doomed).map(|s| s.conditions.clone());
         let title = format!("archive {name} ({})", crate::archive::keep::label(a));
         watched(a, title, format!("archive show {name}"), Some(conditions.unwrap_or_default()))
     });

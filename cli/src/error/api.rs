@@ -21,6 +21,9 @@ pub fn problem(doing: &str, error: &kube::Error) -> Problem {
 }
 
 fn unreachable(doing: &str, why: &str) -> Problem {
+    let by_proxy = why.contains("proxy error");
+    let hint = "the way goes through a proxy: HTTPS_PROXY, or proxy-url in the kubeconfig; NO_PROXY names what is reached without";
+    let why = if by_proxy { format!("{why}\n{hint}") } else { why.to_owned() };
     Problem::failed(format!("cannot {doing}: the cluster does not answer"))
         .safe("nothing was changed; tenants run on without this program")
         .why(why)

@@ -7,7 +7,7 @@ use tenantry_api::crm_instance::{CrmInstance, CrmInstanceSpec};
 use tenantry_api::tenant::Tenant;
 
 use super::{make, settings, track};
-use crate::archive::{chosen, keep::label};
+use crate::archive::{chosen, is_kept};
 use crate::args::{DryRun, WaitArgs};
 use crate::error::{Exit, Problem};
 use crate::listing;
@@ -34,8 +34,8 @@ pub struct Args {
 pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
     let until = Until::after(args.wait.timeout);
     let archives = session.cluster.list(&session.cluster.archives(), "archives", None).await?;
-    let archive = chosen(&archives, ArchivedKind::CrmInstance, &args.name, |a| label(a) == args.name)?;
-    let tenant = living(session, archive).await?;
+    let archive = chosen(&archives, ArchivedKind::CrmInstance, &args.name, "instance adopt", session.now())?;
+    let tenant = living(session, archive, &archives).await?;
     session.leave.goes_on("the instance may be adopted; all data is kept", "look", "instance list");
     let mut adopted = bring_back(session, &tenant, archive, args.dry.dry_run).await?;
     let address = address_of(&adopted);
@@ -53,14 +53,24 @@ pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
 }
 
 /// The living tenant of an archived instance, whatever its name is now.
-async fn living(session: &Session, archive: &Archive) -> Result<Tenant, Problem> {
+async fn living(session: &Session, archive: &Archive, archives: &[Archive]) -> Result<Tenant, Problem> {
     let all = session.cluster.list(&session.cluster.tenants(), "tenants", None).await?;
     let name = &archive.spec.tenant_name;
     all.into_iter().find(|t| t.spec.id.as_ref() == Some(&archive.spec.tenant_id)).ok_or_else(|| {
-        Problem::refused(format!("tenant {name} of this instance does not live"))
-            .safe("all data is kept")
-            .next("bring the tenant back with all its instances", format!("tenant adopt {name}"))
-            .next("or with this one only", format!("tenant adopt {name} --instance {}", archive.spec.name))
+        let problem =
+            Problem::refused(format!("tenant {name} of this instance does not live")).safe("all data is kept");
+        // Its last life: the name may be that of another tenant's archive as well.
+        let of_tenant = |a: &&Archive| a.spec.kind == ArchivedKind::Tenant && a.spec.id == archive.spec.tenant_id;
+        match archives.iter().filter(of_tenant).filter(|a| is_kept(a, session.now())).max_by_key(|a| a.spec.life) {
+            None => problem.next("which archives are there?", "archive list"),
+            Some(tenant) => {
+                let tenant = tenant.name_any();
+                let this = format!("tenant adopt {tenant} --instance {}", archive.name_any());
+                problem
+                    .next("bring the tenant back with all its instances", format!("tenant adopt {tenant}"))
+                    .next("or with this one only", this)
+            }
+        }
     })
 }
 

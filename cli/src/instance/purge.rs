@@ -1,10 +1,10 @@
 //! `tenantry instance purge`: destroys what the archives of single instances keep. Does I/O.
 
-use tenantry_api::archive::{Archive, ArchivedKind};
+use tenantry_api::archive::ArchivedKind;
 
-use crate::archive::keep::label;
-use crate::archive::{chosen, purge};
-use crate::args::Sure;
+use crate::archive::chosen;
+use crate::archive::purge::{self, Doomed};
+use crate::args::Destroy;
 use crate::error::{Exit, Problem};
 use crate::session::Session;
 use crate::target::Address;
@@ -17,19 +17,19 @@ pub struct Args {
     pub names: Vec<String>,
     /// Whether that is meant.
     #[command(flatten)]
-    pub sure: Sure,
+    pub destroy: Destroy,
 }
 
 /// Runs it.
 pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
     let archives = session.cluster.list_whole(&session.cluster.archives(), "archives").await?;
-    let mut doomed: Vec<&Archive> = Vec::new();
+    let mut doomed = Vec::new();
     for name in &args.names {
         not_living(session, name).await?;
-        doomed.push(chosen(&archives, ArchivedKind::CrmInstance, name, |a| &label(a) == name)?);
+        let named = chosen(&archives, ArchivedKind::CrmInstance, name, "instance purge", session.now())?;
+        doomed.push(Doomed { named, with: Vec::new() });
     }
-    let names: Vec<String> = doomed.iter().map(|a| label(a)).collect();
-    purge::confirmed(session, &doomed, &names, &args.sure).await
+    purge::confirmed(session, &archives, &doomed, "instance purge", &args.destroy).await
 }
 
 async fn not_living(session: &Session, name: &str) -> Result<(), Problem> {

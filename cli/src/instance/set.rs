@@ -4,8 +4,9 @@ use serde_json::Value;
 
 use super::size::Size;
 use super::{settings, track, view};
-use crate::args::{DryRun, Targets, WaitArgs};
+use crate::args::{ConfirmAll, DryRun, Targets, WaitArgs};
 use crate::change::patch::patched;
+use crate::confirm::every;
 use crate::error::{Exit, Problem};
 use crate::listing;
 use crate::progress::Progress;
@@ -19,6 +20,9 @@ pub struct Args {
     /// Which ones.
     #[command(flatten)]
     pub targets: Targets,
+    /// Whether all are meant.
+    #[command(flatten)]
+    pub sure: ConfirmAll,
     /// E-mail address of the administrator
     #[arg(long, value_name = "EMAIL")]
     pub admin_email: Option<String>,
@@ -44,6 +48,7 @@ pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
         return Err(Problem::usage("what should change? name at least one of --replicas, --node-selector, ..."));
     }
     let instances = target::instances(session, &args.targets, false).await?;
+    every(session, "change", &args.targets, args.dry, &instances, &args.sure).await?;
     let (mut changed, mut text) = patched(session, &instances, &Value::Object(spec), args.dry.dry_run).await?;
     if args.wait.wait && !args.dry.dry_run {
         let mut progress = Progress::new(&session.out);

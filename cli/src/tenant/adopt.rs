@@ -1,11 +1,16 @@
 //! `tenantry tenant adopt`: brings an archived tenant back with its instances and all data. Does I/O.
 
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
 use kube::ResourceExt;
 use serde_json::json;
-use tenantry_api::archive::{Archive, ArchivedKind};
+use tenantry_api::archive::{Archive, ArchivePhase, ArchivedKind};
 use tenantry_api::tenant::{Tenant, TenantSpec};
 
 use super::follow;
+use crate::archive::keep::{label, phase};
+use crate::archive::view::{day_of, kept, until};
 use crate::archive::{chosen, of_tenant};
 use crate::args::{DryRun, WaitArgs};
 use crate::error::{Exit, Problem, api};
@@ -25,8 +30,8 @@ pub struct Args {
     /// Name of the tenant from now on; its old one when not given
     #[arg(long = "as", value_name = "NAME")]
     pub new_name: Option<String>,
-    /// Only these instances; all when not given. Can be repeated
-    #[arg(long = "instance", value_name = "NAME")]
+    /// Only these instances, by their names or their archives; all when not given. Can be repeated
+    #[arg(long = "instance", value_name = "NAME|ARCHIVE")]
     pub instances: Vec<String>,
     /// Waiting.
     #[command(flatten)]
@@ -41,7 +46,7 @@ pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
     let until = Until::after(args.wait.timeout);
     let archives = session.cluster.list(&session.cluster.archives(), "archives", None).await?;
     let (archive, resumed) = source(args, session, &archives).await?;
-    let instances = selected(args, &archives, archive)?;
+    let instances = selected(args, &archives, archive, session.now())?;
     session.leave.set(
         Problem::left("left; the tenant may be adopted by half")
             .safe("all data is kept; run the same command again and it goes on")
@@ -105,20 +110,73 @@ async fn source<'a>(
                 .next("give the archived one another name", format!("tenant adopt {} --as NEW-NAME", args.name))),
         };
     }
-    let archive = chosen(archives, ArchivedKind::Tenant, &args.name, |a| a.spec.name == args.name)?;
+    let archive = chosen(archives, ArchivedKind::Tenant, &args.name, "tenant adopt", session.now())?;
     Ok((archive, None))
 }
 
-/// The instances that come along.
-fn selected<'a>(args: &Args, archives: &'a [Archive], tenant: &Archive) -> Result<Vec<&'a Archive>, Problem> {
-    let all = of_tenant(archives, &tenant.spec.id);
+/// The instances that come along: one archive of each name.
+fn selected<'a>(
+    args: &Args,
+    archives: &'a [Archive],
+    tenant: &Archive,
+    now: Timestamp,
+) -> Result<Vec<&'a Archive>, Problem> {
+    let all = of_tenant(archives, &tenant.spec.id, now);
+    let mut chosen: BTreeMap<&str, &Archive> = BTreeMap::new();
     for wanted in &args.instances {
-        if !all.iter().any(|a| &a.spec.name == wanted) {
-            let names = all.iter().map(|a| a.spec.name.clone()).collect();
-            return Err(crate::error::near::missing("archived instance", wanted, names, "archive list"));
+        let exact = all.values().flatten().copied().find(|a| &a.name_any() == wanted);
+        let of_name = all.get(wanted.as_str()).map_or(&[][..], Vec::as_slice);
+        let one = match (exact, of_name) {
+            (Some(one), _) => one,
+            (None, [one]) => *one,
+            // An earlier try brought it back already.
+            (None, []) if archives.iter().any(|a| is_back(a, tenant, wanted)) => continue,
+            (None, several) if !several.is_empty() => {
+                return Err(which(&args.name, &all, &args.instances, several));
+            }
+            (None, _) => {
+                let names = all.keys().map(|name| (*name).to_owned()).collect();
+                return Err(crate::error::near::missing("archived instance", wanted, names, "archive list"));
+            }
+        };
+        if chosen.insert(&one.spec.name, one).is_some_and(|other| other.name_any() != one.name_any()) {
+            return Err(Problem::usage(format!("two archives of {} cannot come back under one name", one.spec.name))
+                .safe("nothing was changed; all data is kept"));
         }
     }
-    Ok(all.into_iter().filter(|a| args.instances.is_empty() || args.instances.contains(&a.spec.name)).collect())
+    if !args.instances.is_empty() {
+        return Ok(chosen.into_values().collect());
+    }
+    match all.values().find(|of_name| of_name.len() > 1) {
+        Some(several) => Err(which(&args.name, &all, &[], several)),
+        None => Ok(all.into_values().flatten().collect()),
+    }
+}
+
+fn is_back(archive: &Archive, tenant: &Archive, wanted: &str) -> bool {
+    let spec = &archive.spec;
+    spec.kind == ArchivedKind::CrmInstance
+        && spec.tenant_id == tenant.spec.id
+        && phase(archive) == ArchivePhase::Adopted
+        && (spec.name == wanted || archive.name_any() == wanted)
+}
+
+/// Several archives are of one name, and only one of them can come back with the tenant: the person says which.
+fn which(tenant: &str, all: &BTreeMap<&str, Vec<&Archive>>, asked: &[String], several: &[&Archive]) -> Problem {
+    let name = several.first().map(|a| label(a)).unwrap_or_default();
+    let lines: Vec<String> = several
+        .iter()
+        .map(|a| {
+            format!("{}: archived {}, kept until {}, {}", a.name_any(), day_of(&a.spec.archived_at), until(a), kept(a))
+        })
+        .collect();
+    let wanted = |n: &str| asked.is_empty() || asked.iter().any(|a| a == n);
+    let newest = all.iter().filter(|(n, _)| wanted(n)).filter_map(|(_, of_name)| of_name.first());
+    let with: Vec<String> = newest.map(|a| format!(" --instance {}", a.name_any())).collect();
+    Problem::refused(format!("{} archives keep a {name:?}: which one comes back?", several.len()))
+        .safe("nothing was changed; the others stay archives")
+        .why(lines.join("\n"))
+        .next("with the newest of each name", format!("tenant adopt {tenant}{}", with.concat()))
 }
 
 /// The tenant as it was, under its id.

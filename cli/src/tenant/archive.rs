@@ -1,5 +1,6 @@
 //! `tenantry tenant archive`: removes tenants and keeps their data. Does I/O.
 
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{Api, ResourceExt};
 use tenantry_api::archive::Archive;
@@ -35,15 +36,15 @@ pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
     }
     ending::gone(session, &tenants, &args.sure).await?;
     let all = session.cluster.list(&session.cluster.archives(), "archives", None).await?;
-    let archives: Vec<Archive> = tenants.iter().flat_map(|t| written(&all, t)).collect();
+    let archives: Vec<Archive> = tenants.iter().flat_map(|t| written(&all, t, session.now())).collect();
     let names: Vec<String> = tenants.iter().map(ResourceExt::name_any).collect();
     listing::changed(&session.out, &archives, &text(&names, &archives))
 }
 
 /// The archives that a tenant left, its own first.
-pub fn written(all: &[Archive], tenant: &Tenant) -> Vec<Archive> {
+pub fn written(all: &[Archive], tenant: &Tenant, now: Timestamp) -> Vec<Archive> {
     let id = tenant.spec.id.clone().unwrap_or_default();
-    let ours = all.iter().filter(|a| a.spec.tenant_id == id && crate::archive::is_kept(a));
+    let ours = all.iter().filter(|a| a.spec.tenant_id == id && crate::archive::is_kept(a, now));
     let mut ours: Vec<Archive> = ours.cloned().collect();
     ours.sort_by_key(|a| (a.spec.id != id, a.spec.name.clone(), std::cmp::Reverse(a.spec.life)));
     ours

@@ -1,9 +1,11 @@
 //! `tenantry tenant purge`: destroys what the archives of a tenant and its instances keep. Does I/O.
 
+use jiff::Timestamp;
 use tenantry_api::archive::{Archive, ArchivedKind};
 
-use crate::archive::{chosen, is_kept, purge};
-use crate::args::Sure;
+use crate::archive::purge::{self, Doomed};
+use crate::archive::{chosen, of_tenant};
+use crate::args::Destroy;
 use crate::error::{Exit, Problem, api};
 use crate::session::Session;
 
@@ -15,31 +17,24 @@ pub struct Args {
     pub names: Vec<String>,
     /// Whether that is meant.
     #[command(flatten)]
-    pub sure: Sure,
+    pub destroy: Destroy,
 }
 
 /// Runs it.
 pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
     let archives = session.cluster.list_whole(&session.cluster.archives(), "archives").await?;
-    let mut doomed: Vec<&Archive> = Vec::new();
+    let mut doomed = Vec::new();
     for name in &args.names {
         not_living(session, name).await?;
-        let tenant = chosen(&archives, ArchivedKind::Tenant, name, |a| &a.spec.name == name)?;
-        doomed.extend(all_of(&archives, tenant));
+        let named = chosen(&archives, ArchivedKind::Tenant, name, "tenant purge", session.now())?;
+        doomed.push(with_instances(&archives, named, session.now()));
     }
-    let tenants = doomed.iter().filter(|a| a.spec.kind == ArchivedKind::Tenant);
-    let names: Vec<String> = tenants.map(|a| a.spec.name.clone()).collect();
-    purge::confirmed(session, &doomed, &names, &args.sure).await
+    purge::confirmed(session, &archives, &doomed, "tenant purge", &args.destroy).await
 }
 
-/// All kept archives of a tenant: every instance first, the tenant's own last.
-fn all_of<'a>(archives: &'a [Archive], tenant: &'a Archive) -> Vec<&'a Archive> {
-    let mut all: Vec<&Archive> = archives
-        .iter()
-        .filter(|a| a.spec.kind == ArchivedKind::CrmInstance && a.spec.tenant_id == tenant.spec.tenant_id && is_kept(a))
-        .collect();
-    all.push(tenant);
-    all
+/// A tenant's archive with all kept ones of its instances.
+fn with_instances<'a>(archives: &'a [Archive], named: &'a Archive, now: Timestamp) -> Doomed<'a> {
+    Doomed { named, with: of_tenant(archives, &named.spec.tenant_id, now).into_values().flatten().collect() }
 }
 
 async fn not_living(session: &Session, name: &str) -> Result<(), Problem> {
@@ -56,17 +51,20 @@ mod tests {
     use tenantry_api::archive::ArchivePhase;
 
     use super::*;
-    use crate::archive::keep::tests::archive;
+    use crate::archive::keep::tests::{archive, now};
 
     #[test]
-    fn a_purge_takes_the_instances_first_and_leaves_adopted_ones_alone() {
+    fn a_purge_takes_all_kept_instances_along_and_leaves_adopted_ones_alone() {
         let at = "2026-01-01T00:00:00Z";
         let all = [
             archive(ArchivedKind::Tenant, "kabcdefghi", "acme", at, ArchivePhase::Archived),
             archive(ArchivedKind::CrmInstance, "kaaaaaaaaa", "crm", at, ArchivePhase::Archived),
             archive(ArchivedKind::CrmInstance, "kbbbbbbbbb", "test", at, ArchivePhase::Adopted),
+            archive(ArchivedKind::CrmInstance, "kccccccccc", "crm", "2025-01-01T00:00:00Z", ArchivePhase::Archived),
         ];
-        let found: Vec<String> = all_of(&all, &all[0]).into_iter().map(ResourceExt::name_any).collect();
-        assert_eq!(found, ["kaaaaaaaaa-1", "kabcdefghi-1"]);
+        let found = with_instances(&all, &all[0], now());
+        assert_eq!(found.named.name_any(), "kabcdefghi-1");
+        let with: Vec<String> = found.with.into_iter().map(ResourceExt::name_any).collect();
+        assert_eq!(with, ["kaaaaaaaaa-1", "kccccccccc-1"]);
     }
 }

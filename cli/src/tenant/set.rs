@@ -5,8 +5,9 @@ use serde_json::Value;
 use tenantry_api::tenant::{Tenant, TenantPhase};
 
 use super::{fields, follow};
-use crate::args::{DryRun, Targets, WaitArgs};
+use crate::args::{ConfirmAll, DryRun, Targets, WaitArgs};
 use crate::change::patch::patched;
+use crate::confirm::every;
 use crate::error::{Exit, Problem};
 use crate::listing;
 use crate::progress::Progress;
@@ -20,6 +21,9 @@ pub struct Args {
     /// Which ones.
     #[command(flatten)]
     pub targets: Targets,
+    /// Whether all are meant.
+    #[command(flatten)]
+    pub sure: ConfirmAll,
     /// Plan
     #[arg(long, value_name = "NAME", add = crate::completion::plans())]
     pub plan: Option<String>,
@@ -45,6 +49,7 @@ pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
         return Err(Problem::usage("what should change? name at least one of --plan, --seats, --storage, ..."));
     }
     let tenants = target::tenants(session, &args.targets, false).await?;
+    every(session, "change", &args.targets, args.dry, &tenants, &args.sure).await?;
     let (changed, text) = patched(session, &tenants, &Value::Object(spec), args.dry.dry_run).await?;
     let changed = if args.wait.wait && !args.dry.dry_run {
         settled(session, &changed, &[TenantPhase::Active, TenantPhase::Suspended], Until::after(args.wait.timeout))

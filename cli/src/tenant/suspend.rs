@@ -5,8 +5,9 @@ use serde_json::{Value, json};
 use tenantry_api::tenant::{Tenant, TenantPhase};
 
 use super::set::settled;
-use crate::args::{DryRun, Targets, WaitArgs};
+use crate::args::{ConfirmAll, DryRun, Targets, WaitArgs};
 use crate::change::patch::patched;
+use crate::confirm::every;
 use crate::error::{Exit, Problem};
 use crate::listing;
 use crate::session::Session;
@@ -19,6 +20,9 @@ pub struct SuspendArgs {
     /// Which ones.
     #[command(flatten)]
     pub targets: Targets,
+    /// Whether all are meant.
+    #[command(flatten)]
+    pub sure: ConfirmAll,
     /// Why, for the page and the record
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
@@ -36,6 +40,9 @@ pub struct ResumeArgs {
     /// Which ones.
     #[command(flatten)]
     pub targets: Targets,
+    /// Whether all are meant.
+    #[command(flatten)]
+    pub sure: ConfirmAll,
     /// Waiting.
     #[command(flatten)]
     pub wait: WaitArgs,
@@ -56,6 +63,7 @@ pub async fn suspend(args: &SuspendArgs, session: &Session) -> Result<Exit, Prob
         word: "suspended",
         remark: "its CRMs stop behind a page, all data stays",
     };
+    every(session, "suspend", &args.targets, args.dry, &tenants, &args.sure).await?;
     change(session, &tenants, &spec, args.wait, args.dry, &done).await
 }
 
@@ -64,6 +72,7 @@ pub async fn resume(args: &ResumeArgs, session: &Session) -> Result<Exit, Proble
     let spec = json!({"suspended": null, "suspendedReason": null});
     let tenants = target::tenants(session, &args.targets, false).await?;
     let done = Done { phase: TenantPhase::Active, word: "resumed", remark: "its CRMs start with the data they had" };
+    every(session, "resume", &args.targets, args.dry, &tenants, &args.sure).await?;
     change(session, &tenants, &spec, args.wait, args.dry, &done).await
 }
 

@@ -13,6 +13,7 @@ use tenantry_core::ledger::{Facts, Life};
 use tenantry_core::names;
 use tenantry_database::Page;
 use tenantry_plan::Kind;
+use tenantry_plan::archive::is_doomed;
 use tenantry_plan::event::Subject;
 
 use super::volumes::set_reclaim_policy;
@@ -26,6 +27,9 @@ use crate::tenant::claim;
 
 const CONDITION: &str = "Purged";
 
+/// Longest time without a look at the clock.
+const LONGEST: Duration = Duration::from_secs(86_400);
+
 fn blocked(message: String) -> Halt {
     Halt::fail(CONDITION, "Blocked", message, ErrorClass::Blocked)
 }
@@ -34,12 +38,19 @@ fn blocked(message: String) -> Halt {
 ///
 /// # Errors
 /// [`Halt`] at `Purged` that says what is in the way.
-pub async fn may(archive: &Archive, ctx: &Ctx) -> Result<(), Halt> {
+pub async fn may(archive: &Archive, ctx: &Ctx, now: Timestamp) -> Result<(), Halt> {
     let spec = &archive.spec;
     let id = Id::parse(&spec.id).map_err(|e| blocked(e.to_string()))?;
     let tenant_id = Id::parse(&spec.tenant_id).map_err(|e| blocked(e.to_string()))?;
-    if spec.purge.as_ref().is_none_or(|p| p.confirm != spec.name) {
-        return Err(blocked("spec.purge.confirm is not the archived name".into()));
+    let name = archive.name_any();
+    // Earlier versions asked for the archived name.
+    if spec.purge.as_ref().is_none_or(|p| p.confirm != name && p.confirm != spec.name) {
+        return Err(blocked(format!("spec.purge.confirm is not {name}, the name of this Archive")));
+    }
+    // What was begun cannot be taken back, also not by a retention that somebody makes longer.
+    let begun = archive.status.as_ref().is_some_and(|s| s.phase == ArchivePhase::Purging);
+    if !begun && !is_doomed(spec, now) {
+        return Err(retained(archive, now));
     }
     let all = archives_of(ctx, &tenant_id).await?;
     if let Some(later) = all.iter().find(|a| supersedes(a, archive)) {
@@ -55,6 +66,19 @@ pub async fn may(archive: &Archive, ctx: &Ctx) -> Result<(), Halt> {
         ArchivedKind::CrmInstance => nobody_lives_on(archive, ctx, &id).await,
         ArchivedKind::Tenant => nobody_lives_in(archive, &all, ctx, &id).await,
     }
+}
+
+/// The retention is not over: the purge waits for it.
+fn retained(archive: &Archive, now: Timestamp) -> Halt {
+    let (name, until) = (archive.name_any(), &archive.spec.retain_until);
+    let message = format!(
+        "the data is kept until {until} at least; nothing was destroyed, and the purge begins after that day. Sooner: `tenantry archive purge {name} --before-retention`. Not at all: adopt it, or set spec.retainUntil to a later day"
+    );
+    let left = until.parse::<Timestamp>().map_or(LONGEST, |day| {
+        // A second later, so that the clock has passed it.
+        Duration::try_from(day.duration_since(now)).unwrap_or_default().saturating_add(Duration::from_secs(1))
+    });
+    Halt::wait(CONDITION, "Retained", message, left.min(LONGEST))
 }
 
 /// Destroys the data of an archive and records it; asked only after [`may`] and after `Purging` was written, so

@@ -29,6 +29,10 @@ pub async fn reconcile(archive: Arc<Archive>, ctx: &Ctx, now: Timestamp) -> Resu
         // Its status was lost; that a later life exists tells that it was taken over.
         status.phase = ArchivePhase::Adopted;
     }
+    if status.phase == ArchivePhase::Adopted {
+        // A purge that waited is none of this archive's any more.
+        status.conditions.retain(|c| c.type_ != "Purged");
+    }
     let mut again = None;
     if archive.spec.purge.is_some() && !matches!(status.phase, ArchivePhase::Purged | ArchivePhase::Adopted) {
         match purge_it(&archive, ctx, &mut status, now).await? {
@@ -56,13 +60,13 @@ async fn purge_it(
     status: &mut ArchiveStatus,
     now: Timestamp,
 ) -> Result<std::result::Result<(), Halt>> {
-    if let Err(halt) = purge::may(archive, ctx).await {
+    if let Err(halt) = purge::may(archive, ctx, now).await {
         return Ok(Err(halt));
     }
     if status.phase != ArchivePhase::Purging {
         status.phase = ArchivePhase::Purging;
         write(archive, ctx, status.clone()).await?;
-        if let Err(halt) = purge::may(archive, ctx).await {
+        if let Err(halt) = purge::may(archive, ctx, now).await {
             status.phase = ArchivePhase::Archived;
             return Ok(Err(halt));
         }

@@ -6,6 +6,7 @@ mod memory;
 mod objects;
 mod pods;
 mod recorder;
+mod turns;
 mod volumes;
 
 pub use apply::{Applied, FIELD_MANAGER};
@@ -14,4 +15,5 @@ pub use memory::{Memory, Seen};
 pub use objects::{data_of, dynamic_api, typed};
 pub use pods::{Trouble, refused, trouble};
 pub use recorder::notice;
+pub use turns::Turns;
 pub use volumes::{keep, look_at_growth};

@@ -45,7 +45,7 @@ pub async fn run(instance: &CrmInstance, ctx: &Ctx, now: Timestamp) -> std::resu
         // Nothing was ever made from it.
         return let_go(&api, instance).await.map_err(at);
     };
-    let free = if reported { Ok(()) } else { adopt::check_instance(ctx, instance, &id).await };
+    let free = if reported { Ok(()) } else { adopt::check_instance(ctx, instance, &id, now).await };
     let mine = match free {
         Ok(()) => claim::claim(ctx, instance, &id).await,
         refused => refused,

@@ -54,6 +54,8 @@ pub struct Pass {
     pub found: Option<Found>,
     /// When it was installed, when the status does not say so although it was.
     pub installed_at: Option<String>,
+    /// Since when its processes are exchanged in a turn, when this pass has changed that.
+    pub exchanging: Option<Option<String>>,
     /// Conditions that were reached in this pass: kind and message.
     pub reached: Vec<(&'static str, String)>,
 }
@@ -72,6 +74,7 @@ impl Pass {
             integrations: None,
             found: None,
             installed_at: None,
+            exchanging: None,
             reached: Vec::new(),
         }
     }
@@ -159,7 +162,7 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
     let settings = ctx.settings().await.map_err(&valid)?;
     let tenant = owner(pass, ctx).await?;
     pass.tenant_version = tenant.metadata.generation.unwrap_or_default().to_string();
-    let release = Box::pin(prepare::run(pass, ctx)).await?;
+    let release = Box::pin(prepare::run(pass, ctx, now)).await?;
     let generation = generation_of(&pass.instance);
     let referenced = referenced::read(ctx, &pass.instance, &tenant).await?;
     pass.secret_versions = referenced.versions;
@@ -198,7 +201,7 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
         database: database.as_ref(),
         keys: &keys,
     };
-    let running = processes::ensure(ctx, pass, &planned).await?;
+    let running = processes::ensure(ctx, pass, &planned, now).await?;
     pass.reached.push(("ProcessesReady", running.message));
     if pass.installed_before() && pass.instance.status.as_ref().is_none_or(|s| s.installed_at.is_none()) {
         let at = Halt::at("Ready");

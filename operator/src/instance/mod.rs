@@ -20,6 +20,8 @@ mod referenced;
 mod release;
 mod status;
 mod template;
+mod turn;
 mod verify;
 
 pub use reconcile::reconcile;
+pub use turn::{call as call_next, known as know_turns};

@@ -33,14 +33,14 @@ const YOUNG: SignedDuration = SignedDuration::from_mins(10);
 /// # Errors
 /// [`Halt`] at `SpecValid`, `DatabaseReady` or `Ready`.
 #[tracing::instrument(target = "tenantry::trace", level = "debug", name = "prepare", skip_all)]
-pub async fn run(pass: &mut Pass, ctx: &Ctx) -> Result<Effective, Halt> {
+pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<Effective, Halt> {
     let at = Halt::at("SpecValid");
     let namespace = pass.instance.namespace().unwrap_or_default();
     let reported = pass.instance.status.as_ref().is_some_and(|s| s.data_generation.is_some());
     let id = id_of(&pass.instance)?;
     let noted = recorded_of(pass.instance.annotations())?;
     if !reported && let Some(id) = &id {
-        adopt::check_instance(ctx, &pass.instance, id).await?;
+        adopt::check_instance(ctx, &pass.instance, id, now).await?;
         claim::claim(ctx, &pass.instance, id).await?;
         let trust = trust(&pass.instance, noted.is_some());
         pass.found = found::look(ctx, &pass.instance, id, trust).await?;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use kube::api::{Api, ListParams};
@@ -15,6 +16,7 @@ use tenantry_plan::{Kind, Settings};
 
 use super::live::Pass;
 use super::observe::{Deployments, Found, deployments, is_ready, observe, serving_ready};
+use super::turn::{self, Turn};
 use crate::cluster::{Applied, keep, refused, trouble};
 use crate::context::Ctx;
 use crate::error::Error;
@@ -56,7 +58,7 @@ pub struct Running {
 /// # Errors
 /// [`Halt`] at `ProcessesReady`.
 #[tracing::instrument(target = "tenantry::trace", level = "debug", name = "processes", skip_all)]
-pub async fn ensure(ctx: &Ctx, pass: &Pass, planned: &Planned<'_>) -> Result<Running, Halt> {
+pub async fn ensure(ctx: &Ctx, pass: &mut Pass, planned: &Planned<'_>, time: Timestamp) -> Result<Running, Halt> {
     let wanted = planned.wanted;
     let at = Halt::at(CONDITION);
     let verified = pass.held("Verified", wanted.generation);
@@ -64,7 +66,8 @@ pub async fn ensure(ctx: &Ctx, pass: &Pass, planned: &Planned<'_>) -> Result<Run
     for _ in 0..2 {
         let Found { seen, deployments: found, new } = observe(ctx, pass, planned, verified).await?;
         let plan = plan(planned, &seen)?;
-        let changed = apply(ctx, wanted, &plan).await?;
+        let turn = turn::look(ctx, pass, planned, &plan, &seen, &found, time).await?;
+        let changed = apply(ctx, wanted, &plan, turn).await?;
         let bound = seen.volumes.values().filter_map(|claim| claim.volume.clone()).collect();
         keep(ctx, bound).await.map_err(&at)?;
         let found = if changed && !new { deployments(ctx, wanted).await.map_err(&at)? } else { found };
@@ -74,8 +77,14 @@ pub async fn ensure(ctx: &Ctx, pass: &Pass, planned: &Planned<'_>) -> Result<Run
             continue;
         }
         if now.all {
-            prune(ctx, wanted, &plan, pass).await.map_err(&at)?;
-            let message = std::iter::once(now.message).chain(plan.too_small).collect::<Vec<_>>().join("; ");
+            let mut said = vec![now.message];
+            if turn == Turn::Waits {
+                said.push(turn::WAITS.into());
+            } else {
+                prune(ctx, wanted, &plan, pass).await.map_err(&at)?;
+                turn::over(ctx, pass);
+            }
+            let message = said.into_iter().chain(plan.too_small).collect::<Vec<_>>().join("; ");
             return Ok(Running { message, waits_for_verification: !verified && waits(wanted), seen });
         }
         return Err(if new { starting(now.message) } else { waiting(ctx, wanted, &found, now.message).await });
@@ -89,7 +98,7 @@ pub async fn ensure(ctx: &Ctx, pass: &Pass, planned: &Planned<'_>) -> Result<Run
 /// [`Halt`] at `ProcessesReady`.
 pub async fn start_the_rest(ctx: &Ctx, before: &Seen, planned: &Planned<'_>) -> Result<(), Halt> {
     let seen = Seen { verified: true, ..before.clone() };
-    apply(ctx, planned.wanted, &plan(planned, &seen)?).await?;
+    apply(ctx, planned.wanted, &plan(planned, &seen)?, Turn::Free).await?;
     Ok(())
 }
 
@@ -106,10 +115,10 @@ fn plan(planned: &Planned<'_>, seen: &Seen) -> Result<Desired, Halt> {
 
 /// Returns whether a process was changed.
 #[tracing::instrument(target = "tenantry::trace", level = "debug", name = "apply", skip_all)]
-async fn apply(ctx: &Ctx, wanted: &Wanted, plan: &Desired) -> Result<bool, Halt> {
+async fn apply(ctx: &Ctx, wanted: &Wanted, plan: &Desired, turn: Turn) -> Result<bool, Halt> {
     let at = Halt::at(CONDITION);
     let mut changed = false;
-    for child in &plan.children {
+    for child in plan.children.iter().filter(|c| turn == Turn::Free || !turn::stays(ctx, c)) {
         let applied = ctx.apply(child).await.map_err(&at)?;
         changed |= child.kind == Kind::Deployment && applied == Applied::Written;
     }

@@ -112,6 +112,9 @@ fn base(pass: &Pass, halted_at: Option<&str>, now: Timestamp) -> CrmInstanceStat
     if status.installed_at.is_none() {
         status.installed_at.clone_from(&pass.installed_at);
     }
+    if let Some(exchanging) = &pass.exchanging {
+        status.exchanging_since.clone_from(exchanging);
+    }
     if pass.url.is_some() {
         status.url.clone_from(&pass.url);
     }

@@ -21,6 +21,7 @@ use tenantry_api::condition::find;
 use tenantry_api::crm_instance::{CrmInstance, InstancePhase};
 use tenantry_api::database_server::{DatabaseServer, DatabaseServerPhase};
 use tenantry_api::tenant::{Tenant, TenantPhase};
+use tenantry_plan::archive::is_doomed;
 
 /// Most instances that are named.
 const NAMED: usize = 20;
@@ -127,7 +128,7 @@ fn count(
         }),
         gauge("installs_failing", "Instances whose installation failed and is tried again", installs(instances)),
         gauge("archiving_seconds", "Seconds that the longest archiving or purge of a kind has taken", {
-            let purging = archives.iter().filter_map(|a| purging_since(a)).min();
+            let purging = archives.iter().filter_map(|a| purging_since(a, now)).min();
             [
                 ("Tenant", tenants.iter().filter_map(|t| deleted(&t.metadata)).min()),
                 ("CrmInstance", instances.iter().filter_map(|i| deleted(&i.metadata)).min()),
@@ -216,12 +217,14 @@ fn deleted(meta: &ObjectMeta) -> Option<Timestamp> {
     meta.deletion_timestamp.as_ref().map(|t| t.0)
 }
 
-fn purging_since(archive: &Archive) -> Option<Timestamp> {
-    // Also one that is refused: somebody asked for it and waits.
+fn purging_since(archive: &Archive, now: Timestamp) -> Option<Timestamp> {
+    // Also a purge that is refused: somebody asked for it and waits. But not while it waits for its day.
     let asked =
-        |phase| phase == ArchivePhase::Purging || phase == ArchivePhase::Archived && archive.spec.purge.is_some();
+        |phase| phase == ArchivePhase::Purging || phase == ArchivePhase::Archived && is_doomed(&archive.spec, now);
     let status = archive.status.as_ref().filter(|s| asked(s.phase))?;
-    since(&status.conditions, "Purged")
+    let asked_early = archive.spec.purge.as_ref().is_some_and(|p| p.before_retention);
+    let day = archive.spec.retain_until.parse::<Timestamp>().ok().filter(|day| !asked_early && *day <= now);
+    since(&status.conditions, "Purged").map(|since| day.map_or(since, |day| since.max(day)))
 }
 
 #[cfg(test)]

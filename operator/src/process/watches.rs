@@ -351,6 +351,7 @@ impl Wake {
                 if let Some(id) = id(instance.spec.id.as_deref()) {
                     c.memory.forget_instance(&uid(instance), &instance.namespace().unwrap_or_default(), &id);
                 }
+                crate::instance::call_next(&c, &uid(instance));
                 let _ = wake.tenants.send(ObjectRef::new(&instance.spec.tenant));
             }
         };

@@ -1,5 +1,6 @@
 //! Taking over an archived tenant: only by name of the Archive, only with its id. Does I/O (Kubernetes).
 
+use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::api::{Api, ListParams, Patch, PatchParams};
 use serde_json::json;
@@ -11,6 +12,7 @@ use tenantry_core::id::Id;
 use tenantry_core::ledger::Recorded;
 use tenantry_core::names;
 use tenantry_plan::Kind;
+use tenantry_plan::archive::is_doomed;
 
 use crate::cluster::dynamic_api;
 use crate::context::Ctx;
@@ -29,7 +31,7 @@ pub(crate) fn refuse(message: String) -> Halt {
 ///
 /// # Errors
 /// [`Halt`] at `Ready`.
-pub async fn check(ctx: &Ctx, tenant: &Tenant, id: &Id) -> Result<(), Halt> {
+pub async fn check(ctx: &Ctx, tenant: &Tenant, id: &Id, now: Timestamp) -> Result<(), Halt> {
     let ready = Halt::at("Ready");
     let name = tenant.name_any();
     if tenant.status.as_ref().is_some_and(|s| s.namespace.is_some()) {
@@ -40,7 +42,7 @@ pub async fn check(ctx: &Ctx, tenant: &Tenant, id: &Id) -> Result<(), Halt> {
     let namespace =
         namespaces.get_opt(&names::namespace(id)).await.map_err(|e| ready(Error::kube("get the namespace")(e)))?;
     let owner = namespace.map(|ns| ns.labels().get(names::LABEL_TENANT).cloned().unwrap_or_default());
-    let latest = free(latest(ctx, id).await?, id, tenant.spec.adopt.as_deref(), "tenant")?;
+    let latest = free(latest(ctx, id).await?, id, tenant.spec.adopt.as_deref(), "tenant", now)?;
     match owner {
         // An archive that is open belongs to whoever names it; its namespace still has the old name.
         _ if latest.is_some_and(|a| phase(&a) == ArchivePhase::Archived) => {}
@@ -53,7 +55,13 @@ pub async fn check(ctx: &Ctx, tenant: &Tenant, id: &Id) -> Result<(), Halt> {
 }
 
 /// Refuses an id whose last life ended, unless its archive is taken over by name. Gives that archive back.
-fn free(latest: Option<Archive>, id: &Id, adopt: Option<&str>, kind: &str) -> Result<Option<Archive>, Halt> {
+fn free(
+    latest: Option<Archive>,
+    id: &Id,
+    adopt: Option<&str>,
+    kind: &str,
+    now: Timestamp,
+) -> Result<Option<Archive>, Halt> {
     let Some(archive) = latest else { return Ok(None) };
     let name = &archive.spec.name;
     match phase(&archive) {
@@ -61,22 +69,23 @@ fn free(latest: Option<Archive>, id: &Id, adopt: Option<&str>, kind: &str) -> Re
             "id {id} belonged to {kind} {name:?}, whose data has been purged; create the {kind} without spec.id"
         ))),
         _ if adopt == Some(archive.name_any().as_str()) => {
-            not_doomed(&archive)?;
+            not_doomed(&archive, now)?;
             Ok(Some(archive))
         }
         ArchivePhase::Adopted => {
             Err(refuse(format!("id {id} belongs to another {kind}; create the {kind} without spec.id")))
         }
         ArchivePhase::Archived => Err(refuse(format!(
-            "id {id} belongs to archive {} of {kind} {name:?}; its data is safe. Take it over with `tenantry {kind} adopt {name}`, or create the {kind} without spec.id",
-            archive.name_any(),
+            "id {id} belongs to archive {archive} of {kind} {name:?}; its data is safe. Take it over with `tenantry {kind} adopt {archive}`, or create the {kind} without spec.id",
+            archive = archive.name_any(),
         ))),
     }
 }
 
-/// Refuses an archive that somebody has asked to purge.
-fn not_doomed(archive: &Archive) -> Result<(), Halt> {
-    if phase(archive) == ArchivePhase::Archived && archive.spec.purge.is_some() {
+/// Refuses an archive that is to be purged. A purge that waits for the end of the retention leaves the data to who
+/// comes before it.
+fn not_doomed(archive: &Archive, now: Timestamp) -> Result<(), Halt> {
+    if phase(archive) == ArchivePhase::Archived && is_doomed(&archive.spec, now) {
         return Err(refuse(format!(
             "spec.adopt: archive {} is to be purged, as a person confirmed",
             archive.name_any()
@@ -99,8 +108,8 @@ async fn latest(ctx: &Ctx, id: &Id) -> Result<Option<Archive>, Halt> {
 ///
 /// # Errors
 /// [`Halt`] at `Ready`.
-pub async fn check_instance(ctx: &Ctx, instance: &CrmInstance, id: &Id) -> Result<(), Halt> {
-    let latest = free(latest(ctx, id).await?, id, instance.spec.adopt.as_deref(), "instance")?;
+pub async fn check_instance(ctx: &Ctx, instance: &CrmInstance, id: &Id, now: Timestamp) -> Result<(), Halt> {
+    let latest = free(latest(ctx, id).await?, id, instance.spec.adopt.as_deref(), "instance", now)?;
     match latest {
         Some(archive) => is_of(&archive, instance.namespace().as_deref()),
         None => Ok(()),

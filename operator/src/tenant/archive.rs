@@ -39,7 +39,7 @@ pub async fn run(tenant: &Tenant, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
         // Nothing was ever made from it.
         return prepare::release(&api, tenant).await.map_err(at);
     };
-    let mine = match adopt::check(ctx, tenant, &id).await {
+    let mine = match adopt::check(ctx, tenant, &id, now).await {
         Ok(()) => claim::claim(ctx, tenant, &id).await,
         refused => refused,
     };

@@ -56,7 +56,7 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
     // The id is checked and fixed before anything is made from it.
     if let Some(id) = &pass.tenant.spec.id {
         let id = Id::parse(id).map_err(|e| Halt::fail("Ready", "Invalid", e.to_string(), ErrorClass::Invalid))?;
-        adopt::check(ctx, &pass.tenant, &id).await?;
+        adopt::check(ctx, &pass.tenant, &id, now).await?;
         claim(ctx, &pass.tenant).await?;
     }
     let mut annotations = Vec::new();

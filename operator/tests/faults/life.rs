@@ -296,13 +296,12 @@ impl Life {
                 self.tenants().delete(&self.name, &DeleteParams::default()).await.map_err(said("delete tenant"))?;
                 Ok(true)
             }
-            Step::PurgeInstance => self.ask_purge(&format!("{}-2", self.ids()?.1), INSTANCE).await,
+            Step::PurgeInstance => self.ask_purge(&format!("{}-2", self.ids()?.1)).await,
             Step::Purge => {
                 let (tenant_id, instance_id) = self.ids()?;
-                let first = self.ask_purge(&format!("{instance_id}-2"), INSTANCE).await?;
+                let first = self.ask_purge(&format!("{instance_id}-2")).await?;
                 let gone = self.phase_of(&format!("{instance_id}-2")).await? == Some(ArchivePhase::Purged);
-                let name = self.name.clone();
-                Ok(first || (gone && self.ask_purge(&format!("{tenant_id}-2"), &name).await?))
+                Ok(first || (gone && self.ask_purge(&format!("{tenant_id}-2")).await?))
             }
         }
     }
@@ -319,16 +318,22 @@ impl Life {
         Ok(true)
     }
 
-    /// Asks for a purge by name. Returns whether it had not been asked for.
-    pub async fn ask_purge(&self, archive: &str, confirm: &str) -> Outcome<bool> {
+    /// Asks for a purge now. Returns whether it had not been asked for.
+    pub async fn ask_purge(&self, archive: &str) -> Outcome<bool> {
         let found = self.archives().get(archive).await.map_err(said("get archive"))?;
         if found.spec.purge.is_some() {
             return Ok(false);
         }
-        let patch = json!({"spec": {"purge": {"confirm": confirm}}});
+        self.demand(archive, &json!({"confirm": archive, "beforeRetention": true})).await?;
+        Ok(true)
+    }
+
+    /// Writes the demand for a purge as a person would.
+    pub async fn demand(&self, archive: &str, purge: &Value) -> Outcome {
+        let patch = json!({"spec": {"purge": purge}});
         let params = PatchParams::default();
         self.archives().patch(archive, &params, &Patch::Merge(&patch)).await.map_err(said("ask for a purge"))?;
-        Ok(true)
+        Ok(())
     }
 
     pub fn ids(&self) -> Outcome<(String, String)> {

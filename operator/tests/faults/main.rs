@@ -19,6 +19,7 @@ mod reads;
 mod rebuild;
 mod refusals;
 mod replicas;
+mod retention;
 mod scenarios;
 mod servers;
 mod settings;
@@ -29,6 +30,7 @@ mod takeover;
 mod templates;
 mod unfinished;
 mod volumes;
+mod waves;
 mod world;
 
 use std::sync::{OnceLock, RwLock};

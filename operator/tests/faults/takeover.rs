@@ -245,7 +245,7 @@ fn a_purge_that_is_refused_leaves_the_archive_to_who_adopts_it() {
         life.instances().create(&PostParams::default(), &back).await.unwrap();
         life.round().await.unwrap();
         // The instance has begun to take the data over when somebody asks for its destruction.
-        life.ask_purge(&format!("{instance_id}-1"), INSTANCE).await.unwrap();
+        life.ask_purge(&format!("{instance_id}-1")).await.unwrap();
         life.drive(Step::Adopt, None).await.unwrap_or_else(|e| panic!("{e}"));
         life.check(Step::Adopt, None).await.unwrap_or_else(|e| panic!("{e}"));
         assert_eq!(life.phase_of(&format!("{instance_id}-1")).await.unwrap(), Some(ArchivePhase::Adopted));

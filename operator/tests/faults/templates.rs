@@ -8,7 +8,7 @@ use tenantry_api::blueprint::Blueprint;
 
 use crate::gate::{Mode, Nth, Planned, is_change};
 use crate::installs::{built, templates};
-use crate::life::{INSTANCE, Life, Outcome, Step};
+use crate::life::{Life, Outcome, Step};
 use crate::scenarios::run;
 use crate::sweep::every;
 use crate::unfinished::root;
@@ -35,7 +35,7 @@ async fn purge(life: &mut Life, delete_blueprint: bool, fault: Option<Planned>) 
         .await;
     }
     let archive = format!("{}-1", life.ids()?.1);
-    life.ask_purge(&archive, INSTANCE).await?;
+    life.ask_purge(&archive).await?;
     life.operator = Operator::new(&life.base);
     life.operator.gate.arm(fault);
     let mut fired = None;

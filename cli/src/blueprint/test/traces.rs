@@ -102,7 +102,7 @@ impl Traces {
         ending::one_gone(&self.session, tenant, Until::after(self.longest), progress).await?;
         let cluster = &self.session.cluster;
         let all = cluster.list(&cluster.archives(), "archives", None).await?;
-        Ok(archive::written(&all, tenant))
+        Ok(archive::written(&all, tenant, self.session.now()))
     }
 
     /// Purges what archives of the test there are and waits until the namespace is gone; the archives as they are
@@ -113,10 +113,10 @@ impl Traces {
         let mut all = self.archives().await?;
         // The tenant's own last: it waits for those of its instances.
         all.sort_by_key(|a| a.spec.kind == ArchivedKind::Tenant);
-        let kept: Vec<&Archive> = all.iter().filter(|a| is_kept(a)).collect();
+        let kept: Vec<&Archive> = all.iter().filter(|a| is_kept(a, self.session.now())).collect();
         let wait = NoWaitArgs { no_wait: false, timeout: self.longest };
         if !kept.is_empty() {
-            purge::purge(&self.session, &kept, wait, false).await?;
+            purge::purge(&self.session, &kept, true, wait, false).await?;
         }
         let namespace = names::namespace(&self.id);
         let begun = Instant::now();

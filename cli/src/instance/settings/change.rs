@@ -10,7 +10,8 @@ use tenantry_core::secret::Secret;
 use super::decide::{Change, Given, change, known};
 use super::store::{stored, taken};
 use super::{hide, value};
-use crate::args::{DryRun, Targets, WaitArgs};
+use crate::args::{ConfirmAll, DryRun, Targets, WaitArgs};
+use crate::confirm::every;
 use crate::error::{Exit, Problem};
 use crate::listing;
 use crate::progress::Progress;
@@ -30,6 +31,9 @@ pub struct SetArgs {
     /// All there are
     #[arg(long)]
     pub all: bool,
+    /// Whether all are meant.
+    #[command(flatten)]
+    pub sure: ConfirmAll,
     /// Value in a file, secret or not; can be repeated
     #[arg(long, value_name = "KEY=PATH", value_parser = value::path)]
     pub from_file: Vec<(String, PathBuf)>,
@@ -56,6 +60,9 @@ pub struct UnsetArgs {
     /// All there are
     #[arg(long)]
     pub all: bool,
+    /// Whether all are meant.
+    #[command(flatten)]
+    pub sure: ConfirmAll,
     /// Waiting: until the instance is ready with it.
     #[command(flatten)]
     pub wait: WaitArgs,
@@ -97,6 +104,7 @@ pub async fn set(args: &SetArgs, session: &Session) -> Result<Exit, Problem> {
     for instance in &instances {
         change(instance, blueprint_of(instance, &blueprints)?, &given)?;
     }
+    every(session, "change", &targets, args.dry, &instances, &args.sure).await?;
     for (key, path) in &args.from_file {
         given.insert(key.clone(), Given::new(value::from_file(path)?, false));
     }
@@ -137,6 +145,8 @@ pub async fn unset(args: &UnsetArgs, session: &Session) -> Result<Exit, Problem>
         }
         all.push((instance, Change { gone: keys.iter().cloned().collect(), ..Change::default() }));
     }
+    let instances: Vec<CrmInstance> = all.iter().map(|(i, _)| i.clone()).collect();
+    every(session, "change", &targets, args.dry, &instances, &args.sure).await?;
     apply(session, all, &blueprints, args.wait, args.dry.dry_run).await
 }
 

@@ -69,7 +69,7 @@ pub async fn look(ctx: &Ctx, copy: &CrmInstance) -> Result<Original, Halt> {
     let found = api.get_opt(&name).await.map_err(|e| Halt::at(COPIED)(Error::kube("get the original")(e)))?;
     let Some(found) = found.filter(|o| o.metadata.deletion_timestamp.is_none()) else {
         let text = format!(
-            "spec.from: {address} is not there (any more), so the copy cannot be made; nothing of it was started. Bring it back (`tenantry instance adopt {address}`) and the copy goes on, or delete this instance"
+            "spec.from: {address} is not there (any more), so the copy cannot be made; nothing of it was started. Bring it back (`tenantry instance adopt {address}`; of several archives, `tenantry archive list` names it) and the copy goes on, or delete this instance"
         );
         return Err(Halt::fail(COPIED, "SourceGone", text, ErrorClass::Blocked));
     };

@@ -1,0 +1,164 @@
+//! Whether an instance may exchange its processes now, when something that is not its own changed. Does I/O: reads
+//! once in the life of a process who was being exchanged before.
+//!
+//! A change of the instance itself is a person's wish for this one, and never waits. What concerns all of them (the
+//! Site, another version of this program) is let through in turns: a turn is written into the status before the first
+//! process is touched, and given back when all run again.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::api::{Api, ListParams};
+use kube::runtime::reflector::ObjectRef;
+use kube::{Resource, ResourceExt};
+use tenantry_api::crm_instance::CrmInstance;
+use tenantry_core::names::LABEL_PROCESS;
+use tenantry_plan::child::is_applied;
+use tenantry_plan::instance::{Desired, Seen};
+use tenantry_plan::{Child, Kind};
+
+use super::live::Pass;
+use super::observe::Deployments;
+use super::processes::{CONDITION, Planned};
+use crate::context::Ctx;
+use crate::error::{Error, Result};
+use crate::halt::Halt;
+
+/// What `ProcessesReady` says of an instance that waits.
+pub const WAITS: &str = "a change that is not its own (of the Site, or another version of the operator) waits for its turn: at most spec.restartsAtOnce of the Site are exchanged at once";
+
+/// Instances read at once.
+const PAGE: u32 = 500;
+
+/// What may be done now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// What is planned.
+    Free,
+    /// What leaves the processes as they are.
+    Waits,
+}
+
+/// Finds out whether the processes may be exchanged now; takes a turn where one is needed.
+///
+/// # Errors
+/// [`Halt`] at `ProcessesReady` when the turn that was just taken must be written down first.
+pub async fn look(
+    ctx: &Ctx,
+    pass: &mut Pass,
+    planned: &Planned<'_>,
+    plan: &Desired,
+    seen: &Seen,
+    found: &Deployments,
+    now: Timestamp,
+) -> std::result::Result<Turn, Halt> {
+    let at = Halt::at(CONDITION);
+    let uid = pass.instance.uid().unwrap_or_default();
+    let has_turn = pass.instance.status.as_ref().is_some_and(|s| s.exchanging_since.is_some());
+    if has_turn {
+        ctx.turns.keep(&uid);
+        return Ok(Turn::Free);
+    }
+    if is_own(pass, planned, seen) || !exchanges(ctx, plan, found).map_err(&at)? {
+        call(ctx, &uid);
+        return Ok(Turn::Free);
+    }
+    // Without caches (in tests) several operators work beside each other, each with its own line.
+    if ctx.caches.is_some() && !ctx.turns.are_known() {
+        known(ctx).await.map_err(&at)?;
+    }
+    let most = usize::try_from(planned.settings.site.restarts_at_once).unwrap_or(usize::MAX);
+    if !ctx.turns.take((uid, ObjectRef::from_obj(&pass.instance)), most) {
+        return Ok(Turn::Waits);
+    }
+    pass.exchanging = Some(Some(now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()));
+    let text = "its processes are exchanged now, as a change that is not its own wants";
+    Err(Halt::wait(CONDITION, "Exchanging", text, Duration::from_millis(200)))
+}
+
+/// The turn is over: everything runs as planned. Taken out of the status at the end of this pass.
+pub fn over(ctx: &Ctx, pass: &mut Pass) {
+    if pass.instance.status.as_ref().is_some_and(|s| s.exchanging_since.is_some()) {
+        pass.exchanging = Some(None);
+        call(ctx, &pass.instance.uid().unwrap_or_default());
+    }
+}
+
+/// An instance needs no turn: wakes whoever's turn it is then.
+pub fn call(ctx: &Ctx, uid: &str) {
+    for (uid, reference) in ctx.turns.leave(uid) {
+        ctx.memory.unsettle(&uid);
+        if let Some(wake) = &ctx.wake {
+            // A closed channel means that the process is ending.
+            let _ = wake.send(reference);
+        }
+    }
+}
+
+/// Who was being exchanged when this process began.
+///
+/// # Errors
+/// [`Error::Kube`].
+pub async fn known(ctx: &Ctx) -> Result<()> {
+    let api: Api<CrmInstance> = Api::all(ctx.client.clone());
+    let (mut have, mut params) = (Vec::new(), ListParams::default().limit(PAGE));
+    loop {
+        let page = api.list(&params).await.map_err(Error::kube("list instances"))?;
+        let under_way = |i: &&CrmInstance| i.status.as_ref().is_some_and(|s| s.exchanging_since.is_some());
+        have.extend(page.items.iter().filter(under_way).filter_map(|i| i.meta().uid.clone()));
+        match page.metadata.continue_.filter(|c| !c.is_empty()) {
+            Some(next) => params = params.continue_token(&next),
+            None => break,
+        }
+    }
+    ctx.turns.known(have);
+    Ok(())
+}
+
+/// Whether the change is its own, or nobody works in it now: then nothing is interrupted by going on.
+fn is_own(pass: &Pass, planned: &Planned<'_>, seen: &Seen) -> bool {
+    // Of its processes: another step may have been halted at, and the generation counts as seen all the same.
+    let conditions = pass.instance.status.iter().flat_map(|s| &s.conditions);
+    let mut seen_before = conditions.filter(|c| c.type_ == CONDITION).map(|c| c.observed_generation);
+    seen_before.next() != Some(pass.instance.metadata.generation)
+        || !seen.verified
+        || !seen.app_ready
+        || planned.wanted.suspended.is_some()
+}
+
+/// Whether the plan exchanges pods that run.
+fn exchanges(ctx: &Ctx, plan: &Desired, found: &Deployments) -> Result<bool> {
+    for child in plan.children.iter().filter(|c| c.kind == Kind::Deployment && !ctx.memory.knows(c)) {
+        let process = child.object.pointer("/metadata/labels").and_then(|l| l.get(LABEL_PROCESS));
+        let live = process.and_then(|p| p.as_str()).and_then(|p| found.get(p));
+        if let Some(live) = live.filter(|d| runs(d))
+            && !is_same(child, live)?
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn runs(deployment: &Deployment) -> bool {
+    deployment.status.as_ref().and_then(|s| s.replicas).unwrap_or(0) > 0
+}
+
+/// Whether an apply would leave the pods as they are; how many there are is another thing.
+fn is_same(child: &Child, live: &Deployment) -> Result<bool> {
+    let mut child = child.clone();
+    let replicas = live.spec.as_ref().and_then(|s| s.replicas).unwrap_or(1);
+    if let Some(number) = child.object.pointer_mut("/spec/replicas") {
+        *number = replicas.into();
+    }
+    Ok(is_applied(&child, &serde_json::to_value(live)?))
+}
+
+/// Whether a child stays as it is while its instance waits: what the processes are made of, and what tells people
+/// and programs where they are. What is not there at all is made.
+#[must_use]
+pub fn stays(ctx: &Ctx, child: &Child) -> bool {
+    matches!(child.kind, Kind::Deployment | Kind::CronJob | Kind::Ingress | Kind::Secret)
+        && !ctx.memory.is_unseen(child)
+}
