@@ -22,3 +22,4 @@ mod template;
 mod verify;
 
 pub use reconcile::reconcile;
+pub use release::ANNOTATION_RELEASE;
