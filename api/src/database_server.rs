@@ -128,6 +128,11 @@ pub struct Managed {
     /// volume can follow to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scheduling: Option<Scheduling>,
+    /// Priority class of its pod. One above that of the CRMs keeps the server when a node runs short: without it none
+    /// of them works.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    pub priority_class_name: Option<String>,
     /// Arguments added to the server's command line, for example `-c`, `max_connections=500`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50), inner(length(max = 200)))]
@@ -171,6 +176,20 @@ pub enum DatabaseServerPhase {
     Invalid,
 }
 
+/// A template of a release on a database server.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TemplateStatus {
+    /// Name of the blueprint.
+    pub blueprint: String,
+    /// Hash of the release.
+    pub release_hash: String,
+    /// `template` when it is complete; else how far its build is.
+    pub state: String,
+    /// Since when.
+    pub since: String,
+}
+
 /// Observed state of a database server.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -190,6 +209,10 @@ pub struct DatabaseServerStatus {
     /// Databases of tenants on it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub databases: Option<u32>,
+    /// Templates on it, from which databases of tenants are copied; at most 100. One that no Blueprint offers and no
+    /// instance runs with is dropped.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub templates: Vec<TemplateStatus>,
     /// Host for the tenants' pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,

@@ -4,7 +4,7 @@ use clap::Subcommand;
 use jiff::Timestamp;
 use kube::{Api, ResourceExt};
 use tenantry_api::condition::find;
-use tenantry_api::database_server::DatabaseServer;
+use tenantry_api::database_server::{DatabaseServer, TemplateStatus};
 
 use crate::args::Targets;
 use crate::error::{Exit, Problem};
@@ -12,6 +12,8 @@ use crate::instance::view::{attention, condition_table, problems};
 use crate::listing::{self, Listed, age};
 use crate::output::Format;
 use crate::output::page::Page;
+use crate::output::table::Table;
+use crate::output::text;
 use crate::plan::size;
 use crate::session::Session;
 use crate::target::{self, SERVER};
@@ -107,6 +109,17 @@ fn databases(server: &DatabaseServer) -> String {
     server.spec.max_databases.map_or_else(|| used.clone(), |max| format!("{used} of {max}"))
 }
 
+/// What databases are copied from.
+fn templates(all: &[TemplateStatus], wide: bool, now: Timestamp) -> Table {
+    let mut table = Table::new(&["BLUEPRINT", "RELEASE", "STATE", "SINCE"]);
+    for one in all {
+        let hash = if wide { one.release_hash.clone() } else { one.release_hash.chars().take(10).collect() };
+        let since = one.since.parse().map_or_else(|_| one.since.clone(), |since| text::age(since, now));
+        table.row(vec![one.blueprint.clone(), hash, one.state.clone(), since]);
+    }
+    table
+}
+
 fn page(server: &DatabaseServer, wide: bool, now: Timestamp) -> Page {
     let (spec, status) = (&server.spec, server.status.clone().unwrap_or_default());
     let version = status.version.clone().unwrap_or_else(|| "version unknown".into());
@@ -130,10 +143,36 @@ fn page(server: &DatabaseServer, wide: bool, now: Timestamp) -> Page {
         page.noted("Log-in", format!("Secret {}", external.secret_name), "in the operator's namespace");
         page.fact("Encrypted", if external.tls { "yes" } else { "no" });
     }
+    if !status.templates.is_empty() {
+        page.table("Templates", templates(&status.templates, wide, now));
+    }
     if wide {
         page.table("Conditions", condition_table(&status.conditions, now));
     }
     let archiving = server.metadata.deletion_timestamp.is_some();
     attention(&mut page, problems(&server.name_any(), &status.conditions, archiving, now));
     page
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_server_shows_its_templates() {
+        let server: DatabaseServer = serde_json::from_value(json!({
+            "apiVersion": "tenantry.dev/v1alpha1", "kind": "DatabaseServer", "metadata": { "name": "pg" },
+            "spec": { "engine": "postgresql", "managed": { "image": "pg:15", "storage": "50G" } },
+            "status": { "databases": 3, "templates": [{ "blueprint": "tryton", "releaseHash": "0123456789abcdef",
+                "state": "template", "since": "2026-01-01T00:00:00Z" }] },
+        }))
+        .unwrap();
+        let now = "2026-01-03T00:00:00Z".parse().unwrap();
+        let table = templates(&server.status.unwrap().templates, false, now);
+        let text = table.render(&crate::output::paint::Paint::default(), None);
+        let cells: Vec<_> = text.lines().last().unwrap_or_default().split_whitespace().collect();
+        assert_eq!(cells, ["tryton", "0123456789", "template", "2", "d"]);
+    }
 }

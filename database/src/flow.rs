@@ -23,7 +23,8 @@ use crate::session::Session;
 /// than the connections of the administrator, so that others get through.
 pub(crate) const COPIES: u32 = 4;
 
-/// Turns of each template, in this process; across processes the lease of the leader holds. A copy takes as many
+/// Turns of each template, in this process; across processes the lease of the leader holds, and the lock of each
+/// database's name on the server, which a leader that was paused loses with its session. A copy takes as many
 /// as its engine says, and whoever drops the template takes all. They are given in the order in which they were
 /// asked for: a drop does not wait for copies that came after it.
 static COPYING: LazyLock<Mutex<HashMap<String, Arc<Semaphore>>>> = LazyLock::new(Mutex::default);
@@ -46,6 +47,15 @@ impl<S: Server> Flow<S> {
             self.server.prepare().await?;
         }
         self.server.pool().session().await
+    }
+
+    /// A session that works on a database, alone among all processes. It ends with [`Server::unlock`]; whoever goes
+    /// before that ends the connection, and the lock with it.
+    async fn alone(&self, name: &str) -> Result<Session> {
+        quote::name("database", name)?;
+        let mut session = self.session().await?;
+        self.server.lock(&mut session, name).await?;
+        Ok(session)
     }
 
     /// The record of a database, if this owner may touch it.
@@ -81,6 +91,24 @@ impl<S: Server> Flow<S> {
             return Err(Error::State { name, state, why: "only a sealed template can be copied".into() });
         }
         Ok(Some(record))
+    }
+
+    /// Whether nothing is left to be made of a database that is recorded already; what another process made of it
+    /// meanwhile counts as well.
+    async fn is_made(&self, session: &mut Session, new: &NewDatabase, record: &DatabaseRecord) -> Result<bool> {
+        same_owner(record, &new.owner)?;
+        if record.role != new.role {
+            return Err(Error::invalid("role", format!("{} was made with role {}", new.name, record.role)));
+        }
+        match record.state {
+            State::Creating => Ok(false),
+            State::Template => Ok(true),
+            State::Dropping => {
+                let (name, state) = (record.name.clone(), record.state.to_string());
+                Err(Error::State { name, state, why: "finish dropping it first".into() })
+            }
+            _ => self.keep_password(session, new).await.map(|()| true),
+        }
     }
 
     /// A finished database: only a password that does not log in is set.
@@ -133,7 +161,7 @@ impl<S: Server> Administration for Flow<S> {
 
     async fn create(&self, new: &NewDatabase) -> Result<()> {
         check(new)?;
-        let mut waiting = Some(self.session().await?);
+        let mut waiting = Some(self.alone(&new.name).await?);
         let session = waiting.as_mut().ok_or_else(lost)?;
         match self.registry.row(session, &new.name).await? {
             None => {
@@ -143,27 +171,23 @@ impl<S: Server> Administration for Flow<S> {
                 self.registry.insert(session, new).await?;
             }
             Some(record) => {
-                same_owner(&record, &new.owner)?;
-                if record.role != new.role {
-                    return Err(Error::invalid("role", format!("{} was made with role {}", new.name, record.role)));
+                if self.is_made(session, new, &record).await? {
+                    return self.server.unlock(session).await;
                 }
-                match record.state {
-                    State::Creating => self.registry.rewrite(session, new).await?,
-                    State::Dropping => {
-                        let (name, state) = (record.name, record.state.to_string());
-                        return Err(Error::State { name, state, why: "finish dropping it first".into() });
-                    }
-                    State::Template => return Ok(()),
-                    _ => return self.keep_password(session, new).await,
-                }
+                self.registry.rewrite(session, new).await?;
             }
         }
         let _turn = match &new.source {
             Source::Template { name } => {
                 // Who waits holds no connection: else copies of one template would keep all others out.
+                self.server.unlock(session).await?;
                 waiting.take();
                 let turn = self.turns(name, self.server.turns_of_a_copy()).await?;
-                waiting = Some(self.session().await?);
+                let session = waiting.insert(self.alone(&new.name).await?);
+                let record = self.owned(session, &new.name, &new.owner).await?;
+                if self.is_made(session, new, &record).await? {
+                    return self.server.unlock(session).await;
+                }
                 Some(turn)
             }
             Source::Empty => None,
@@ -178,7 +202,7 @@ impl<S: Server> Administration for Flow<S> {
         self.server.make_database(session, new, template.as_ref()).await?;
         self.registry.set_state(session, &new.name, &new.owner, State::Loaded).await?;
         tracing::info!(database = new.name, owner = new.owner, "database made");
-        Ok(())
+        self.server.unlock(session).await
     }
 
     async fn set_state(&self, name: &str, owner: &str, state: State) -> Result<()> {
@@ -189,16 +213,16 @@ impl<S: Server> Administration for Flow<S> {
                 format!("{state} is set by create, seal_template and drop_database only"),
             ));
         }
-        let session = &mut self.session().await?;
+        let session = &mut self.alone(name).await?;
         let record = self.owned(session, name, owner).await?;
         if own_way(record.state) {
             let (name, state) = (record.name, record.state.to_string());
             return Err(Error::State { name, state, why: "its state cannot be set in this way".into() });
         }
-        if record.state == state {
-            return Ok(());
+        if record.state != state {
+            self.registry.set_state(session, name, owner, state).await?;
         }
-        self.registry.set_state(session, name, owner, state).await
+        self.server.unlock(session).await
     }
 
     async fn set_release(&self, name: &str, owner: &str, release_hash: &str) -> Result<()> {
@@ -216,10 +240,10 @@ impl<S: Server> Administration for Flow<S> {
     }
 
     async fn seal_template(&self, name: &str, owner: &str) -> Result<()> {
-        let session = &mut self.session().await?;
+        let session = &mut self.alone(name).await?;
         let record = self.owned(session, name, owner).await?;
         match record.state {
-            State::Template => return Ok(()),
+            State::Template => return self.server.unlock(session).await,
             State::Creating | State::Dropping | State::Archived => {
                 let (name, state) = (record.name, record.state.to_string());
                 return Err(Error::State { name, state, why: "only a finished database can become a template".into() });
@@ -228,17 +252,18 @@ impl<S: Server> Administration for Flow<S> {
         }
         self.server.lock_role(session, &record.role).await?;
         self.server.seal(session, &record).await?;
-        self.registry.set_state(session, name, owner, State::Template).await
+        self.registry.set_state(session, name, owner, State::Template).await?;
+        self.server.unlock(session).await
     }
 
     async fn drop_database(&self, name: &str, owner: &str) -> Result<Dropped> {
-        quote::name("database", name)?;
-        let session = &mut self.session().await?;
+        let session = &mut self.alone(name).await?;
         let Some(record) = self.registry.row(session, name).await? else {
-            return match self.server.database_exists(session, name).await? {
-                true => Err(Error::Unknown { kind: "database", name: name.into() }),
-                false => Ok(Dropped::Absent),
-            };
+            if self.server.database_exists(session, name).await? {
+                return Err(Error::Unknown { kind: "database", name: name.into() });
+            }
+            self.server.unlock(session).await?;
+            return Ok(Dropped::Absent);
         };
         same_owner(&record, owner)?;
         let _not_while_copied = match record.state {
@@ -256,6 +281,7 @@ impl<S: Server> Administration for Flow<S> {
         }
         self.registry.delete(session, name, owner).await?;
         tracing::info!(database = name, owner, "database dropped");
+        self.server.unlock(session).await?;
         Ok(Dropped::Dropped)
     }
 
@@ -274,9 +300,10 @@ impl<S: Server> Administration for Flow<S> {
     }
 
     async fn set_password(&self, name: &str, owner: &str, password: &Secret) -> Result<()> {
-        let session = &mut self.session().await?;
+        let session = &mut self.alone(name).await?;
         let record = self.owned(session, name, owner).await?;
-        self.server.set_password(session, &record.role, password).await
+        self.server.set_password(session, &record.role, password).await?;
+        self.server.unlock(session).await
     }
 
     async fn keep_password(&self, name: &str, owner: &str, password: &Secret) -> Result<()> {
@@ -295,19 +322,21 @@ impl<S: Server> Administration for Flow<S> {
     }
 
     async fn lock_role(&self, name: &str, owner: &str) -> Result<()> {
-        let session = &mut self.session().await?;
+        let session = &mut self.alone(name).await?;
         let record = self.owned(session, name, owner).await?;
-        self.server.lock_role(session, &record.role).await
+        self.server.lock_role(session, &record.role).await?;
+        self.server.unlock(session).await
     }
 
     async fn unlock_role(&self, name: &str, owner: &str) -> Result<()> {
-        let session = &mut self.session().await?;
+        let session = &mut self.alone(name).await?;
         let record = self.owned(session, name, owner).await?;
         if matches!(record.state, State::Template | State::Dropping) {
             let (name, state) = (record.name, record.state.to_string());
             return Err(Error::State { name, state, why: "its role stays locked".into() });
         }
-        self.server.unlock_role(session, &record.role).await
+        self.server.unlock_role(session, &record.role).await?;
+        self.server.unlock(session).await
     }
 }
 

@@ -26,6 +26,14 @@ pub(crate) trait Server: Send + Sync + std::fmt::Debug + 'static {
     /// Whether a role of this name exists.
     async fn role_exists(&self, session: &mut Session, role: &str) -> Result<bool>;
 
+    /// Takes the lock of a database's name among all processes that administer this server, or says that it is busy.
+    /// Everything about a database is done by the session that holds it: whoever was paused meanwhile, and lost the
+    /// lease, has lost this session before another gets the lock.
+    async fn lock(&self, session: &mut Session, name: &str) -> Result<()>;
+
+    /// Gives the lock back.
+    async fn unlock(&self, session: &mut Session) -> Result<()>;
+
     /// Makes the role, or sets it to what is asked for; it may log in afterwards.
     async fn put_role(&self, session: &mut Session, new: &NewDatabase) -> Result<()>;
 

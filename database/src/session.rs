@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use sha2::{Digest, Sha256};
 use tenantry_core::calls::Gate;
 
 use crate::classify::{self, Place};
@@ -19,8 +20,16 @@ pub(crate) const STATEMENT: Duration = Duration::from_secs(60);
 pub(crate) const COPY: Duration = Duration::from_secs(300);
 /// The server ends a statement itself; we give up on its answer this much later.
 const GRACE: Duration = Duration::from_secs(2);
+/// How long a session that holds a lock may do nothing before the server ends it: more than any step beside it takes.
+pub(crate) const ALONE: Duration = Duration::from_secs(900);
 /// Longest wait for ended sessions to be gone.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The number of a name's lock.
+pub(crate) fn lock_number(name: &str) -> i64 {
+    let hash: [u8; 32] = Sha256::digest(format!("tenantry/{name}")).into();
+    hash[..8].iter().fold(0, |number, byte| (number << 8) | i64::from(*byte))
+}
 
 /// An open connection. After any failure it is thrown away, never used again.
 #[derive(Debug)]
@@ -31,6 +40,8 @@ pub(crate) struct Session {
     limit: Duration,
     tolerant: bool,
     home: Option<Home>,
+    /// Whether it holds a lock of the server: then it is never lent to anybody else.
+    locked: bool,
 }
 
 impl Session {
@@ -67,12 +78,20 @@ impl Session {
             Ok(Err(error)) => return Err(classify::failure(&place, label, &error)),
             Ok(Ok(wire)) => wire,
         };
-        Ok(Self { wire: Some(wire), gate: Arc::clone(gate), place, limit, tolerant: false, home: None })
+        Ok(Self { wire: Some(wire), gate: Arc::clone(gate), place, limit, tolerant: false, home: None, locked: false })
     }
 
     /// A connection that the pool lends.
     pub(crate) fn lent(wire: Box<dyn Wire>, gate: &Arc<dyn Gate>, place: Place, home: Home) -> Self {
-        Self { wire: Some(wire), gate: Arc::clone(gate), place, limit: STATEMENT, tolerant: false, home: Some(home) }
+        Self {
+            wire: Some(wire),
+            gate: Arc::clone(gate),
+            place,
+            limit: STATEMENT,
+            tolerant: false,
+            home: Some(home),
+            locked: false,
+        }
     }
 
     pub(crate) fn take_wire(&mut self) -> Option<Box<dyn Wire>> {
@@ -170,6 +189,37 @@ impl Session {
         }
     }
 
+    /// Takes the lock of a name. Whatever happens until [`Self::unlock`], the lock goes with the connection.
+    /// Gives the server's answer as far as it is one of yes or no.
+    pub(crate) async fn lock(&mut self, name: &str, sql: String) -> Result<bool> {
+        self.locked = true;
+        self.yes("lock name", sql).await.map_err(|error| match error {
+            Error::Busy { server, what, .. } => {
+                Error::Busy { server, what, message: format!("another process works on database {name}") }
+            }
+            other => other,
+        })
+    }
+
+    /// The server, as errors name it.
+    pub(crate) fn server(&self) -> String {
+        self.place.server.clone()
+    }
+
+    /// Gives all locks back.
+    pub(crate) async fn unlock(&mut self, sql: &str) -> Result<()> {
+        self.run("unlock name", sql).await?;
+        self.locked = false;
+        Ok(())
+    }
+
+    /// Another limit for a statement; [`STATEMENT`] must be set again before the session is lent to others.
+    pub(crate) async fn set_limit(&mut self, limit: Duration, sql: String) -> Result<()> {
+        self.run("set limit", sql).await?;
+        self.limit = limit;
+        Ok(())
+    }
+
     /// Ends a connection that belongs to no pool.
     pub(crate) async fn close(mut self) {
         if let Some(wire) = self.wire.take() {
@@ -180,7 +230,7 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        if let (Some(wire), Some(home)) = (self.wire.take(), self.home.take()) {
+        if let (Some(wire), Some(home), false) = (self.wire.take(), self.home.take(), self.locked) {
             home.take_back(wire);
         }
     }

@@ -87,7 +87,6 @@ fn pg_options(endpoint: &Endpoint, login: &Login, database: &str, limit: Duratio
         .username(&login.user)
         .password(login.password.reveal())
         .database(database)
-        .application_name("tenantry")
         .options([
             ("statement_timeout", limit.as_millis().to_string()),
             ("lock_timeout", "10s".into()),

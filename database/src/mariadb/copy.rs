@@ -4,7 +4,7 @@
 //! with their keys (foreign keys unchecked), rows, then what runs (routines, views, triggers, events).
 //! Not copied: packages of Oracle mode, and rows of the past of system-versioned tables.
 
-use super::{ident, literal, routines};
+use super::{ident, literal, lock, routines};
 use crate::error::{Error, Result};
 use crate::model::{DatabaseRecord, NewDatabase};
 use crate::pool::Pool;
@@ -19,9 +19,10 @@ pub(super) struct Copy<'a> {
     pub tenant: &'a str,
 }
 
-pub(super) async fn copy(pool: &Pool, template: &DatabaseRecord, new: &NewDatabase) -> Result<()> {
+pub(super) async fn copy(pool: &Pool, alone: &mut Session, template: &DatabaseRecord, new: &NewDatabase) -> Result<()> {
     // A connection of its own: its limit, its modes and its current database are others.
-    let session = pool.own(Some(&new.name), COPY, "connect to copy").await?;
+    let mut session = pool.own(Some(&new.name), COPY, "connect to copy").await?;
+    lock::hand(alone, &mut session, &new.name).await?;
     let mut copy = Copy { session, from: &template.name, to: &new.name, build: &template.role, tenant: &new.role };
     // NO_AUTO_VALUE_ON_ZERO: a row whose key is 0 keeps it. No strict mode: what the template holds is taken as it is.
     let modes = "SET SESSION foreign_key_checks = 0, unique_checks = 0, sql_mode = 'NO_AUTO_VALUE_ON_ZERO'";

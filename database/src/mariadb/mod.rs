@@ -6,6 +6,7 @@
 mod account;
 mod copy;
 mod definer;
+mod lock;
 mod prepare;
 mod routines;
 
@@ -70,6 +71,14 @@ impl Server for Mariadb {
         account::exists(session, role).await
     }
 
+    async fn lock(&self, session: &mut Session, name: &str) -> Result<()> {
+        lock::lock(session, name).await
+    }
+
+    async fn unlock(&self, session: &mut Session) -> Result<()> {
+        session.unlock("DO RELEASE_ALL_LOCKS()").await
+    }
+
     async fn put_role(&self, session: &mut Session, new: &NewDatabase) -> Result<()> {
         account::put(session, new).await
     }
@@ -90,7 +99,7 @@ impl Server for Mariadb {
         // Before the copy: views are checked against the rights of their definer, the tenant's role.
         account::grant(session, &new.role, &new.name).await?;
         if let Some(template) = template {
-            copy::copy(&self.pool, template, new).await?;
+            copy::copy(&self.pool, session, template, new).await?;
         }
         Ok(())
     }

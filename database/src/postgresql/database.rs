@@ -7,7 +7,7 @@ use super::{Admin, ident, literal, role};
 use crate::error::Result;
 use crate::model::{DatabaseRecord, NewDatabase};
 use crate::pool::Pool;
-use crate::session::{COPY, Session};
+use crate::session::{COPY, STATEMENT, Session};
 
 /// How a template is copied from PostgreSQL 15 on.
 ///
@@ -29,7 +29,7 @@ pub(super) async fn make(
 ) -> Result<()> {
     let name = ident(&new.name);
     let tenant = ident(&new.role);
-    copy(pool, admin, new, template).await?;
+    copy(admin, session, new, template).await?;
     let sql = format!("REVOKE ALL ON DATABASE {name} FROM PUBLIC; ALTER DATABASE {name} ALLOW_CONNECTIONS true");
     session.run("close database to the public", sql).await?;
 
@@ -42,13 +42,12 @@ pub(super) async fn make(
     if build.is_some() {
         role::leave(admin, session, &roles).await?;
     }
-    let comment = literal(&format!("tenantry: {} generation {} tenant {}", new.owner, new.generation, new.tenant));
-    let sql =
-        format!("GRANT CONNECT, TEMPORARY ON DATABASE {name} TO {tenant}; COMMENT ON DATABASE {name} IS {comment}");
+    // No comment says whose it is: every tenant can read those of all databases. The registry says it.
+    let sql = format!("GRANT CONNECT, TEMPORARY ON DATABASE {name} TO {tenant}");
     session.run("open database to its role", sql).await.map(drop)
 }
 
-async fn copy(pool: &Pool, admin: Admin, new: &NewDatabase, template: Option<&DatabaseRecord>) -> Result<()> {
+async fn copy(admin: Admin, session: &mut Session, new: &NewDatabase, template: Option<&DatabaseRecord>) -> Result<()> {
     let source = match template {
         None => {
             let encoding = literal(new.charset.as_deref().unwrap_or("UTF8"));
@@ -58,13 +57,15 @@ async fn copy(pool: &Pool, admin: Admin, new: &NewDatabase, template: Option<&Da
         Some(t) => format!("TEMPLATE {}", ident(&t.name)),
     };
     let sql = format!("CREATE DATABASE {} {source} ALLOW_CONNECTIONS false IS_TEMPLATE false", ident(&new.name));
-    // A connection of its own, because its limit is another.
-    let mut session = pool.own(Some(crate::REGISTRY), COPY, "connect to copy").await?;
+    // By the session that holds the lock of the name, with another limit: nobody else can have dropped it meanwhile.
+    session.set_limit(COPY, format!("SET statement_timeout = {}", COPY.as_millis())).await?;
     session.run("create database", sql).await?;
-    session.close().await;
-    Ok(())
+    session.set_limit(STATEMENT, "RESET statement_timeout".to_owned()).await
 }
 
+/// By a session of its own, which holds no lock: whoever comes late here does what was done before, to the roles that
+/// the same record names, and changes nothing of a database that is finished.
+///
 /// Within the new database: extensions, the schema's rights, and the objects of the template's build role.
 async fn inside(pool: &Pool, new: &NewDatabase, build: Option<&str>) -> Result<()> {
     let tenant = ident(&new.role);

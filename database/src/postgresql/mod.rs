@@ -1,8 +1,11 @@
 //! PostgreSQL: the steps of an administrator, superuser or not (CREATEDB and CREATEROLE suffice) — does I/O.
 
 mod database;
+mod lock;
+mod named;
 mod prepare;
 mod role;
+mod settings;
 
 use std::sync::{Arc, OnceLock};
 
@@ -31,6 +34,8 @@ pub(crate) struct Postgresql {
 struct Admin {
     superuser: bool,
     version_major: u32,
+    /// Whether the server itself bounds the temporary files of a session.
+    bounds_files: bool,
 }
 
 impl Postgresql {
@@ -58,7 +63,7 @@ impl Server for Postgresql {
     }
 
     async fn prepare(&self) -> Result<ServerFacts> {
-        let (facts, admin) = prepare::prepare(&self.pool).await?;
+        let (facts, admin) = prepare::prepare(&self.pool, !self.prepared()).await?;
         let _ = self.admin.set(admin);
         Ok(facts)
     }
@@ -76,8 +81,16 @@ impl Server for Postgresql {
         role::exists(session, role).await
     }
 
+    async fn lock(&self, session: &mut Session, name: &str) -> Result<()> {
+        lock::lock(session, name).await
+    }
+
+    async fn unlock(&self, session: &mut Session) -> Result<()> {
+        session.unlock(lock::UNLOCK).await
+    }
+
     async fn put_role(&self, session: &mut Session, new: &NewDatabase) -> Result<()> {
-        role::put(session, new).await
+        role::put(self.admin()?, session, new).await
     }
 
     async fn set_password(&self, session: &mut Session, role: &str, password: &Secret) -> Result<()> {
@@ -120,6 +133,7 @@ impl Server for Postgresql {
     }
 
     async fn drop_role(&self, session: &mut Session, role: &str) -> Result<()> {
+        named::forget(&self.pool, self.admin()?, session, role).await?;
         session.run("drop role", format!("DROP ROLE IF EXISTS {}", ident(role))).await.map(drop)
     }
 

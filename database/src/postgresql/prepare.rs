@@ -1,6 +1,6 @@
 //! PostgreSQL: facts of the server, its own databases closed to the public, the registry — does I/O.
 
-use super::{Admin, ident};
+use super::{Admin, ident, settings};
 use crate::REGISTRY;
 use crate::error::{Error, Result};
 use crate::model::{Engine, ServerFacts};
@@ -11,7 +11,8 @@ use crate::session::{STATEMENT, Session};
 /// Oldest major version that is served.
 const OLDEST: u32 = 13;
 
-pub(super) async fn prepare(pool: &Pool) -> Result<(ServerFacts, Admin)> {
+/// `first`: whatever a version before this one made otherwise is put right as well.
+pub(super) async fn prepare(pool: &Pool, first: bool) -> Result<(ServerFacts, Admin)> {
     // The registry may not exist yet: the maintenance database is entered, which is there from the start.
     let mut session = pool.own(Some("postgres"), STATEMENT, "connect to prepare").await?;
     let (mut facts, admin) = facts(&mut session).await?;
@@ -25,13 +26,17 @@ pub(super) async fn prepare(pool: &Pool) -> Result<(ServerFacts, Admin)> {
     if !registry.yes("registry table exists", "SELECT to_regclass('public.databases') IS NOT NULL").await? {
         registry.run("create registry table", Registry(Engine::Postgresql).table_sql()).await?;
     }
+    if first {
+        settings::catch_up(admin, &mut registry).await?;
+    }
     Ok((facts, admin))
 }
 
 async fn facts(session: &mut Session) -> Result<(ServerFacts, Admin)> {
     let sql = "SELECT current_setting('server_version_num')::int / 10000, version(), \
                current_setting('max_connections'), (SELECT sum(numbackends) FROM pg_stat_database), \
-               (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)";
+               (SELECT rolsuper FROM pg_roles WHERE rolname = current_user), \
+               (SELECT reset_val <> '-1' FROM pg_settings WHERE name = 'temp_file_limit')";
     let mut row = session.run("server facts", sql).await?.pop().unwrap_or_default().into_iter();
     let mut next = || row.next().flatten();
     let facts = ServerFacts {
@@ -41,7 +46,8 @@ async fn facts(session: &mut Session) -> Result<(ServerFacts, Admin)> {
         connections_used: number("connections", next())?,
         open_to_all: Vec::new(),
     };
-    let admin = Admin { superuser: next().as_deref() == Some("t"), version_major: facts.version_major };
+    let mut yes = || next().as_deref() == Some("t");
+    let admin = Admin { superuser: yes(), version_major: facts.version_major, bounds_files: yes() };
     Ok((facts, admin))
 }
 

@@ -2,7 +2,7 @@
 
 use tenantry_core::secret::Secret;
 
-use super::{Admin, ident, literal};
+use super::{Admin, ident, literal, settings};
 use crate::error::{Error, Result};
 use crate::model::NewDatabase;
 use crate::session::Session;
@@ -13,7 +13,7 @@ pub(super) async fn exists(session: &mut Session, role: &str) -> Result<bool> {
 }
 
 /// Makes the role or sets it right. The password travels as a verifier: it cannot reach the server's log.
-pub(super) async fn put(session: &mut Session, new: &NewDatabase) -> Result<()> {
+pub(super) async fn put(admin: Admin, session: &mut Session, new: &NewDatabase) -> Result<()> {
     let role = ident(&new.role);
     let limit = new.connection_limit.map_or(-1, i64::from);
     let password = literal(&verifier(&new.password)?);
@@ -26,7 +26,7 @@ pub(super) async fn put(session: &mut Session, new: &NewDatabase) -> Result<()> 
              CONNECTION LIMIT {limit} PASSWORD {password}"
         )
     };
-    session.run("put role", sql).await.map(drop)
+    session.run("put role", sql + &settings::of(admin, &new.role)).await.map(drop)
 }
 
 pub(super) async fn set_password(session: &mut Session, role: &str, password: &Secret) -> Result<()> {

@@ -17,7 +17,7 @@ crate::on_every_server!(
 const FAULTS: [Fault; 3] = [Fault::Error, Fault::Timeout, Fault::Crash];
 
 /// Breaks `call` at every statement in every way; `ready` puts the world as it is before, `look` dumps it after.
-async fn every_fault(
+pub async fn every_fault(
     w: &World,
     ready: impl AsyncFn(&dyn Administration),
     call: impl AsyncFn(&dyn Administration) -> Result<()>,

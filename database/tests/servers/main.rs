@@ -5,9 +5,12 @@
 // Helpers of tests are not inside a #[test], where the workspace allows these.
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
 
+mod alone;
 mod crashes;
 mod isolation;
 mod life;
+mod limits;
+mod named;
 mod scripts;
 mod secrets;
 mod support;

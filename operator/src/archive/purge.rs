@@ -138,7 +138,7 @@ async fn instance(archive: &Archive, ctx: &Ctx, id: &Id) -> Result<(), Halt> {
         })?;
         let server = sql::administration(ctx, &object, &settings).await.map_err(&at)?;
         server.admin.drop_database(&database.name, &owner).await.map_err(|e| at(e.into()))?;
-        drop_templates(archive, ctx, &server).await?;
+        drop_templates(archive, ctx, &database.server, &server).await?;
     }
     let ns = Some(spec.namespace.as_str());
     set_reclaim_policy(ctx, &spec.namespace, &spec.volumes, "Delete").await.map_err(&at)?;
@@ -161,7 +161,7 @@ async fn instance(archive: &Archive, ctx: &Ctx, id: &Id) -> Result<(), Halt> {
 /// Templates of a Blueprint that was deleted are copied by nobody any more: they go with what was made from them,
 /// also those of releases that were mended before. They belong to no tenant, and would be built again if an instance
 /// of that Blueprint came back to its install.
-async fn drop_templates(archive: &Archive, ctx: &Ctx, server: &sql::Server) -> Result<(), Halt> {
+async fn drop_templates(archive: &Archive, ctx: &Ctx, name: &str, server: &sql::Server) -> Result<(), Halt> {
     let at = Halt::at(CONDITION);
     let blueprint = serde_json::from_str::<serde_json::Value>(&archive.spec.object).ok();
     let blueprint = blueprint.and_then(|o| o.get("blueprint").and_then(|b| b.as_str()).map(str::to_owned));
@@ -177,8 +177,8 @@ async fn drop_templates(archive: &Archive, ctx: &Ctx, server: &sql::Server) -> R
         let Some(last) = records.last() else { return Ok(()) };
         page.after = Some(last.name.clone());
         for record in records.iter().filter(|r| r.owner.starts_with(&whose)) {
-            // Instances of one release are often purged together.
-            let turn = ctx.servers.lock(&record.name).await;
+            // Instances of one release are often purged together, and nobody builds it meanwhile.
+            let turn = ctx.servers.lock_template(name, &record.name).await;
             let _mine = turn.lock().await;
             server.admin.drop_database(&record.name, &record.owner).await.map_err(|e| at(e.into()))?;
         }

@@ -36,6 +36,8 @@ pub struct Memory {
     applied: Mutex<HashMap<Key, Seen>>,
     settled: Mutex<HashMap<String, String>>,
     failures: Mutex<HashMap<String, u32>>,
+    /// For what an object waits, and how often it was looked at since, by uid.
+    waits: Mutex<HashMap<String, (String, u32)>>,
     pruned: Mutex<HashMap<Id, String>>,
     /// Versions of our own objects as this process last wrote them, by uid.
     written: Mutex<HashMap<String, u64>>,
@@ -240,9 +242,21 @@ impl Memory {
         *count
     }
 
+    /// Counts a look at an object that waits, and returns how many there were for the same reason.
+    pub fn waited(&self, uid: &str, reason: &str) -> u32 {
+        let mut all = Self::lock(&self.waits);
+        let entry = all.entry(uid.to_owned()).or_default();
+        if entry.0 != reason {
+            *entry = (reason.to_owned(), 0);
+        }
+        entry.1 = entry.1.saturating_add(1);
+        entry.1
+    }
+
     /// The object is well again.
     pub fn recovered(&self, uid: &str) {
         Self::lock(&self.failures).remove(uid);
+        Self::lock(&self.waits).remove(uid);
     }
 
     /// Remembers which objects of a kind cannot be read, and could not be read before either.

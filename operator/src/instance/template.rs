@@ -55,7 +55,7 @@ pub async fn ensure(
         return Ok(name);
     }
     let by_sql = release.spec.install.as_ref().filter(|list| job::is_sql(list));
-    let lock = ctx.servers.lock(&format!("{server_name}/{name}")).await;
+    let lock = ctx.servers.lock_template(&server_name, &name).await;
     let _one_at_a_time = match by_sql {
         Some(_) => {
             build.rest().await?;

@@ -2,5 +2,7 @@
 
 mod observe;
 mod reconcile;
+mod stuck;
+mod templates;
 
 pub use reconcile::reconcile;

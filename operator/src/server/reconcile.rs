@@ -14,6 +14,8 @@ use tenantry_core::names;
 use tenantry_plan::{Kind, Settings, server};
 
 use super::observe::{observe, volume};
+use super::stuck::explain;
+use super::templates;
 use crate::context::Ctx;
 use crate::error::{Error, Result};
 use crate::halt::Halt;
@@ -23,8 +25,6 @@ use crate::tenant::{metadata, release};
 
 /// How often a server that is well is asked; SQL has no watch.
 const PULSE: Duration = Duration::from_secs(30);
-/// How often one that is starting is asked.
-const STARTING: Duration = Duration::from_secs(1);
 
 /// Reconciles a database server.
 ///
@@ -70,11 +70,8 @@ pub async fn reconcile(object: Arc<DatabaseServer>, ctx: &Ctx, now: Timestamp) -
             if transient || halt.condition == "Reachable" {
                 ctx.servers.forget(&object.name_any()).await;
             }
-            if status.version.is_none() && transient {
-                STARTING
-            } else {
-                pause(ctx, object.metadata.uid.as_deref().unwrap_or_default(), &halt).min(PULSE)
-            }
+            // One that is starting is looked at when its StatefulSet says that it is ready; the pause grows meanwhile.
+            pause(ctx, object.metadata.uid.as_deref().unwrap_or_default(), &halt).min(PULSE)
         }
     };
     write(&object, ctx, status).await?;
@@ -93,7 +90,12 @@ async fn live(
     let kept = upkeep(object, ctx, api, &settings, status, now).await;
     // One that ran before is asked all the same: whether it answers concerns those on it.
     if kept.is_ok() || (kept.as_ref().is_err_and(|halt| halt.condition != "Reachable") && status.version.is_some()) {
-        probe(object, ctx, &settings, status, now).await?;
+        if let Err(halt) = probe(object, ctx, &settings, status, now).await {
+            return Err(match object.spec.managed {
+                Some(_) => explain(ctx, &object.name_any(), halt).await,
+                None => halt,
+            });
+        }
     }
     kept
 }
@@ -166,6 +168,12 @@ async fn probe(
     status.databases = Some(server.admin.count().await.map_err(|e| at(e.into()))?);
     let said = Said::yes("Reachable", "Answers", answers(status));
     set(&mut status.conditions, said, object.metadata.generation, now);
+    if object.metadata.deletion_timestamp.is_none()
+        && let Err(error) = templates::collect(ctx, &object.name_any(), &server, status, now).await
+    {
+        // It answers all the same; the next look tries again.
+        tracing::warn!(%error, "the server's templates were not looked at");
+    }
     Ok(())
 }
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Secret as KubeSecret;
 use kube::api::Api;
 use tenantry_api::database_server::{DatabaseServer, Engine as ApiEngine};
@@ -45,12 +46,15 @@ pub struct Servers {
     locks: Mutex<HashMap<String, Arc<Mutex<()>>>>,
     /// By the key of the template. Losing it costs one more attempt, whose number the server's registry keeps.
     failed_builds: Mutex<HashMap<String, FailedBuild>>,
+    /// When the templates of a server were looked at, and how many databases were on it.
+    templates: Mutex<HashMap<String, (u32, Timestamp)>>,
 }
 
 impl Servers {
-    /// A lock of this process for a name, for work that must not be done twice at once.
-    pub async fn lock(&self, name: &str) -> Arc<Mutex<()>> {
-        self.locks.lock().await.entry(name.to_owned()).or_default().clone()
+    /// The lock of this process for a template of a server: it is built by one at a time, and dropped by nobody
+    /// meanwhile. What other processes do is kept apart by the server itself.
+    pub async fn lock_template(&self, server: &str, name: &str) -> Arc<Mutex<()>> {
+        self.locks.lock().await.entry(format!("{server}/{name}")).or_default().clone()
     }
 
     /// The last build of a template by SQL, if it failed.
@@ -65,6 +69,17 @@ impl Servers {
             Some(failed) => all.insert(key.to_owned(), failed),
             None => all.remove(key),
         };
+    }
+
+    /// Whether the templates of a server are to be looked at: its databases are others than before, or it is long ago.
+    pub async fn templates_due(&self, server: &str, databases: u32, now: Timestamp, every: SignedDuration) -> bool {
+        let all = self.templates.lock().await;
+        all.get(server).is_none_or(|(then, at)| *then != databases || now.duration_since(*at) >= every)
+    }
+
+    /// Remembers that the templates of a server were looked at.
+    pub async fn templates_seen(&self, server: &str, databases: u32, now: Timestamp) {
+        self.templates.lock().await.insert(server.to_owned(), (databases, now));
     }
 
     /// Forgets a server, so that it is connected anew.

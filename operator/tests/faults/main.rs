@@ -25,6 +25,7 @@ mod servers;
 mod settings;
 mod site;
 mod staging;
+mod stuck;
 mod sweep;
 mod takeover;
 mod templates;

@@ -1,10 +1,15 @@
 //! A template goes with a purge once its blueprint is gone, and not before, whatever call fails. Does I/O.
 
+use std::sync::Arc;
+
 use futures::StreamExt;
+use jiff::Timestamp;
 use kube::Client;
-use kube::api::{Api, DeleteParams};
+use kube::api::{Api, DeleteParams, Patch, PatchParams};
+use serde_json::json;
 use tenantry_api::archive::ArchivePhase;
 use tenantry_api::blueprint::Blueprint;
+use tenantry_api::database_server::DatabaseServer;
 
 use crate::gate::{Mode, Nth, Planned, is_change};
 use crate::installs::{built, templates};
@@ -12,7 +17,7 @@ use crate::life::{Life, Outcome, Step};
 use crate::scenarios::run;
 use crate::sweep::every;
 use crate::unfinished::root;
-use crate::world::Operator;
+use crate::world::{Operator, World, apply};
 
 /// Lives at the same time.
 const AT_ONCE: usize = 8;
@@ -104,5 +109,50 @@ fn a_fault_at_any_call_of_the_purge_that_takes_a_template_along_leaves_nothing_a
         let kinds = |k| [Mode::Timeout, Mode::CrashAfter].map(|mode| Planned { nth: Nth::Change(k), mode });
         all(&base, true, faults.flat_map(kinds)).await;
         assert_eq!(templates(&neighbour.blueprint).await, "template 1");
+    });
+}
+
+/// The server with the templates under another name: what is known of the first one decides where others are placed.
+async fn other_name(base: &Client) -> String {
+    let (world, name) = (World::get(), World::get().name("pg-look"));
+    apply(base, json!({"apiVersion": "tenantry.dev/v1alpha1", "kind": "DatabaseServer", "metadata": {"name": name},
+        "spec": {"engine": "postgresql", "accepting": false, "external": {"host": "127.0.0.1", "port": world.ports[0], "secretName": "pg-a"}}})).await;
+    name
+}
+
+/// Looks at it, as a new process does.
+async fn look(base: &Client, name: &str) -> Vec<String> {
+    let servers: Api<DatabaseServer> = Api::all(base.clone());
+    let object = Arc::new(servers.get(name).await.unwrap());
+    tenantry_operator::server::reconcile(object, &Operator::new(base).ctx, Timestamp::now()).await.unwrap();
+    let status = servers.get(name).await.unwrap().status.unwrap();
+    status.templates.into_iter().map(|t| format!("{} {}", t.blueprint, t.state)).collect()
+}
+
+#[test]
+fn a_template_that_no_blueprint_offers_goes_once_no_instance_runs_with_its_release() {
+    run(true, |base| async move {
+        let mut life = built(&base, None).await.unwrap_or_else(|e| panic!("{e}"));
+        let blueprint = life.blueprint.clone();
+        let name = format!("tpl_{}", blueprint.replace('-', "_"));
+        root(&format!(
+            "INSERT INTO databases VALUES ('{name}', 'template/{blueprint}/of-before', '', 1, '{name}', 'installing', NULL, 'x', now(), now())"
+        ))
+        .await;
+        let (mine, server) = (format!("{blueprint} template"), other_name(&base).await);
+        assert!(look(&base, &server).await.contains(&mine));
+        // That of a release which was mended is gone, that of the newest one is not.
+        assert_eq!(templates(&blueprint).await, "template 1");
+        let blueprints: Api<Blueprint> = Api::all(base.clone());
+        blueprints.delete(&blueprint, &DeleteParams::default()).await.unwrap();
+        assert!(look(&base, &server).await.contains(&mine), "an instance runs with it");
+        assert_eq!(templates(&blueprint).await, "template 1");
+        life.drive(Step::Delete, None).await.unwrap_or_else(|e| panic!("{e}"));
+        assert!(!look(&base, &server).await.contains(&mine));
+        assert_eq!(templates(&blueprint).await, "");
+        let servers: Api<DatabaseServer> = Api::all(base.clone());
+        let free = json!({"metadata": {"finalizers": null}});
+        servers.patch(&server, &PatchParams::default(), &Patch::Merge(&free)).await.unwrap();
+        servers.delete(&server, &DeleteParams::default()).await.unwrap();
     });
 }

@@ -82,10 +82,10 @@ fn the_volumes_of_an_instance_are_kept_once_bound_grow_with_its_plan_and_keep_th
 }
 
 /// A managed server that is looked at; it never answers, since nothing runs its pod.
-struct Managed {
-    base: Client,
-    name: String,
-    operator: Operator,
+pub struct Managed {
+    pub base: Client,
+    pub name: String,
+    pub operator: Operator,
 }
 
 impl Managed {
@@ -93,11 +93,11 @@ impl Managed {
         format!("data-dbs-{}-0", self.name)
     }
 
-    fn servers(&self) -> Api<DatabaseServer> {
+    pub fn servers(&self) -> Api<DatabaseServer> {
         Api::all(self.base.clone())
     }
 
-    async fn look(&self) -> DatabaseServerStatus {
+    pub async fn look(&self) -> DatabaseServerStatus {
         let object = Arc::new(self.servers().get(&self.name).await.unwrap());
         tenantry_operator::server::reconcile(object, &self.operator.ctx, Timestamp::now()).await.unwrap();
         let status = self.servers().get(&self.name).await.unwrap().status.unwrap();
@@ -107,7 +107,7 @@ impl Managed {
         status
     }
 
-    async fn of(base: &Client, class: &str, named: bool) -> Self {
+    pub async fn of(base: &Client, class: &str, named: bool) -> Self {
         let name = World::get().name("managed");
         let server = Self { base: base.clone(), name, operator: Operator::new(base) };
         volume_for(base, class, SYSTEM, &server.claim()).await;
@@ -129,7 +129,7 @@ impl Managed {
     }
 
     /// Removes it, with the claim and the volume that stay otherwise.
-    async fn end(self) {
+    pub async fn end(self) {
         self.servers().delete(&self.name, &DeleteParams::default()).await.unwrap();
         let object = Arc::new(self.servers().get(&self.name).await.unwrap());
         tenantry_operator::server::reconcile(object, &self.operator.ctx, Timestamp::now()).await.unwrap();

@@ -141,12 +141,20 @@ fn build_stateful_set(server: &DatabaseServer, managed: &Managed, settings: &Set
         "name": engine.word(),
         "image": settings.image(&managed.image),
         "imagePullPolicy": "IfNotPresent",
-        "env": [{ "name": password_env, "value": "/run/secrets/tenantry/password" }],
+        "env": [
+            { "name": password_env, "value": "/run/secrets/tenantry/password" },
+            // The image bounds by it what one session may take.
+            { "name": "MEMORY_LIMIT", "valueFrom": { "resourceFieldRef": {
+                "containerName": engine.word(), "resource": "limits.memory", "divisor": "0" } } },
+        ],
         "ports": [{ "name": "sql", "containerPort": engine.port(), "protocol": "TCP" }],
+        // When it ends badly, its last words are told: a wrong argument, a full disk.
+        "terminationMessagePolicy": "FallbackToLogsOnError",
         "securityContext": pod::agent_security(),
         "resources": pod::resources(managed.resources.as_ref(), Some(&tenantry_api::plan::Resources {
-            cpu_request: Some("100m".into()),
-            memory_request: Some("256Mi".into()),
+            cpu_request: Some("250m".into()),
+            // Its caches and some sessions: a node that runs short of memory ends first who uses more than this.
+            memory_request: Some("768Mi".into()),
             memory_limit: Some("2Gi".into()),
             cpu_limit: None,
         })),
@@ -184,6 +192,9 @@ fn build_stateful_set(server: &DatabaseServer, managed: &Managed, settings: &Set
         }},
         "volumeClaimTemplates": templates,
     }});
+    if let Some(class) = &managed.priority_class_name {
+        rest["spec"]["template"]["spec"]["priorityClassName"] = class.as_str().into();
+    }
     scheduling::place(&mut rest["spec"]["template"]["spec"], managed.scheduling.as_ref());
     Child::new(Kind::StatefulSet, Some(&settings.system_namespace), &object_name(name), &labels, rest)
 }

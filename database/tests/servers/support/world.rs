@@ -49,7 +49,7 @@ fn servers() -> &'static Servers {
             .arg(script)
             .arg(&dir)
             .args(ports.iter().map(ToString::to_string))
-            .args([PG_BIN, PASSWORD])
+            .args([PG_BIN, PASSWORD, concat!(env!("CARGO_MANIFEST_DIR"), "/../images")])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             // A group of its own: an interrupt at the terminal must reach the tests, not the clean-up.
@@ -124,6 +124,16 @@ impl World {
             Kind::Mariadb => "my/statements.log",
         };
         String::from_utf8_lossy(&std::fs::read(format!("{}/{file}", self.dir)).unwrap()).into_owned()
+    }
+
+    /// What the server says of errors and of itself.
+    pub fn errors(&self) -> String {
+        match self.kind {
+            Kind::Mariadb => {
+                String::from_utf8_lossy(&std::fs::read(format!("{}/my/error.log", self.dir)).unwrap()).into_owned()
+            }
+            _ => self.statements(),
+        }
     }
 
     pub fn empty(&self, name: &str) -> NewDatabase {
