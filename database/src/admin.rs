@@ -41,6 +41,9 @@ pub trait Administration: Send + Sync + std::fmt::Debug {
     /// Records how far a database is. `creating`, `template` and `dropping` are not set this way.
     async fn set_state(&self, name: &str, owner: &str, state: State) -> Result<()>;
 
+    /// Records by which release a database was made its own last. Of one that is made or dropped it cannot be said.
+    async fn set_release(&self, name: &str, owner: &str, release_hash: &str) -> Result<()>;
+
     /// Ends the build role's log-in and makes the database a template that nobody enters.
     async fn seal_template(&self, name: &str, owner: &str) -> Result<()>;
 

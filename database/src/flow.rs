@@ -201,6 +201,20 @@ impl<S: Server> Administration for Flow<S> {
         self.registry.set_state(session, name, owner, state).await
     }
 
+    async fn set_release(&self, name: &str, owner: &str, release_hash: &str) -> Result<()> {
+        quote::label("release", release_hash)?;
+        let session = &mut self.session().await?;
+        let record = self.owned(session, name, owner).await?;
+        if matches!(record.state, State::Creating | State::Template | State::Dropping) {
+            let (name, state) = (record.name, record.state.to_string());
+            return Err(Error::State { name, state, why: "its release is what it is made by".into() });
+        }
+        if record.release_hash == release_hash {
+            return Ok(());
+        }
+        self.registry.set_release(session, name, owner, release_hash).await
+    }
+
     async fn seal_template(&self, name: &str, owner: &str) -> Result<()> {
         let session = &mut self.session().await?;
         let record = self.owned(session, name, owner).await?;

@@ -149,6 +149,18 @@ impl Registry {
         session.run(&format!("registry state {state}"), sql).await.map(drop)
     }
 
+    pub(crate) async fn set_release(self, session: &mut Session, name: &str, owner: &str, hash: &str) -> Result<()> {
+        let sql = format!(
+            "UPDATE {} SET release_hash = {}, updated_at = {} WHERE name = {} AND owner = {}",
+            self.table(),
+            self.text(hash),
+            self.now(),
+            self.text(name),
+            self.text(owner),
+        );
+        session.run("registry release", sql).await.map(drop)
+    }
+
     pub(crate) async fn delete(self, session: &mut Session, name: &str, owner: &str) -> Result<()> {
         let sql =
             format!("DELETE FROM {} WHERE name = {} AND owner = {}", self.table(), self.text(name), self.text(owner));

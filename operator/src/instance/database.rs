@@ -6,7 +6,7 @@ use tenantry_api::archive::KeptDatabase;
 use tenantry_core::class::ErrorClass;
 use tenantry_core::ledger::Limits;
 use tenantry_core::names;
-use tenantry_database::{Login, NewDatabase, Source, State};
+use tenantry_database::{DatabaseRecord, Login, NewDatabase, Source, State};
 use tenantry_plan::context::Keys;
 use tenantry_plan::instance::{Wanted, build_volume};
 use tenantry_plan::{Settings, context, job};
@@ -37,7 +37,8 @@ pub async fn ensure(
     keys: &Keys,
 ) -> Result<(), Halt> {
     let known = pass.held(CONDITION, wanted.generation) && pass.held("Installed", wanted.generation);
-    if known {
+    // Until it was verified once its blueprint may be mended: then the server is asked which one made it its own.
+    if known && pass.installed_before() {
         // Made, and nothing but a person with the administrator's password could have changed that.
         return Ok(());
     }
@@ -61,6 +62,13 @@ pub async fn ensure(
         return Err(Halt::fail(CONDITION, "DatabaseLost", text, ErrorClass::Blocked));
     }
     if state == Some(State::Personalised) {
+        let mine = |r: &DatabaseRecord| r.owner == owner && r.release_hash != wanted.release.hash;
+        // What came out of an archive, and a copy of another instance, keep what they were made by.
+        let as_it_is = lost(pass) || pass.instance.spec.adopt.is_some() || pass.instance.spec.from.is_some();
+        if !as_it_is && record.as_ref().is_some_and(mine) {
+            personalise(ctx, wanted, settings, limits, placed, keys, &server).await?;
+            server.admin.set_release(name, &owner, &wanted.release.hash).await.map_err(|e| at(e.into()))?;
+        }
         return Ok(());
     }
     if pass.instance.spec.from.is_some() {

@@ -10,14 +10,17 @@ mod install;
 mod integrations;
 mod keys;
 mod live;
+mod made_with;
 mod observe;
 mod place;
 mod prepare;
 mod processes;
+mod reach;
 mod reconcile;
 mod referenced;
 mod release;
 mod status;
+mod stop;
 mod template;
 mod verify;
 

@@ -73,7 +73,7 @@ pub async fn of_hash(ctx: &Ctx, blueprint: &str, release: Option<&str>, hash: &s
 /// place of the pinned one; else the pinned one.
 ///
 /// Keys are made once, so the list of keys must be the same. A database that was made this instance's own
-/// (`made`) must have been made in the same way.
+/// (`made`) must have been installed in the same way; its `personalise` is run again.
 ///
 /// # Errors
 /// [`Halt`] at `SpecValid`.
@@ -122,9 +122,9 @@ pub async fn neutralised_anew(ctx: &Ctx, instance: &CrmInstance, hash: &str, mad
     Ok(mended)
 }
 
+/// What makes a database this instance's own may be run again, and is: only what the database was copied from stays.
 fn replaces(old: &BlueprintSpec, new: &BlueprintSpec, made: bool) -> bool {
-    let same_database =
-        old.database == new.database && old.install == new.install && old.personalise == new.personalise;
+    let same_database = old.database == new.database && old.install == new.install;
     old.secrets == new.secrets && (same_database || !made)
 }
 

@@ -7,6 +7,7 @@
 
 mod copies;
 mod gate;
+mod hosts;
 mod installs;
 mod jobs;
 mod life;
@@ -22,6 +23,7 @@ mod servers;
 mod settings;
 mod site;
 mod staging;
+mod suspended;
 mod sweep;
 mod takeover;
 mod templates;
