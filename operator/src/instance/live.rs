@@ -208,6 +208,7 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
         made?;
     }
     pass.reached.push(("Installed", format!("{} {}", release.blueprint, version(&wanted))));
+    made_with::look(ctx, pass, &wanted, &keys).await?;
 
     let planned = processes::Planned {
         wanted: &wanted,
@@ -249,7 +250,6 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
         processes::start_the_rest(ctx, &running.seen, &planned).await?;
     }
     installed(ctx, pass, &wanted, &limits, now).await?;
-    made_with::look(ctx, pass, &wanted, &keys).await?;
     integrations::look(ctx, pass, &planned, now).await;
     answers(ctx, pass).await
 }

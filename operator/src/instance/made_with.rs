@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use kube::ResourceExt;
 use kube::api::Api;
+use serde::{Deserialize, Serialize};
 use tenantry_api::condition::Said;
 use tenantry_api::crm_instance::CrmInstance;
 use tenantry_core::names;
@@ -17,8 +18,17 @@ use crate::context::Ctx;
 use crate::halt::Halt;
 use crate::tenant::metadata;
 
-/// Compares what an installed instance is to be made with and what it was made with. What nobody noted is noted as it
-/// is now: nothing tells how it was.
+/// What is noted of how an instance was made.
+#[derive(Debug, Serialize, Deserialize)]
+struct Note {
+    /// Hash of the release that made it.
+    release: String,
+    /// Prints of the settings that only `personalise` uses, by name.
+    prints: BTreeMap<String, String>,
+}
+
+/// Compares what an instance that was made its own is to be made with and what it was made with. What nobody noted is
+/// noted as it is now: when it was just made, that is how, and else nothing tells how it was.
 ///
 /// # Errors
 /// [`Halt`] at `Ready` when it cannot be noted.
@@ -30,10 +40,13 @@ pub async fn look(ctx: &Ctx, pass: &mut Pass, wanted: &Wanted, keys: &Keys) -> R
         return Ok(());
     }
     let noted = pass.instance.annotations().get(names::ANNOTATION_MADE_WITH);
-    let noted: Option<BTreeMap<String, String>> = noted.and_then(|text| serde_json::from_str(text).ok());
-    let Some(made) = noted else {
+    let noted: Option<Note> = noted.and_then(|text| serde_json::from_str(text).ok());
+    // Of an instance that was never Ready a mended release is run again, with what it is to be made with by then.
+    let Some(Note { prints: made, .. }) = noted.filter(|n| n.release == wanted.release.hash || pass.installed_before())
+    else {
         let at = Halt::at("Ready");
-        let text = serde_json::to_string(&now).map_err(|e| at(e.into()))?;
+        let note = Note { release: wanted.release.hash.clone(), prints: now };
+        let text = serde_json::to_string(&note).map_err(|e| at(e.into()))?;
         let api: Api<CrmInstance> = Api::namespaced(ctx.client.clone(), &wanted.namespace);
         let note = [(names::ANNOTATION_MADE_WITH, text)];
         if let Some(stored) = metadata(ctx, &api, &pass.instance, true, &note).await.map_err(at)? {

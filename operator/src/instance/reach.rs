@@ -51,7 +51,8 @@ pub async fn run(ctx: &Ctx, pass: &Pass, wanted: &Wanted, settings: &Settings) -
     };
     let mut why = String::new();
     for (address, port) in addresses.iter().flat_map(|a| ports(settings).into_iter().map(move |p| (a, p))) {
-        let place = format!("the ingress at {address}:{port}");
+        let shown = if address.contains(':') { format!("[{address}]") } else { address.clone() };
+        let place = format!("the ingress at {shown}:{port}");
         if let Some(said) = ctx.memory.away.why(&place) {
             // Each instance anew would wait for it.
             why = format!("{place} is not reached by the operator ({said})");

@@ -2,7 +2,8 @@
 
 use jiff::Timestamp;
 use kube::ResourceExt;
-use kube::api::{Api, ListParams};
+use kube::api::{Api, DynamicObject, ListParams};
+use kube::core::ApiResource;
 use tenantry_api::condition::find;
 use tenantry_api::crm_instance::CrmInstance;
 use tenantry_api::plan::Plan;
@@ -16,7 +17,7 @@ use tenantry_plan::event::Subject;
 use tenantry_plan::tenant::{DatabaseAddress, Suspension, TenantWanted, children, validate};
 
 use super::{adopt, claim, prepare};
-use crate::cluster::{Stream, record, replay, whole};
+use crate::cluster::{Stream, record, replay, typed, whole};
 use crate::context::Ctx;
 use crate::error::Error;
 use crate::halt::Halt;
@@ -142,11 +143,19 @@ async fn suspension(ctx: &Ctx, tenant: &Tenant, wanted: &TenantWanted, recorded:
     if wanted.suspended == recorded && (known || !wanted.suspended) {
         return Ok(Suspension { suspended: recorded, waits_for: Vec::new() });
     }
-    let api: Api<CrmInstance> = Api::namespaced(ctx.client.clone(), &wanted.namespace);
+    let kind = ApiResource::erase::<CrmInstance>(&());
+    let api: Api<DynamicObject> = Api::namespaced_with(ctx.client.clone(), &wanted.namespace, &kind);
     let found = api.list(&ListParams::default()).await;
-    let mut instances = found.map_err(|e| Halt::at("Ready")(Error::kube("list instances")(e)))?.items;
-    instances.retain(|i| i.spec.tenant == wanted.name);
-    Ok(Suspension::judge(wanted.suspended, recorded, tenant.metadata.generation, &instances))
+    let found = found.map_err(|e| Halt::at("Ready")(Error::kube("list instances")(e)))?.items;
+    // One that cannot be read keeps nobody from reading the others.
+    let (mut instances, mut unreadable) = (Vec::new(), Vec::new());
+    for object in found.iter().filter(|o| o.data.pointer("/spec/tenant").is_some_and(|t| *t == *wanted.name)) {
+        match typed::<CrmInstance>(object) {
+            Ok(instance) => instances.push(instance),
+            Err(_) => unreadable.push(object.name_any()),
+        }
+    }
+    Ok(Suspension::judge(wanted.suspended, recorded, tenant.metadata.generation, &instances, unreadable))
 }
 
 /// Claims the id, until the tenant has been reported once.

@@ -20,10 +20,17 @@ impl Suspension {
     /// `generation`: the tenant's, since what an instance said of an older one says nothing of this.
     ///
     /// Nobody is billed as suspended while a CRM of theirs answers, nor as resumed before one does: without instances,
-    /// and with those that were never installed, there is nothing to wait for.
+    /// and with those that were never installed, there is nothing to wait for. Nobody stops an instance that cannot be
+    /// read (`unreadable`): it may answer.
     #[must_use]
-    pub fn judge(wanted: bool, recorded: bool, generation: Option<i64>, instances: &[CrmInstance]) -> Self {
-        let mut waits_for: Vec<String> = Vec::new();
+    pub fn judge(
+        wanted: bool,
+        recorded: bool,
+        generation: Option<i64>,
+        instances: &[CrmInstance],
+        unreadable: Vec<String>,
+    ) -> Self {
+        let mut waits_for = if wanted { unreadable } else { Vec::new() };
         let mut runs = false;
         for instance in instances {
             let status = instance.status.as_ref();
@@ -67,7 +74,7 @@ mod tests {
     }
 
     fn judged(wanted: bool, recorded: bool, instances: &[CrmInstance]) -> (bool, String) {
-        let found = Suspension::judge(wanted, recorded, Some(7), instances);
+        let found = Suspension::judge(wanted, recorded, Some(7), instances, Vec::new());
         (found.suspended, found.waits_for.join(","))
     }
 
@@ -81,6 +88,9 @@ mod tests {
         assert_eq!(judged(true, false, &[never, stopped]), (false, "never".into()), "it may run");
         let before = instance("before", Some((6, true)));
         assert_eq!(judged(true, false, std::slice::from_ref(&before)), (false, "before".into()), "of an older wish");
+        let unread = Suspension::judge(true, false, Some(7), &[], vec!["odd".into()]);
+        assert_eq!((unread.suspended, unread.waits_for), (false, vec!["odd".to_owned()]));
+        assert!(!Suspension::judge(false, true, Some(7), &[], vec!["odd".into()]).suspended, "who pays is not held up");
         assert_eq!(judged(true, true, &[before]), (true, "before".into()), "billed already, and not said yet");
     }
 
