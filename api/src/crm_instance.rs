@@ -230,11 +230,14 @@ pub struct CrmInstanceStatus {
     /// Since when its processes are exchanged because of a change that is not its own, RFC 3339; absent otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exchanging_since: Option<String>,
+    /// Generation of the Tenant that this status describes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant_generation: Option<i64>,
     /// What is known of the integrations that the blueprint offers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub integrations: Vec<IntegrationStatus>,
     /// `Ready`, `SpecValid`, `HostClaimed`, `DatabaseReady`, `Installed`, `ProcessesReady`, `Verified`, `Archived`;
-    /// of a copy also `Copied` and `Neutralised`.
+    /// of a copy also `Copied` and `Neutralised`. `Reachable`, `Stopped` and `SettingsApplied` only tell.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
 }

@@ -42,6 +42,8 @@ pub const ANNOTATION_MINTED: &str = "tenantry.dev/id-minted-at";
 pub const ANNOTATION_TAKEN_OVER: &str = "tenantry.dev/data-taken-over";
 /// Annotation on CrmInstance: when somebody asked for its integrations to be checked anew (see [`crate::request`]).
 pub const ANNOTATION_CHECK: &str = "tenantry.dev/check-integrations";
+/// Annotation on CrmInstance: prints of the settings that it was made with and that nothing reads since.
+pub const ANNOTATION_MADE_WITH: &str = "tenantry.dev/made-with";
 /// Finalizer of Tenant and CrmInstance: nothing is gone before it is archived.
 pub const FINALIZER: &str = "tenantry.dev/archive";
 /// Namespace of the operator, its events, host claims, template jobs and managed database servers.

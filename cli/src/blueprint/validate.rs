@@ -25,22 +25,25 @@ pub struct Args {
 pub fn run(args: &Args, out: &Out) -> Result<Exit, Problem> {
     let mut reports = Vec::new();
     for file in &args.files {
-        for (name, problems) in checked(crate::diff::read(file)?) {
-            reports.push((file.display().to_string(), name, problems));
+        for report in checked(crate::diff::read(file)?) {
+            reports.push((file.display().to_string(), report));
         }
     }
-    let wrong = reports.iter().filter(|(_, _, p)| !p.is_empty()).count();
+    let wrong = reports.iter().filter(|(_, r)| !r.problems.is_empty()).count();
     if out.is_document() {
-        let items: Vec<Value> =
-            reports.iter().map(|(file, name, p)| json!({"file": file, "name": name, "problems": p})).collect();
+        let item = |(file, r): &(String, Report)| json!({"file": file, "name": r.name, "problems": r.problems, "warnings": r.warnings});
+        let items: Vec<Value> = reports.iter().map(item).collect();
         out.document(&json!({"valid": wrong == 0, "blueprints": items}))?;
     } else {
-        for (file, name, problems) in &reports {
+        for (file, Report { name, problems, warnings }) in &reports {
             if problems.is_empty() {
                 out.line(&format!("{} {name} ({file})", out.paint.good("✔")));
             }
             for problem in problems {
                 out.line(&format!("{} {name} ({file}): {}", out.paint.bad("✘"), crate::output::text::clean(problem)));
+            }
+            for warning in warnings {
+                out.line(&format!("{} {name} ({file}): {}", out.paint.warn("!"), crate::output::text::clean(warning)));
             }
         }
     }
@@ -50,18 +53,45 @@ pub fn run(args: &Args, out: &Out) -> Result<Exit, Problem> {
     Ok(if wrong == 0 { Exit::DONE } else { Exit::REFUSED })
 }
 
-/// The blueprints among some objects, each with its problems.
-fn checked(documents: Vec<Value>) -> Vec<(String, Vec<String>)> {
+/// What is found of one blueprint.
+#[derive(Debug, Default)]
+struct Report {
+    name: String,
+    /// Any of them keeps it from being used.
+    problems: Vec<String>,
+    /// It can be used, and does something that its author may not mean.
+    warnings: Vec<String>,
+}
+
+/// The blueprints among some objects, each with what is found of it.
+fn checked(documents: Vec<Value>) -> Vec<Report> {
     let blueprints = documents.into_iter().filter(|d| d.get("kind").and_then(Value::as_str) == Some("Blueprint"));
     blueprints
         .map(|d| {
             let named = d.pointer("/metadata/name").and_then(Value::as_str).unwrap_or("(no name)").to_owned();
             match form::read::<Blueprint>(d) {
-                Ok(blueprint) => (blueprint.name_any(), problems(&blueprint)),
-                Err(e) => (named, vec![e]),
+                Ok(blueprint) => Report {
+                    name: blueprint.name_any(),
+                    problems: problems(&blueprint),
+                    warnings: warnings(&blueprint),
+                },
+                Err(e) => Report { name: named, problems: vec![e], ..Report::default() },
             }
         })
         .collect()
+}
+
+/// What works otherwise than it looks.
+fn warnings(blueprint: &Blueprint) -> Vec<String> {
+    let once: Vec<&str> = tenantry_plan::made_with::only_personalise(&blueprint.spec).into_iter().collect();
+    if once.is_empty() {
+        return Vec::new();
+    }
+    let text = format!(
+        "settings {} are used by personalise alone, which runs when an instance is made: later changes of them are refused. What people are to change later belongs into files, env or a command of a process",
+        once.join(", ")
+    );
+    vec![text]
 }
 
 /// Everything that is wrong: statically, as the operator sees it, and by rendering every release for every environment.
@@ -122,7 +152,7 @@ mod tests {
             product["spec"]["files"] = json!([{"path": "/etc/demo.ini", "content": content}]);
             product["spec"]["install"] = json!({"steps": [step]});
             let report = checked(vec![product]);
-            assert_eq!(report[0].1.is_empty(), fits, "{content} {by}: {:?}", report[0].1);
+            assert_eq!(report[0].problems.is_empty(), fits, "{content} {by}: {:?}", report[0].problems);
         }
     }
 
@@ -136,15 +166,28 @@ mod tests {
             ("{{ instance.host | int }}", false),
         ] {
             let report = checked(vec![blueprint(command)]);
-            assert_eq!(report[0].1.is_empty(), fits, "{command}: {:?}", report[0].1);
+            assert_eq!(report[0].problems.is_empty(), fits, "{command}: {:?}", report[0].problems);
         }
+    }
+
+    #[test]
+    fn a_setting_that_only_personalise_uses_is_a_warning_and_no_problem() {
+        let mut product = blueprint("{{ settings.mode }}");
+        product["spec"]["settings"] = json!({"company": {"default": ""}, "mode": {"default": "a"}});
+        product["spec"]["database"] = json!({"engines": [{"engine": "postgresql"}]});
+        let set =
+            json!({"name": "set", "command": ["set"], "env": {"COMPANY": "{{ settings.company }}{{ settings.mode }}"}});
+        product["spec"]["personalise"] = json!({"steps": [set]});
+        let report = checked(vec![product]);
+        assert_eq!(report[0].problems, Vec::<String>::new());
+        assert!(report[0].warnings[0].starts_with("settings company are used"), "{:?}", report[0].warnings);
     }
 
     #[test]
     fn what_fails_for_copies_alone_is_found_and_told_once() {
         let word = "{% if instance.environment != 'production' %}{{ instance.host | int }}{% endif %}";
         let report = checked(vec![blueprint(word)]);
-        let [problem] = &report[0].1[..] else { panic!("{:?}", report[0].1) };
+        let [problem] = &report[0].problems[..] else { panic!("{:?}", report[0].problems) };
         assert!(problem.starts_with("release 1.0, staging: "), "{problem}");
     }
 
@@ -158,7 +201,7 @@ mod tests {
             let mut wrong = blueprint("x");
             wrong["spec"]["processes"][0][field] = value;
             let report = checked(vec![wrong]);
-            assert!(report[0].1[0].starts_with(told), "{:?}", report[0].1);
+            assert!(report[0].problems[0].starts_with(told), "{:?}", report[0].problems);
         }
     }
 
@@ -166,7 +209,7 @@ mod tests {
     fn an_unknown_field_is_a_problem_and_other_kinds_are_passed_over() {
         let mut wrong = blueprint("x");
         wrong["spec"]["proceses"] = json!([]);
-        assert!(checked(vec![wrong])[0].1[0].contains("proceses"));
+        assert!(checked(vec![wrong])[0].problems[0].contains("proceses"));
         assert!(checked(vec![json!({"kind": "Plan"})]).is_empty());
     }
 }

@@ -119,7 +119,8 @@ async fn tenants(session: &Session) -> Result<Vec<Watched>, Problem> {
     let found = all.iter().map(|t| {
         let name = t.name_any();
         let conditions = t.status.as_ref().map(|s| match s.phase {
-            TenantPhase::Suspended => Vec::new(),
+            // One that was resumed keeps the phase until an instance of it is back.
+            TenantPhase::Suspended if t.spec.suspended => Vec::new(),
             _ => s.conditions.clone(),
         });
         watched(t, format!("tenant {name}"), format!("tenant show {name}"), conditions)

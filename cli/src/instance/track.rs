@@ -3,12 +3,13 @@
 use std::ops::ControlFlow;
 
 use kube::ResourceExt;
+use tenantry_api::condition::find;
 use tenantry_api::crm_instance::CrmInstance;
 
 use crate::error::Problem;
 use crate::output::text::duration;
 use crate::progress::Progress;
-use crate::progress::steps::{Change, End, Tracker};
+use crate::progress::steps::{self, Back, Change, End, Tracker};
 use crate::session::Session;
 use crate::target::address_of;
 use crate::wait::{Until, follow};
@@ -39,7 +40,14 @@ pub async fn until_ready(
         }
     });
     match end.await? {
-        Some(Ok(ready)) => Ok(ready),
+        Some(Ok(ready)) => {
+            // Ready all the same: what people see beside it is told.
+            let conditions = ready.status.as_ref().map(|s| s.conditions.as_slice()).unwrap_or_default();
+            if let Some(missed) = find(conditions, "Reachable").filter(|c| c.status == "False") {
+                progress.failed("reached", &steps::said(missed), begun.elapsed());
+            }
+            Ok(ready)
+        }
         Some(Err(end)) => {
             if let End::Failed { label, why } = &end {
                 progress.failed(label, why, begun.elapsed());
@@ -53,6 +61,57 @@ pub async fn until_ready(
         ))
         .next("watch", again)
         .next("look", format!("instance show {address}"))
+        .next("is the operator well?", "doctor")),
+    }
+}
+
+/// Waits until an instance of a tenant that was resumed is back, as of this generation of the tenant: what it said
+/// before says nothing of now. A step that failed for good ends the wait.
+pub async fn until_back(
+    session: &Session,
+    instance: &CrmInstance,
+    generation: Option<i64>,
+    until: Until,
+    progress: &mut Progress,
+) -> Result<(), Problem> {
+    let (address, name) = (address_of(instance), instance.name_any());
+    session.leave.goes_on(&format!("the operator goes on with {address}"), "look", &format!("instance show {address}"));
+    let begun = tokio::time::Instant::now();
+    let (label, mut last) = (format!("instance {address}"), String::new());
+    let api = session.cluster.instances(&instance.namespace().unwrap_or_default());
+    let end = follow(api, &name, until, |seen| match seen.map(|i| steps::back(i, generation)) {
+        Some(Back::Comes(how)) => {
+            progress.now(&label, &how);
+            last = how;
+            ControlFlow::Continue(())
+        }
+        // Deleted meanwhile: nobody waits for it.
+        None => ControlFlow::Break(Ok(None)),
+        Some(Back::Reached(how)) => ControlFlow::Break(Ok(Some(how))),
+        Some(Back::Failed(why)) => ControlFlow::Break(Err(why)),
+    });
+    let look = format!("instance show {address}");
+    match end.await? {
+        Some(Ok(how)) => {
+            progress.done(&label, how.as_deref().unwrap_or("deleted"), begun.elapsed());
+            Ok(())
+        }
+        Some(Err(why)) => {
+            progress.failed(&label, &why, begun.elapsed());
+            progress.end();
+            Err(Problem::failed(format!("instance {address} does not come back"))
+                .safe("its tenant is resumed, and its data is kept")
+                .why(why)
+                .next("look", look)
+                .next("logs", format!("instance logs {address}")))
+        }
+        None => Err(Problem::timed_out(format!(
+            "instance {address} is not back after {}; the operator goes on",
+            duration(begun.elapsed())
+        ))
+        .safe("its tenant is resumed, and its data is kept")
+        .why(last)
+        .next("look", look)
         .next("is the operator well?", "doctor")),
     }
 }

@@ -46,16 +46,17 @@ pub enum End {
 }
 
 /// Conditions of an instance in the order in which they become true, with the words shown for them.
-const STEPS: [(&str, &str); 5] = [
+const STEPS: [(&str, &str); 6] = [
     ("HostClaimed", "host"),
     ("DatabaseReady", "database"),
     ("Installed", "installed"),
     ("ProcessesReady", "application"),
     ("Verified", "verified"),
+    ("Reachable", "reached"),
 ];
 
 /// The same for a copy of another instance.
-const COPY_STEPS: [(&str, &str); 7] = [
+const COPY_STEPS: [(&str, &str); 8] = [
     ("HostClaimed", "host"),
     ("Copied", "copied"),
     ("Neutralised", "neutralised"),
@@ -63,6 +64,7 @@ const COPY_STEPS: [(&str, &str); 7] = [
     ("Installed", "installed"),
     ("ProcessesReady", "application"),
     ("Verified", "verified"),
+    ("Reachable", "reached"),
 ];
 
 fn steps(instance: &CrmInstance) -> &'static [(&'static str, &'static str)] {
@@ -128,7 +130,7 @@ fn detail(kind: &str, held: &Condition, instance: &CrmInstance, status: &CrmInst
             Some(d) => format!("{} on {}", d.name, d.server),
             None => held.message.clone(),
         },
-        "Installed" | "Verified" | "Copied" | "Neutralised" => held.message.clone(),
+        "Installed" | "Verified" | "Copied" | "Neutralised" | "Reachable" => held.message.clone(),
         _ if held.message.is_empty() => product,
         _ => format!("{product} · {}", held.message),
     }
@@ -142,6 +144,34 @@ fn waiting_for(status: &CrmInstanceStatus, step: Option<&str>) -> String {
     match said.map(|c| c.message.as_str()).filter(|m| !m.is_empty()) {
         Some(message) => format!("{phase}: {message}"),
         None => phase,
+    }
+}
+
+/// How far an instance is whose tenant was resumed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Back {
+    /// It comes back; what is known of it.
+    Comes(String),
+    /// People reach it; how.
+    Reached(String),
+    /// It does not come back by itself; why.
+    Failed(String),
+}
+
+/// How far an instance is, as of this generation of its tenant: what it said of an older one says nothing of now.
+pub fn back(instance: &CrmInstance, generation: Option<i64>) -> Back {
+    let empty = CrmInstanceStatus::default();
+    let status = instance.status.as_ref().unwrap_or(&empty);
+    if status.tenant_generation < generation {
+        return Back::Comes("the operator looks at it".into());
+    }
+    match end(instance, status) {
+        Some(End::Ready) => {
+            let how = find(&status.conditions, "Reachable").map(|c| c.message.as_str()).filter(|m| !m.is_empty());
+            Back::Reached(how.unwrap_or("verified and serving").to_owned())
+        }
+        Some(End::Failed { label, why }) => Back::Failed(format!("{label}: {why}")),
+        Some(End::Suspended | End::Gone) | None => Back::Comes(waiting_for(status, None)),
     }
 }
 
@@ -159,9 +189,10 @@ fn end(instance: &CrmInstance, status: &CrmInstanceStatus) -> Option<End> {
     }
 }
 
-/// Waits that only another decision of the person ends: a host that another tenant has.
+/// Waits that only another decision of the person ends: a host that another tenant or somebody else's Ingress has.
 fn hopeless(status: &CrmInstanceStatus) -> bool {
-    find(&status.conditions, "HostClaimed").is_some_and(|c| c.status == "False" && c.reason == "HostTaken")
+    find(&status.conditions, "HostClaimed")
+        .is_some_and(|c| c.status == "False" && matches!(c.reason.as_str(), "HostTaken" | "HostServedElsewhere"))
 }
 
 fn failed(status: &CrmInstanceStatus) -> End {

@@ -7,7 +7,7 @@ use tenantry_api::condition::{Said, set};
 use tenantry_api::crm_instance::{CrmInstance, CrmInstanceSpec, CrmInstanceStatus, DatabaseStatus, InstancePhase};
 
 use super::line::{Mark, line};
-use super::steps::{Change, End, Tracker};
+use super::steps::{Back, Change, End, Tracker, back};
 use crate::output::paint::Paint;
 
 fn instance(phase: InstancePhase, said: &[Said]) -> CrmInstance {
@@ -98,4 +98,23 @@ fn an_instance_that_disappears_ends_the_wait() {
     tracker.see(Some(&instance(InstancePhase::Pending, &[])), Duration::ZERO);
     tracker.see(None, Duration::ZERO);
     assert_eq!(tracker.end(), Some(&End::Gone));
+}
+
+#[test]
+fn an_instance_is_back_when_it_says_so_of_the_tenant_as_it_is_now() {
+    let at = |tenant: i64, phase, said: &[Said]| {
+        let mut made = instance(phase, said);
+        made.status.as_mut().unwrap().tenant_generation = Some(tenant);
+        back(&made, Some(7))
+    };
+    let through = Said::yes("Reachable", "ThroughIngress", "it answers through the ingress at 10.0.0.9:80");
+    let invalid = Said::no("SpecValid", "Invalid", "spec.host: no");
+    assert!(matches!(at(6, InstancePhase::Ready, std::slice::from_ref(&through)), Back::Comes(_)), "before the resume");
+    assert!(matches!(at(7, InstancePhase::Suspended, &[]), Back::Comes(_)));
+    assert_eq!(
+        at(7, InstancePhase::Ready, &[through]),
+        Back::Reached("it answers through the ingress at 10.0.0.9:80".into())
+    );
+    assert_eq!(at(7, InstancePhase::Ready, &[]), Back::Reached("verified and serving".into()));
+    assert_eq!(at(7, InstancePhase::Invalid, &[invalid]), Back::Failed("SpecValid: Invalid: spec.host: no".into()));
 }

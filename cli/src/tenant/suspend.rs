@@ -9,7 +9,9 @@ use crate::args::{ConfirmAll, DryRun, Targets, WaitArgs};
 use crate::change::patch::patched;
 use crate::confirm::every;
 use crate::error::{Exit, Problem};
+use crate::instance::track;
 use crate::listing;
+use crate::progress::Progress;
 use crate::session::Session;
 use crate::target;
 use crate::wait::Until;
@@ -62,6 +64,7 @@ pub async fn suspend(args: &SuspendArgs, session: &Session) -> Result<Exit, Prob
         phase: TenantPhase::Suspended,
         word: "suspended",
         remark: "its CRMs stop behind a page, all data stays",
+        waited: "its CRMs are stopped behind a page, all data stays",
     };
     every(session, "suspend", &args.targets, args.dry, &tenants, &args.sure).await?;
     change(session, &tenants, &spec, args.wait, args.dry, &done).await
@@ -71,15 +74,34 @@ pub async fn suspend(args: &SuspendArgs, session: &Session) -> Result<Exit, Prob
 pub async fn resume(args: &ResumeArgs, session: &Session) -> Result<Exit, Problem> {
     let spec = json!({"suspended": null, "suspendedReason": null});
     let tenants = target::tenants(session, &args.targets, false).await?;
-    let done = Done { phase: TenantPhase::Active, word: "resumed", remark: "its CRMs start with the data they had" };
+    let done = Done {
+        phase: TenantPhase::Active,
+        word: "resumed",
+        remark: "its CRMs start with the data they had",
+        waited: "people reach its CRMs again",
+    };
     every(session, "resume", &args.targets, args.dry, &tenants, &args.sure).await?;
     change(session, &tenants, &spec, args.wait, args.dry, &done).await
+}
+
+/// Waits until people reach the instances of a tenant again; says how.
+async fn back(session: &Session, tenant: &Tenant, until: Until) -> Result<(), Problem> {
+    let Some(namespace) = tenant.status.as_ref().and_then(|s| s.namespace.clone()) else { return Ok(()) };
+    let api = session.cluster.instances(&namespace);
+    let all = session.cluster.list(&api, "instances", None).await?;
+    let mut progress = Progress::new(&session.out);
+    for instance in all.iter().filter(|i| i.metadata.deletion_timestamp.is_none()) {
+        track::until_back(session, instance, tenant.metadata.generation, until, &mut progress).await?;
+    }
+    Ok(())
 }
 
 struct Done {
     phase: TenantPhase,
     word: &'static str,
     remark: &'static str,
+    /// The same when it was waited for.
+    waited: &'static str,
 }
 
 async fn change(
@@ -92,20 +114,24 @@ async fn change(
 ) -> Result<Exit, Problem> {
     let (mut changed, _) = patched(session, tenants, spec, dry.dry_run).await?;
     if wait.wait && !dry.dry_run {
-        changed = settled(session, &changed, &[done.phase], Until::after(wait.timeout)).await?;
+        let until = Until::after(wait.timeout);
+        changed = settled(session, &changed, &[done.phase], until).await?;
+        for tenant in changed.iter().filter(|t| !t.spec.suspended) {
+            back(session, tenant, until).await?;
+        }
     }
-    let lines: Vec<String> = tenants.iter().zip(&changed).map(|(b, a)| line(b, a, dry.dry_run, done)).collect();
+    let lines: Vec<String> = tenants.iter().zip(&changed).map(|(b, a)| line(b, a, wait, dry, done)).collect();
     listing::changed(&session.out, &changed, &lines.join("\n"))
 }
 
-fn line(before: &Tenant, after: &Tenant, dry_run: bool, done: &Done) -> String {
+fn line(before: &Tenant, after: &Tenant, wait: WaitArgs, dry: DryRun, done: &Done) -> String {
     let name = after.name_any();
     if before.spec.suspended == after.spec.suspended {
         let word = if after.spec.suspended { "suspended" } else { "not suspended" };
         format!("{name} was {word} already")
-    } else if dry_run {
+    } else if dry.dry_run {
         format!("{name} would be {} (dry run)", done.word)
     } else {
-        format!("{name} is {}: {}", done.word, done.remark)
+        format!("{name} is {}: {}", done.word, if wait.wait { done.waited } else { done.remark })
     }
 }

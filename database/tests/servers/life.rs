@@ -128,6 +128,11 @@ async fn states_are_set_by_the_owner_only(w: World) {
     assert!(matches!(error, Error::Foreign { .. }), "{error}");
     assert!(admin.set_state("life_states", &new.owner, State::Template).await.is_err());
     assert!(matches!(admin.set_state("life_none", "x", State::Archived).await, Err(Error::Absent { .. })));
+    admin.set_release("life_states", &new.owner, "mended").await.unwrap();
+    let record = admin.record("life_states").await.unwrap().unwrap();
+    assert_eq!((record.release_hash.as_str(), record.state), ("mended", State::Personalised));
+    let error = admin.set_release("life_states", "instance/other", "theirs").await.unwrap_err();
+    assert!(matches!(error, Error::Foreign { .. }), "{error}");
     let table = if w.is_mariadb() { "`databases`" } else { "public.databases" };
     w.root("tenantry_registry", &format!("UPDATE {table} SET state = 'dancing' WHERE name = 'life_states'")).await;
     let error = admin.record("life_states").await.unwrap_err();

@@ -23,18 +23,32 @@ pub struct Stream {
 /// Writes the events between what is recorded and what is true, and returns the new recorded end.
 ///
 /// The caller stores it in the object's annotation (or in the Archive) and only then reports the state.
-/// An event that exists already, from before a crash, is folded in as it is, whatever is true now.
+/// An event that exists already, from before a crash, is folded in as it is, whatever is true now: also when nothing
+/// would be written now, for else the stream would go on saying what that event says.
 ///
 /// # Errors
 /// [`Error::Kube`].
 pub async fn record(ctx: &Ctx, stream: &Stream, now_true: &Facts, now: Timestamp) -> Result<Recorded> {
     let api: Api<BillingEvent> = Api::namespaced(ctx.client.clone(), &ctx.system_namespace);
-    let mut recorded = stream.recorded.clone();
-    while let Some(next) = next_event(&recorded, now_true) {
+    let (mut recorded, id) = (stream.recorded.clone(), &stream.subject.id);
+    loop {
+        let Some(next) = next_event(&recorded, now_true) else {
+            let end = whole(ctx, id, &recorded).await?;
+            if end == recorded {
+                return Ok(recorded);
+            }
+            recorded = end;
+            continue;
+        };
+        // Its answer may be lost: until then nothing is known of the end.
+        ctx.memory.stream_ends(id, None);
         let source = ctx.site().await?.spec.id;
         let object = event::build(&stream.subject, &next, &source, &ctx.system_namespace, now);
         let stored = match api.create(&PostParams::default(), &object).await {
-            Ok(made) => made,
+            Ok(made) => {
+                ctx.memory.stream_ends(id, Some(next.sequence));
+                made
+            }
             Err(kube::Error::Api(status)) if status.code == 409 => {
                 let name = names::billing_event(&stream.subject.id, next.sequence);
                 api.get(&name).await.map_err(Error::kube("get billing event"))?
@@ -43,7 +57,26 @@ pub async fn record(ctx: &Ctx, stream: &Stream, now_true: &Facts, now: Timestamp
         };
         recorded = fold(&recorded, stored.spec.sequence, &stored.spec.after);
     }
-    Ok(recorded)
+}
+
+/// The recorded end of a stream with the events that a crash kept from being noted. A process looks for them once.
+///
+/// # Errors
+/// [`Error::Kube`].
+pub async fn whole(ctx: &Ctx, id: &Id, recorded: &Recorded) -> Result<Recorded> {
+    let api: Api<BillingEvent> = Api::namespaced(ctx.client.clone(), &ctx.system_namespace);
+    let mut end = recorded.clone();
+    while !ctx.memory.is_end_of_stream(id, end.sequence) {
+        let name = names::billing_event(id, end.sequence + 1);
+        match api.get_opt(&name).await.map_err(Error::kube("get billing event"))? {
+            // One with another number than its name says is not ours.
+            Some(event) if event.spec.sequence == end.sequence + 1 => {
+                end = fold(&end, event.spec.sequence, &event.spec.after);
+            }
+            _ => ctx.memory.stream_ends(id, Some(end.sequence)),
+        }
+    }
+    Ok(end)
 }
 
 /// The recorded end of a stream as its events tell it, for an object that lost its own note of it.

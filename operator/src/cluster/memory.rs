@@ -6,9 +6,11 @@ use std::sync::Mutex;
 use kube::api::ObjectMeta;
 use tenantry_core::hash::content_hash;
 use tenantry_core::id::Id;
+use tenantry_core::names;
 use tenantry_plan::{Child, Kind};
 
 use crate::integration::Checks;
+use crate::integration::front::Away;
 
 /// Key of an object: kind, namespace, name.
 type Key = (Kind, String, String);
@@ -33,6 +35,8 @@ pub struct Seen {
 pub struct Memory {
     /// What is known of integrations.
     pub checks: Checks,
+    /// Addresses that there was no way to.
+    pub away: Away,
     applied: Mutex<HashMap<Key, Seen>>,
     settled: Mutex<HashMap<String, String>>,
     failures: Mutex<HashMap<String, u32>>,
@@ -49,6 +53,8 @@ pub struct Memory {
     present: Mutex<HashMap<Kind, Present>>,
     /// Objects of our own kinds of which no version could be read, by kind.
     unreadable: Mutex<HashMap<String, HashSet<String>>>,
+    /// Numbers after which a stream of billing events holds no other, by id.
+    ends: Mutex<HashMap<Id, u64>>,
 }
 
 /// What a watch has told of a kind.
@@ -234,6 +240,19 @@ impl Memory {
         Self::lock(&self.kept).contains(volume)
     }
 
+    /// Remembers that a stream of billing events ends with this number; none: an event is about to be written.
+    pub fn stream_ends(&self, id: &Id, sequence: Option<u64>) {
+        let mut all = Self::lock(&self.ends);
+        all.remove(id);
+        all.extend(sequence.map(|sequence| (id.clone(), sequence)));
+    }
+
+    /// Whether a stream of billing events is known to end with this number.
+    #[must_use]
+    pub fn is_end_of_stream(&self, id: &Id, sequence: u64) -> bool {
+        Self::lock(&self.ends).get(id) == Some(&sequence)
+    }
+
     /// Counts a failure of an object and returns how many there were in a row.
     pub fn failed(&self, uid: &str) -> u32 {
         let mut all = Self::lock(&self.failures);
@@ -285,6 +304,7 @@ impl Memory {
     pub fn forget_instance(&self, uid: &str, namespace: &str, id: &Id) {
         self.forget_object(uid);
         Self::lock(&self.pruned).remove(id);
+        Self::lock(&self.ends).remove(id);
         let of_instance =
             |name: &str| name.strip_prefix(id.as_str()).is_some_and(|r| r.is_empty() || r.starts_with('-'));
         Self::lock(&self.applied).retain(|(_, ns, name), _| ns != namespace || !of_instance(name));
@@ -293,6 +313,7 @@ impl Memory {
     /// Forgets a tenant that is gone, and everything in its namespace.
     pub fn forget_tenant(&self, uid: &str, namespace: &str) {
         self.forget_object(uid);
+        Self::lock(&self.ends).retain(|id, _| names::namespace(id) != namespace);
         Self::lock(&self.applied)
             .retain(|(kind, ns, name), _| ns != namespace && (*kind != Kind::Namespace || name != namespace));
     }

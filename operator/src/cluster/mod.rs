@@ -10,7 +10,7 @@ mod turns;
 mod volumes;
 
 pub use apply::{Applied, FIELD_MANAGER};
-pub use ledger::{Stream, record, replay};
+pub use ledger::{Stream, record, replay, whole};
 pub use memory::{Memory, Seen};
 pub use objects::{data_of, dynamic_api, typed};
 pub use pods::{Trouble, refused, trouble};

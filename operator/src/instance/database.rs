@@ -37,7 +37,8 @@ pub async fn ensure(
     keys: &Keys,
 ) -> Result<(), Halt> {
     let known = pass.held(CONDITION, wanted.generation) && pass.held("Installed", wanted.generation);
-    if known && !placed.untold {
+    // Until it was verified once its blueprint may be mended: then the server is asked which one made it its own.
+    if known && !placed.untold && pass.installed_before() {
         // Made, and nothing but a person with the administrator's password could have changed that.
         return Ok(());
     }
@@ -62,9 +63,16 @@ pub async fn ensure(
     }
     let of_another_release = record.as_ref().is_some_and(|r| r.release_hash != wanted.release.hash);
     if state == Some(State::Personalised) {
-        if of_another_release && !lost(pass) {
-            // It was made its own, and whoever did that ended before it could say what with.
+        // What came out of an archive, and a copy of another instance, keep what they were made by.
+        let as_it_is = lost(pass) || pass.instance.spec.adopt.is_some() || pass.instance.spec.from.is_some();
+        if of_another_release && !as_it_is && record.as_ref().is_some_and(|r| r.owner == owner) {
+            // Its role may not have been told this password yet, and the steps log in with it.
+            place::tell(ctx, wanted, placed, &server).await?;
+            personalise(ctx, wanted, settings, limits, placed, keys, &server).await?;
             server.admin.set_release(name, &owner, &wanted.release.hash).await.map_err(|e| at(e.into()))?;
+        }
+        if known && !placed.untold {
+            return Ok(());
         }
         return place::tell(ctx, wanted, placed, &server).await;
     }
@@ -96,7 +104,10 @@ pub async fn ensure(
         let was = if pass.installed_before() { State::Personalised } else { State::Loaded };
         server.admin.set_state(name, &owner, was).await.map_err(|e| at(e.into()))?;
         if was == State::Personalised {
-            return place::tell(ctx, wanted, placed, &server).await;
+            if known && !placed.untold {
+            return Ok(());
+        }
+        return place::tell(ctx, wanted, placed, &server).await;
         }
     }
     let source = match &wanted.release.spec.install {

@@ -1,16 +1,20 @@
 //! Hosts: claimed by an object named after the host, atomically. Does I/O (Kubernetes).
 
+use k8s_openapi::api::networking::v1::Ingress;
 use kube::ResourceExt;
-use kube::api::ListParams;
+use kube::api::{Api, ListParams};
 use serde_json::json;
 use tenantry_core::class::ErrorClass;
 use tenantry_core::names;
-use tenantry_plan::instance::Wanted;
+use tenantry_plan::instance::{Wanted, serves};
 use tenantry_plan::{Child, Kind};
 
 use crate::context::Ctx;
 use crate::error::Error;
 use crate::halt::Halt;
+
+/// Ingresses that are read at once.
+const PAGE: u32 = 250;
 
 fn build(ctx: &Ctx, wanted: &Wanted) -> Child {
     let rest = json!({ "immutable": true, "data": {
@@ -20,12 +24,13 @@ fn build(ctx: &Ctx, wanted: &Wanted) -> Child {
     Child::new(Kind::ConfigMap, Some(&ctx.system_namespace), &name, &labels, rest)
 }
 
-/// Claims the host, or finds it claimed by this instance already; `claimed_before` says to look first.
+/// Claims the host, or finds it claimed by this instance already; `claimed_before` says to look first. Before a claim
+/// is made it is looked whether somebody else's Ingress serves the host; what was claimed is never asked for again.
 ///
 /// # Errors
-/// [`Halt`] at `HostClaimed` when another instance has it.
+/// [`Halt`] at `HostClaimed` when another instance has it, or an Ingress that is none of ours.
 #[tracing::instrument(target = "tenantry::trace", level = "debug", name = "host", skip_all)]
-pub async fn claim(ctx: &Ctx, wanted: &Wanted, claimed_before: bool) -> Result<(), Halt> {
+pub async fn claim(ctx: &Ctx, wanted: &Wanted, class: Option<&str>, claimed_before: bool) -> Result<(), Halt> {
     let child = build(ctx, wanted);
     if ctx.memory.knows(&child) {
         return Ok(());
@@ -38,7 +43,10 @@ pub async fn claim(ctx: &Ctx, wanted: &Wanted, claimed_before: bool) -> Result<(
     };
     let stored = match found {
         Some(found) => found,
-        None => ctx.create_once(&child).await.map_err(&at)?,
+        None => {
+            served_elsewhere(ctx, wanted, class).await?;
+            ctx.create_once(&child).await.map_err(&at)?
+        }
     };
     let owner = stored.labels().get(names::LABEL_INSTANCE_ID).cloned().unwrap_or_default();
     if owner == wanted.id.as_str() {
@@ -54,6 +62,32 @@ pub async fn claim(ctx: &Ctx, wanted: &Wanted, claimed_before: bool) -> Result<(
         data("name")
     );
     Err(Halt::fail("HostClaimed", "HostTaken", text, ErrorClass::Blocked))
+}
+
+/// Stops at a host that an Ingress of somebody else serves: the controller would go on sending people there. All that
+/// are not ours are looked through once for a claim; the API server cannot be asked by host.
+async fn served_elsewhere(ctx: &Ctx, wanted: &Wanted, class: Option<&str>) -> Result<(), Halt> {
+    if !wanted.release.spec.processes.iter().any(|p| p.serves) {
+        return Ok(());
+    }
+    let api: Api<Ingress> = Api::all(ctx.client.clone());
+    let foreign = format!("{}!={}", names::LABEL_MANAGED_BY, names::MANAGED_BY);
+    let mut page = ListParams::default().labels(&foreign).limit(PAGE);
+    loop {
+        let found = api.list(&page).await.map_err(|e| Halt::at("HostClaimed")(Error::kube("list Ingresses")(e)))?;
+        if let Some(other) = found.items.iter().find(|i| serves(i, &wanted.host, class)) {
+            let (namespace, name) = (other.namespace().unwrap_or_default(), other.name_any());
+            let text = format!(
+                "spec.host: {} is served by Ingress {namespace}/{name}, which is none of Tenantry's; nothing was made. Take the host out of it (kubectl -n {namespace} edit ingress {name}), or choose another one: kubectl -n {} edit crminstance {}",
+                wanted.host, wanted.namespace, wanted.name
+            );
+            return Err(Halt::fail("HostClaimed", "HostServedElsewhere", text, ErrorClass::Blocked));
+        }
+        match found.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => page = page.continue_token(&token),
+            None => return Ok(()),
+        }
+    }
 }
 
 /// Gives back every host of an instance but the one it keeps.

@@ -7,8 +7,8 @@ use kube::ResourceExt;
 use kube::api::Api;
 use tenantry_api::archive::ArchivedKind;
 use tenantry_api::billing_event::BillingEvent;
-use tenantry_api::condition::holds;
-use tenantry_api::crm_instance::CrmInstance;
+use tenantry_api::condition::{Said, find, holds};
+use tenantry_api::crm_instance::{CrmInstance, CrmInstanceStatus, InstancePhase};
 use tenantry_api::database_server::DatabaseServerPhase;
 use tenantry_api::integration::IntegrationStatus;
 use tenantry_api::tenant::Tenant;
@@ -19,9 +19,12 @@ use tenantry_core::names;
 use tenantry_plan::context::{DatabaseAccess, Keys};
 use tenantry_plan::event::Subject;
 use tenantry_plan::instance::{Wanted, in_the_open, validate};
+use tenantry_plan::tenant::STOPPED;
 
 use super::found::Found;
-use super::{copy, database, host, integrations, keys, place, prepare, processes, referenced, verify};
+use super::{
+    copy, database, host, integrations, keys, made_with, place, prepare, processes, reach, referenced, verify,
+};
 use crate::cluster::{Stream, record};
 use crate::context::Ctx;
 use crate::error::{Error, Result};
@@ -44,8 +47,14 @@ pub struct Pass {
     pub url: Option<String>,
     /// Server and access of the database.
     pub database: Option<(String, DatabaseAccess)>,
-    /// Version of the tenant that was planned for.
-    pub tenant_version: String,
+    /// The tenant that was planned for, as it was read; none: this pass did not come that far.
+    pub tenant: Option<Tenant>,
+    /// Whether nothing of it runs any more, as a suspended tenant wants it.
+    pub stopped: bool,
+    /// How people reach it, when that was asked in this pass.
+    pub reachable: Option<Said>,
+    /// What is said of settings that reach nothing; none: this pass did not come that far.
+    pub settings_applied: Option<Option<Said>>,
     /// Versions of the Secrets that its settings came from.
     pub secret_versions: String,
     /// What is known of its integrations; none: this pass did not come that far.
@@ -69,7 +78,10 @@ impl Pass {
             wanted: None,
             url: None,
             database: None,
-            tenant_version: String::new(),
+            tenant: None,
+            stopped: false,
+            reachable: None,
+            settings_applied: None,
             secret_versions: String::new(),
             integrations: None,
             found: None,
@@ -109,6 +121,23 @@ impl Pass {
             || self.found.as_ref().is_some_and(Found::is_data)
     }
 
+    /// Whether it is known how people reach it, since its processes became ready last.
+    #[must_use]
+    pub fn is_known_to_be_reached(&self, generation: u32) -> bool {
+        self.held(reach::CONDITION, generation) && self.held("ProcessesReady", generation)
+    }
+
+    /// Whether workers and schedules may run: it was verified, and since it was stopped last it was found to be reached.
+    #[must_use]
+    pub fn released(&self, generation: u32) -> bool {
+        let said = |s: &CrmInstanceStatus| {
+            find(&s.conditions, reach::CONDITION).is_some()
+                // As an operator left it that did not ask.
+                || (s.phase == InstancePhase::Ready && find(&s.conditions, STOPPED).is_none())
+        };
+        self.held("Verified", generation) && self.instance.status.as_ref().is_some_and(said)
+    }
+
     /// Whether a condition was true in the status for this generation of the data.
     #[must_use]
     pub fn held(&self, condition: &str, generation: u32) -> bool {
@@ -145,7 +174,8 @@ pub async fn fingerprint_of(ctx: &Ctx, pass: &Pass) -> Result<Option<String>> {
         return Ok(None);
     }
     let site = ctx.site().await?;
-    Ok(Some(print(&pass.instance, &pass.tenant_version, site.metadata.generation, &pass.secret_versions)))
+    let tenant = pass.tenant.as_ref().and_then(|t| t.metadata.generation).unwrap_or_default().to_string();
+    Ok(Some(print(&pass.instance, &tenant, site.metadata.generation, &pass.secret_versions)))
 }
 
 fn print(instance: &CrmInstance, tenant: &str, site: Option<i64>, secrets: &str) -> String {
@@ -159,9 +189,10 @@ fn print(instance: &CrmInstance, tenant: &str, site: Option<i64>, secrets: &str)
 /// [`Halt`] with the condition that says why it is not there yet.
 pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<(), Halt> {
     let valid = Halt::at("SpecValid");
-    let settings = ctx.settings().await.map_err(&valid)?;
+    // Before anything that can stop a pass: a suspended tenant's instance is stopped whatever else of it is wrong.
     let tenant = owner(pass, ctx).await?;
-    pass.tenant_version = tenant.metadata.generation.unwrap_or_default().to_string();
+    pass.tenant = Some(tenant.clone());
+    let settings = ctx.settings().await.map_err(&valid)?;
     let release = Box::pin(prepare::run(pass, ctx, now)).await?;
     let generation = generation_of(&pass.instance);
     let referenced = referenced::read(ctx, &pass.instance, &tenant).await?;
@@ -173,7 +204,8 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
     let (limits, resources) = limits(ctx, &tenant).await?;
     pass.reached.push(("SpecValid", spec_said(&pass.instance, &wanted)));
 
-    host::claim(ctx, &wanted, pass.held("HostClaimed", generation)).await?;
+    let class = settings.site.ingress.class_name.as_deref();
+    host::claim(ctx, &wanted, class, pass.held("HostClaimed", generation) || pass.installed_before()).await?;
     pass.reached.push(("HostClaimed", wanted.host.clone()));
 
     let keys: Keys = keys::ensure(ctx, pass, &wanted).await?;
@@ -192,6 +224,7 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
         made?;
     }
     pass.reached.push(("Installed", format!("{} {}", release.blueprint, version(&wanted))));
+    made_with::look(ctx, pass, &wanted, &keys).await?;
 
     let planned = processes::Planned {
         wanted: &wanted,
@@ -203,6 +236,7 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
     };
     let running = processes::ensure(ctx, pass, &planned, now).await?;
     pass.reached.push(("ProcessesReady", running.message));
+    pass.stopped = wanted.suspended.is_some();
     if pass.installed_before() && pass.instance.status.as_ref().is_none_or(|s| s.installed_at.is_none()) {
         let at = Halt::at("Ready");
         pass.installed_at = installed_at(ctx, &wanted.id).await.map_err(at)?;
@@ -223,10 +257,13 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
             verify::run(ctx, &wanted, &settings, &limits, database.as_ref(), &keys).await?;
             pass.reached.push(("Verified", "a log-in and a record, written and read".into()));
         }
-        if running.waits_for_verification {
-            // Workers and schedules may start now.
-            processes::start_the_rest(ctx, &running.seen, &planned).await?;
-        }
+    }
+    if !pass.is_known_to_be_reached(generation) {
+        pass.reachable = Some(reach::run(ctx, pass, &wanted, &settings).await);
+    }
+    if running.waits_for_verification {
+        // Workers and schedules may start now: they act on customers, who must find the CRM by then.
+        processes::start_the_rest(ctx, &running.seen, &planned).await?;
     }
     installed(ctx, pass, &wanted, &limits, now).await?;
     integrations::look(ctx, pass, &planned, now).await;

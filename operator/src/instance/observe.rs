@@ -6,6 +6,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Service};
 use kube::ResourceExt;
 use kube::api::{Api, ListParams};
+use tenantry_core::id::Id;
 use tenantry_core::names::{self, LABEL_INSTANCE_ID, LABEL_PROCESS, LABEL_SERVES};
 use tenantry_plan::instance::{
     PAGE, Seen, Serving, Wanted, build_budget, build_service, may_be_many, volume_bytes, was_built_otherwise,
@@ -49,7 +50,7 @@ pub async fn observe(ctx: &Ctx, pass: &Pass, planned: &Planned<'_>, verified: bo
     }
     let deployments = deployments(ctx, wanted).await.map_err(&at)?;
     seen.app_ready = serving_ready(wanted, &deployments);
-    seen.page_ready = deployments.get(PAGE).is_some_and(|d| is_ready(d, 1));
+    seen.page_ready = !page_is_waited_for(deployments.get(PAGE));
     seen.volumes = claims(ctx, planned).await.map_err(&at)?;
     seen.budgets = budgets(ctx, wanted).await.map_err(&at)?;
     let otherwise = wanted.release.spec.processes.iter().filter(|p| was_built_otherwise(p));
@@ -89,8 +90,16 @@ async fn serving(ctx: &Ctx, wanted: &Wanted, begins: bool) -> Result<Option<Serv
 /// # Errors
 /// [`Error::Kube`].
 pub async fn deployments(ctx: &Ctx, wanted: &Wanted) -> Result<Deployments> {
-    let api: Api<Deployment> = Api::namespaced(ctx.client.clone(), &wanted.namespace);
-    let params = ListParams::default().labels(&format!("{LABEL_INSTANCE_ID}={}", wanted.id));
+    deployments_of(ctx, &wanted.namespace, &wanted.id).await
+}
+
+/// The same of an instance of which no more is known.
+///
+/// # Errors
+/// [`Error::Kube`].
+pub async fn deployments_of(ctx: &Ctx, namespace: &str, id: &Id) -> Result<Deployments> {
+    let api: Api<Deployment> = Api::namespaced(ctx.client.clone(), namespace);
+    let params = ListParams::default().labels(&format!("{LABEL_INSTANCE_ID}={id}"));
     let list = api.list(&params).await.map_err(Error::kube("list deployments"))?;
     Ok(list.items.into_iter().filter_map(|d| d.labels().get(LABEL_PROCESS).cloned().map(|p| (p, d))).collect())
 }
@@ -140,6 +149,17 @@ pub fn is_ready(deployment: &Deployment, replicas: i32) -> bool {
     let of_before = status.replicas.unwrap_or(0) - status.updated_replicas.unwrap_or(0);
     let none_left = if replicas > 0 { of_before <= 0 } else { status.replicas.unwrap_or(0) == 0 };
     current && enough(status.updated_replicas) && enough(status.available_replicas) && none_left
+}
+
+/// Whether the Service waits for the page before it is switched to it: while it is missing or starts. One that
+/// Kubernetes has given up on, for want of its image or of room, keeps no CRM serving whose tenant is suspended.
+#[must_use]
+pub fn page_is_waited_for(page: Option<&Deployment>) -> bool {
+    let Some(page) = page else { return true };
+    let conditions = page.status.as_ref().and_then(|s| s.conditions.as_ref());
+    let current = page.status.as_ref().is_some_and(|s| s.observed_generation >= page.metadata.generation);
+    let given_up = conditions.is_some_and(|all| all.iter().any(|c| c.type_ == "Progressing" && c.status == "False"));
+    !(is_ready(page, 1) || (current && given_up))
 }
 
 /// Whether the processes that serve run.

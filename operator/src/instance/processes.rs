@@ -15,7 +15,7 @@ use tenantry_plan::instance::{Desired, PAGE, Seen, Wanted, desired, serving};
 use tenantry_plan::{Kind, Settings};
 
 use super::live::Pass;
-use super::observe::{Deployments, Found, deployments, is_ready, observe, serving_ready};
+use super::observe::{Deployments, Found, deployments, is_ready, observe, page_is_waited_for, serving_ready};
 use super::turn::{self, Turn};
 use crate::cluster::{Applied, keep, refused, trouble};
 use crate::context::Ctx;
@@ -61,10 +61,10 @@ pub struct Running {
 pub async fn ensure(ctx: &Ctx, pass: &mut Pass, planned: &Planned<'_>, time: Timestamp) -> Result<Running, Halt> {
     let wanted = planned.wanted;
     let at = Halt::at(CONDITION);
-    let verified = pass.held("Verified", wanted.generation);
+    let released = pass.released(wanted.generation);
     // Twice at most: the second time with what the first made ready (page up, then switch).
     for _ in 0..2 {
-        let Found { seen, deployments: found, new } = observe(ctx, pass, planned, verified).await?;
+        let Found { seen, deployments: found, new } = observe(ctx, pass, planned, released).await?;
         let plan = plan(planned, &seen)?;
         let turn = turn::look(ctx, pass, planned, &plan, &seen, &found, time).await?;
         let changed = apply(ctx, wanted, &plan, turn).await?;
@@ -85,7 +85,7 @@ pub async fn ensure(ctx: &Ctx, pass: &mut Pass, planned: &Planned<'_>, time: Tim
                 turn::over(ctx, pass);
             }
             let message = said.into_iter().chain(plan.too_small).collect::<Vec<_>>().join("; ");
-            return Ok(Running { message, waits_for_verification: !verified && waits(wanted), seen });
+            return Ok(Running { message, waits_for_verification: !released && waits(wanted), seen });
         }
         return Err(if new { starting(now.message) } else { waiting(ctx, wanted, &found, now.message).await });
     }
@@ -159,7 +159,7 @@ fn ready(wanted: &Wanted, plan: &Desired, found: &Deployments, new: bool) -> Now
     }
     let all = not_ready.is_empty();
     let message = if all { format!("{running} processes run") } else { format!("starting: {}", not_ready.join(", ")) };
-    Now { app: serving_ready(wanted, found), page: found.get(PAGE).is_some_and(|d| is_ready(d, 1)), all, message }
+    Now { app: serving_ready(wanted, found), page: !page_is_waited_for(found.get(PAGE)), all, message }
 }
 
 fn starting(message: String) -> Halt {

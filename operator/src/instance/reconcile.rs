@@ -8,7 +8,7 @@ use kube::ResourceExt;
 use tenantry_api::crm_instance::{CrmInstance, InstancePhase};
 use tenantry_core::names;
 
-use super::{archive, expiry, integrations, live, status};
+use super::{archive, expiry, integrations, live, reach, status, stop};
 use crate::context::Ctx;
 use crate::error::Result;
 
@@ -51,12 +51,18 @@ pub async fn reconcile(instance: Arc<CrmInstance>, ctx: &Ctx, now: Timestamp) ->
         Ok(()) => {
             let phase = if pass.suspended() { InstancePhase::Suspended } else { InstancePhase::Ready };
             status::write_well(&pass, ctx, phase, now).await?;
+            let again = integrations::again(ctx, &pass.instance, now);
+            if pass.reachable.as_ref().is_some_and(|said| said.status != Some(true)) {
+                // It is Ready all the same, and is asked for again until people reach it.
+                return Ok(expiry::soonest(Some(again.map_or(reach::AGAIN, |a| a.min(reach::AGAIN))), ends, now));
+            }
             if let Some(print) = live::fingerprint_of(ctx, &pass).await? {
                 ctx.memory.settle(&uid, print);
             }
-            Ok(expiry::soonest(integrations::again(ctx, &pass.instance, now), ends, now))
+            Ok(expiry::soonest(again, ends, now))
         }
         Err(halt) => {
+            let halt = stop::after(&mut pass, ctx, halt).await;
             let again = status::write_halted(&pass, ctx, halt, false, now).await?;
             Ok(expiry::soonest(again, ends, now))
         }

@@ -69,7 +69,10 @@ pub async fn of_hash(ctx: &Ctx, spec: &CrmInstanceSpec, hash: &str) -> Result<Ef
 }
 
 /// The release of an instance that was never installed: what the Blueprint says now, when that can be used in
-/// place of the pinned one; else the pinned one. `made`: its database was made this instance's own.
+/// place of the pinned one; else the pinned one.
+///
+/// Keys are made once, so the list of keys must be the same. A database that was made this instance's own
+/// (`made`) must have been installed in the same way; its `personalise` is run again.
 ///
 /// # Errors
 /// [`Halt`] at `SpecValid`.

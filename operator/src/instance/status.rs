@@ -8,11 +8,15 @@ use kube::api::{Api, Patch, PatchParams};
 use serde_json::json;
 use tenantry_api::condition::{Said, holds, set};
 use tenantry_api::crm_instance::{CrmInstance, CrmInstanceStatus, DatabaseStatus, InstancePhase};
+use tenantry_api::tenant::Tenant;
 use tenantry_core::class::ErrorClass;
 use tenantry_core::names;
+use tenantry_plan::made_with;
+use tenantry_plan::tenant::STOPPED;
 
 use super::copy::{COPIED, NEUTRALISED};
 use super::live::{Pass, generation_of};
+use super::reach;
 use crate::cluster::notice;
 use crate::context::Ctx;
 use crate::error::{Error, Result};
@@ -124,11 +128,40 @@ fn base(pass: &Pass, halted_at: Option<&str>, now: Timestamp) -> CrmInstanceStat
     if let Some((server, access)) = &pass.database {
         status.database = Some(DatabaseStatus { server: server.clone(), name: access.name.clone() });
     }
+    if let Some(tenant) = &pass.tenant {
+        status.tenant_generation = tenant.metadata.generation;
+        suspension(pass, tenant, &mut status, now);
+    }
+    match &pass.settings_applied {
+        Some(Some(said)) => set(&mut status.conditions, said.clone(), generation, now),
+        Some(None) => status.conditions.retain(|c| c.type_ != made_with::CONDITION),
+        None => {}
+    }
     // A condition that was reached and then halted at is false; to set both would move its time at every pass.
     for (kind, message) in pass.reached.iter().filter(|(kind, _)| Some(*kind) != halted_at) {
         set(&mut status.conditions, Said::yes(kind, "Done", message.clone()), generation, now);
     }
     status
+}
+
+/// What a suspension and its end change, as this pass found it: nothing is said of an older one. An instance counts as
+/// stopped until people were found to reach it again; one that was never installed has nothing that could come back.
+fn suspension(pass: &Pass, tenant: &Tenant, status: &mut CrmInstanceStatus, now: Timestamp) {
+    let drop = |status: &mut CrmInstanceStatus, kind: &str| status.conditions.retain(|c| c.type_ != kind);
+    if tenant.spec.suspended {
+        drop(status, reach::CONDITION);
+        if pass.stopped {
+            let said = Said::yes(STOPPED, "Suspended", "nothing of it runs; its data is kept");
+            set(&mut status.conditions, said, pass.instance.metadata.generation, now);
+        } else {
+            drop(status, STOPPED);
+        }
+    } else if pass.reachable.is_some() || !pass.installed_before() {
+        drop(status, STOPPED);
+    }
+    if let Some(said) = pass.reachable.clone() {
+        set(&mut status.conditions, said, pass.instance.metadata.generation, now);
+    }
 }
 
 #[tracing::instrument(target = "tenantry::trace", level = "debug", name = "status", skip_all)]

@@ -1,6 +1,7 @@
 //! Integrations of instances: whether what a customer brings answers. Checks run beside the reconciles, a few at once.
 
 mod checks;
+pub mod front;
 mod probe;
 mod tls;
 

@@ -2,20 +2,24 @@
 
 use jiff::Timestamp;
 use kube::ResourceExt;
-use kube::api::Api;
+use kube::api::{Api, DynamicObject, ListParams};
+use kube::core::ApiResource;
+use tenantry_api::condition::find;
+use tenantry_api::crm_instance::CrmInstance;
 use tenantry_api::plan::Plan;
-use tenantry_api::tenant::Tenant;
+use tenantry_api::tenant::{Tenant, TenantPhase};
 use tenantry_core::class::ErrorClass;
 use tenantry_core::id::Id;
 use tenantry_core::ledger::{Facts, Life, Recorded};
 use tenantry_core::names;
 use tenantry_plan::Kind;
 use tenantry_plan::event::Subject;
-use tenantry_plan::tenant::{DatabaseAddress, TenantWanted, children, validate};
+use tenantry_plan::tenant::{DatabaseAddress, Suspension, TenantWanted, children, validate};
 
 use super::{adopt, claim, prepare};
-use crate::cluster::{Stream, record, replay};
+use crate::cluster::{Stream, record, replay, typed, whole};
 use crate::context::Ctx;
+use crate::error::Error;
 use crate::halt::Halt;
 
 /// A reconcile under way.
@@ -25,6 +29,8 @@ pub struct Pass {
     pub tenant: Tenant,
     /// Validated.
     pub wanted: Option<TenantWanted>,
+    /// Whether it is suspended, and what it waits for.
+    pub suspension: Option<Suspension>,
 }
 
 /// The recorded end of an object's stream, from its annotation.
@@ -71,6 +77,10 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
     }
     if !has_id {
         claim(ctx, &pass.tenant).await?;
+        if let Some(id) = pass.tenant.spec.id.as_deref().and_then(|id| Id::parse(id).ok()) {
+            // It is as old as this moment: no event of it can be lost.
+            ctx.memory.stream_ends(&id, Some(0));
+        }
     }
 
     let wanted = validate(&pass.tenant, plan.as_ref()).map_err(|e| {
@@ -91,21 +101,29 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
     adopt::finish(ctx, &pass.tenant).await?;
 
     // Recorded before it is reported.
-    let was = recorded_of(pass.tenant.annotations())?.unwrap_or_default();
-    let facts =
-        Facts { installed: None, suspended: wanted.suspended, limits: Some(wanted.limits.clone()), life: Life::Active };
+    let noted = recorded_of(pass.tenant.annotations())?.unwrap_or_default();
+    // What was written before a crash counts before it is decided what is true now.
+    let was = whole(ctx, &wanted.id, &noted).await.map_err(&ready)?;
+    let suspension = suspension(ctx, &pass.tenant, &wanted, was.facts.suspended).await?;
+    let facts = Facts {
+        installed: None,
+        suspended: suspension.suspended,
+        limits: Some(wanted.limits.clone()),
+        life: Life::Active,
+    };
+    pass.suspension = Some(suspension);
     let subject = Subject {
         id: wanted.id.clone(),
         kind: "tenant",
         tenant_id: wanted.id.clone(),
         tenant_name: wanted.name.clone(),
     };
-    let mut recorded = record(ctx, &Stream { subject, recorded: was.clone() }, &facts, now).await.map_err(&ready)?;
+    let mut recorded = record(ctx, &Stream { subject, recorded: was }, &facts, now).await.map_err(&ready)?;
     if recorded.facts.limits.is_none() {
         // The plan was not known when the baseline was laid; the first limits are no change.
         recorded.facts.limits.clone_from(&facts.limits);
     }
-    if recorded != was {
+    if recorded != noted {
         let text = serde_json::to_string(&recorded).map_err(|e| ready(e.into()))?;
         let stored = prepare::metadata(ctx, &api, &pass.tenant, true, &[(names::ANNOTATION_LEDGER, text)]).await;
         if let Some(stored) = stored.map_err(&ready)? {
@@ -113,6 +131,31 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
         }
     }
     Ok(())
+}
+
+/// Whether the tenant is suspended, by what its instances say; they are asked only while it changes.
+async fn suspension(ctx: &Ctx, tenant: &Tenant, wanted: &TenantWanted, recorded: bool) -> Result<Suspension, Halt> {
+    let known = tenant.status.as_ref().is_some_and(|s| {
+        let ready = find(&s.conditions, "Ready").filter(|c| c.status == "True");
+        let fresh = ready.is_some_and(|c| c.observed_generation == tenant.metadata.generation);
+        fresh && s.phase == TenantPhase::Suspended
+    });
+    if wanted.suspended == recorded && (known || !wanted.suspended) {
+        return Ok(Suspension { suspended: recorded, waits_for: Vec::new() });
+    }
+    let kind = ApiResource::erase::<CrmInstance>(&());
+    let api: Api<DynamicObject> = Api::namespaced_with(ctx.client.clone(), &wanted.namespace, &kind);
+    let found = api.list(&ListParams::default()).await;
+    let found = found.map_err(|e| Halt::at("Ready")(Error::kube("list instances")(e)))?.items;
+    // One that cannot be read keeps nobody from reading the others.
+    let (mut instances, mut unreadable) = (Vec::new(), Vec::new());
+    for object in found.iter().filter(|o| o.data.pointer("/spec/tenant").is_some_and(|t| *t == *wanted.name)) {
+        match typed::<CrmInstance>(object) {
+            Ok(instance) => instances.push(instance),
+            Err(_) => unreadable.push(object.name_any()),
+        }
+    }
+    Ok(Suspension::judge(wanted.suspended, recorded, tenant.metadata.generation, &instances, unreadable))
 }
 
 /// Claims the id, until the tenant has been reported once.

@@ -11,6 +11,9 @@ use super::{archive, live, status};
 use crate::context::Ctx;
 use crate::error::Result;
 
+/// How often a tenant is looked at that waits for its instances.
+const WAITING: Duration = Duration::from_secs(60);
+
 /// Reconciles a tenant. Returns when to look again; none: when something changes.
 ///
 /// # Errors
@@ -30,11 +33,12 @@ pub async fn reconcile(tenant: Arc<Tenant>, ctx: &Ctx, now: Timestamp) -> Result
             Some(halt) => status::write_halted(&tenant, ctx, halt, true, now).await,
         };
     }
-    let mut pass = live::Pass { tenant, wanted: None };
+    let mut pass = live::Pass { tenant, wanted: None, suspension: None };
     match live::run(&mut pass, ctx, now).await {
         Ok(()) => {
-            status::write_well(&pass, ctx, now).await?;
-            Ok(None)
+            let waits = status::write_well(&pass, ctx, now).await?;
+            // Instances wake their tenant when they say something; this is the net below.
+            Ok(waits.then_some(WAITING))
         }
         Err(halt) => status::write_halted(&pass.tenant, ctx, halt, false, now).await,
     }

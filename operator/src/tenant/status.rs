@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::api::{Api, Patch, PatchParams};
 use serde_json::json;
-use tenantry_api::condition::{Said, set};
+use tenantry_api::condition::{Said, holds, set};
 use tenantry_api::tenant::{Tenant, TenantPhase, TenantStatus};
 use tenantry_core::class::ErrorClass;
 use tenantry_core::names;
@@ -17,30 +17,41 @@ use crate::context::Ctx;
 use crate::error::{Error, Result};
 use crate::halt::Halt;
 
-/// Writes the status of a tenant that is as it should be.
+/// Writes the status of a tenant that is as it should be. Returns whether it still waits for its instances.
 ///
 /// # Errors
 /// [`Error::Kube`].
-pub async fn write_well(pass: &Pass, ctx: &Ctx, now: Timestamp) -> Result<()> {
+pub async fn write_well(pass: &Pass, ctx: &Ctx, now: Timestamp) -> Result<bool> {
     let generation = pass.tenant.metadata.generation;
     let mut status = pass.tenant.status.clone().unwrap_or_default();
     status.observed_generation = generation;
-    if let Some(wanted) = &pass.wanted {
-        status.phase = if wanted.suspended { TenantPhase::Suspended } else { TenantPhase::Active };
+    let mut ready = Said::yes("Ready", "SetUp", "ready for instances");
+    if let (Some(wanted), Some(suspension)) = (&pass.wanted, &pass.suspension) {
+        status.phase = if suspension.suspended { TenantPhase::Suspended } else { TenantPhase::Active };
+        let names = || suspension.waits_for.join(", ");
+        if wanted.suspended && !suspension.waits_for.is_empty() {
+            let text = format!("it is to be suspended, and waits until these instances have stopped: {}", names());
+            ready = Said::no("Ready", "Stopping", text);
+        } else if !wanted.suspended && suspension.suspended {
+            let text = format!("it is resumed, and waits until one of these instances is back: {}", names());
+            ready = Said::no("Ready", "Resuming", text);
+        }
         status.namespace = Some(wanted.namespace.clone());
         status.limits = Some(wanted.limits.clone());
     }
     for said in [
         Said::yes("PlanKnown", "Found", format!("plan {}", pass.tenant.spec.plan)),
         Said::yes("NamespaceReady", "Applied", "namespace, quota and network rules are as they should be"),
-        Said::yes("Ready", "SetUp", "ready for instances"),
+        ready,
     ] {
         set(&mut status.conditions, said, generation, now);
     }
     if let Some(uid) = &pass.tenant.metadata.uid {
         ctx.memory.recovered(uid);
     }
-    write(&pass.tenant, ctx, status).await
+    let waits = !holds(&status.conditions, "Ready");
+    write(&pass.tenant, ctx, status).await?;
+    Ok(waits)
 }
 
 /// Writes the status of a tenant that is held up, and says when to look again.

@@ -7,6 +7,7 @@
 
 mod copies;
 mod gate;
+mod hosts;
 mod installs;
 mod jobs;
 mod life;
@@ -26,6 +27,7 @@ mod settings;
 mod site;
 mod staging;
 mod stuck;
+mod suspended;
 mod sweep;
 mod takeover;
 mod templates;

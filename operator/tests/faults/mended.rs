@@ -210,3 +210,37 @@ async fn one_of_it(base: &Client, (k, mode): (usize, Mode)) -> Outcome {
     }
     life.check(Step::Create, None).await.map_err(place).map(drop)
 }
+
+#[test]
+fn what_makes_a_database_its_own_is_run_again_when_it_was_mended_before_the_instance_was_ever_ready() {
+    run(false, |base| async move {
+        // Nobody answers, so that the verification never passes.
+        let with = |word: &str| {
+            let mut spec = fixture("key={{ secrets.key }}\n");
+            spec["processes"][0]["replicas"] = json!({"default": 1, "max": 1});
+            spec["verify"] = json!({"timeoutSeconds": 1, "steps": [{"name": "front", "path": "/"}]});
+            let note = format!("CREATE TABLE IF NOT EXISTS mended (word text); INSERT INTO mended VALUES ('{word}')");
+            spec["personalise"]["steps"].as_array_mut().unwrap().push(json!({"name": "mended", "sql": note}));
+            spec
+        };
+        let mut life = begun(&base, "again", with("first")).await;
+        life.controllers_rest().await.unwrap();
+        rounds(&mut life).await;
+        let (status, _, message) = condition(&life, INSTANCE, "Verified").await;
+        assert_eq!(status, "False", "{message}");
+        let (old, words) = (pinned(&life).await, "SELECT string_agg(word, ',') FROM mended");
+        assert_eq!(databases(&life).await, format!("personalised {old}"));
+        assert_eq!(life.sql("pg-a", words).await.as_deref(), Ok("first"));
+        life.work().await.unwrap();
+
+        blueprint(&base, &life.blueprint, with("second")).await;
+        life.operator = Operator::new(&base);
+        rounds(&mut life).await;
+        let new = pinned(&life).await;
+        assert_ne!(new, old, "it kept the release that cannot be used");
+        assert_eq!(databases(&life).await, format!("personalised {new}"));
+        assert_eq!(life.sql("pg-a", words).await.as_deref(), Ok("first,second"), "once, and in the same database");
+        let rows = "SELECT string_agg(name, ',') FROM customer";
+        assert_eq!(life.sql("pg-a", rows).await.as_deref(), Ok("a row of the customer"));
+    });
+}

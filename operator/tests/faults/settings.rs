@@ -5,7 +5,8 @@ use std::time::Duration;
 use kube::Client;
 use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use serde_json::json;
-use tenantry_api::crm_instance::InstancePhase;
+use tenantry_api::condition::find;
+use tenantry_api::crm_instance::{CrmInstanceStatus, InstancePhase};
 use tenantry_api::integration::{IntegrationState, IntegrationStatus};
 use tenantry_core::names;
 use tenantry_operator::cluster::{data_of, dynamic_api, typed};
@@ -16,7 +17,7 @@ use tokio::time::timeout;
 use crate::gate::Mode;
 use crate::life::{INSTANCE, Life};
 use crate::scenarios::{condition, run};
-use crate::world::{Operator, World, apply, fixture};
+use crate::world::{Operator, World, apply, blueprint, fixture};
 
 /// A check, and the write of an instance's status, as the gate names them.
 const CHECK: &str = "check integration";
@@ -43,9 +44,7 @@ async fn tenant(base: &Client, what: &str) -> Life {
     spec["settings"] = json!({"mail": {"secret": true}, "host": {"default": ""}});
     spec["integrations"] = json!([{"name": "mail", "kind": "smtp", "settings": ["mail", "host"],
         "check": {"type": "smtp", "host": "{{ settings.host }}", "timeoutSeconds": 2}}]);
-    let blueprint = json!({"apiVersion": "tenantry.dev/v1alpha1", "kind": "Blueprint",
-        "metadata": {"name": life.blueprint}, "spec": spec});
-    apply(base, blueprint).await;
+    blueprint(base, &life.blueprint, spec).await;
     life.tenants().create(&PostParams::default(), &life.tenant_object(&json!({}))).await.unwrap();
     rounds(&mut life).await;
     life
@@ -239,5 +238,58 @@ fn a_check_beside_the_reconcile_brings_the_instance_back_when_it_was_asked_for()
         assert!(woken.try_recv().is_err(), "woken once");
         let writes = life.operator.gate.writes();
         assert!(writes.len() == 1 && writes[0].contains(STATUS), "{writes:?}");
+    });
+}
+
+#[test]
+fn a_setting_that_only_personalise_uses_is_never_said_to_be_in_use_when_it_changes_later() {
+    run(false, |base| async move {
+        let mut life = Life::new(&base, "once");
+        life.blueprint = World::get().name("once");
+        let mut spec = fixture("key={{ secrets.key }}\n");
+        spec["settings"] = json!({"company": {"default": ""}});
+        let sql = "CREATE TABLE IF NOT EXISTS company (name text); INSERT INTO company VALUES ({{ settings.company | sql_quote }})";
+        spec["personalise"]["steps"].as_array_mut().unwrap().push(json!({"name": "company", "sql": sql}));
+        blueprint(&base, &life.blueprint, spec).await;
+        life.tenants().create(&PostParams::default(), &life.tenant_object(&json!({}))).await.unwrap();
+        rounds(&mut life).await;
+        let given = json!({"databaseServer": "pg-a", "settings": {"company": "Acme"}});
+        life.instances().create(&PostParams::default(), &life.instance_object(&given)).await.unwrap();
+        rounds(&mut life).await;
+        let unapplied = |status: &CrmInstanceStatus| find(&status.conditions, "SettingsApplied").cloned();
+        let status = |life: &Life| {
+            let instances = life.instances();
+            async move { instances.get(INSTANCE).await.unwrap().status.unwrap() }
+        };
+        let set = |life: &Life, name: &str| {
+            let (instances, patch) = (life.instances(), json!({"spec": {"settings": {"company": name}}}));
+            async move { instances.patch(INSTANCE, &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap() }
+        };
+        let now = status(&life).await;
+        assert!(now.phase == InstancePhase::Ready && unapplied(&now).is_none(), "{now:?}");
+
+        set(&life, "Other").await;
+        rounds(&mut life).await;
+        let now = status(&life).await;
+        let said = unapplied(&now).unwrap_or_else(|| panic!("{now:?}"));
+        assert_eq!((said.status.as_str(), said.reason.as_str()), ("False", "OnlyWhenMade"));
+        assert!(said.message.contains("of: company.") && !said.message.contains("Other"), "{}", said.message);
+        assert_eq!(now.phase, InstancePhase::Ready, "{now:?}");
+        let names = "SELECT string_agg(name, ',') FROM company";
+        assert_eq!(life.sql("pg-a", names).await.as_deref(), Ok("Acme"), "it was run again");
+        life.check_rest().await.unwrap();
+
+        set(&life, "Acme").await;
+        rounds(&mut life).await;
+        assert!(unapplied(&status(&life).await).is_none());
+        // Somebody changed it inside the CRM and says so.
+        set(&life, "Other").await;
+        rounds(&mut life).await;
+        assert!(unapplied(&status(&life).await).is_some());
+        let forget = Patch::Merge(json!({"metadata": {"annotations": {names::ANNOTATION_MADE_WITH: null}}}));
+        life.instances().patch(INSTANCE, &PatchParams::default(), &forget).await.unwrap();
+        rounds(&mut life).await;
+        assert!(unapplied(&status(&life).await).is_none());
+        life.check_rest().await.unwrap();
     });
 }

@@ -3,7 +3,7 @@
 use serde_json::json;
 use tenantry_core::names::{self, LABEL_INSTANCE_ID, LABEL_PROCESS, LABEL_SERVES};
 
-use super::Wanted;
+use super::Marks;
 use crate::child::{Child, Kind};
 use crate::{Settings, pod};
 
@@ -19,15 +19,28 @@ pub struct PageText {
     pub contact: String,
 }
 
-/// The page's Deployment: one small pod of the agent.
+/// Seconds after which a page that does not start is not waited for any more: a suspension does not depend on it.
+const PATIENCE_SECONDS: u32 = 120;
+
+impl PageText {
+    /// That of a suspension.
+    #[must_use]
+    pub fn of_suspension(reason: Option<&str>, settings: &Settings) -> Self {
+        let contact = settings.site.contact.clone().unwrap_or_default();
+        Self { reason: reason.unwrap_or_default().to_owned(), contact }
+    }
+}
+
+/// The page's Deployment: one small pod of the agent. It needs nothing of the instance's release.
 #[must_use]
-pub(super) fn build_page(wanted: &Wanted, settings: &Settings, text: &PageText) -> Child {
-    let labels = wanted.labels().and(LABEL_PROCESS, PAGE).and(LABEL_SERVES, "page");
+pub fn build_page(marks: &Marks, settings: &Settings, text: &PageText) -> Child {
+    let labels = marks.labels.clone().and(LABEL_PROCESS, PAGE).and(LABEL_SERVES, "page");
     let rest = json!({ "spec": {
         "replicas": 1,
         "revisionHistoryLimit": 1,
+        "progressDeadlineSeconds": PATIENCE_SECONDS,
         "strategy": { "type": "RollingUpdate", "rollingUpdate": { "maxUnavailable": 0, "maxSurge": 1 } },
-        "selector": { "matchLabels": { LABEL_INSTANCE_ID: wanted.id.as_str(), LABEL_PROCESS: PAGE } },
+        "selector": { "matchLabels": { LABEL_INSTANCE_ID: marks.id.as_str(), LABEL_PROCESS: PAGE } },
         "template": { "metadata": { "labels": labels.to_map() }, "spec": {
             "automountServiceAccountToken": false,
             "enableServiceLinks": false,
@@ -53,5 +66,5 @@ pub(super) fn build_page(wanted: &Wanted, settings: &Settings, text: &PageText) 
             }],
         }},
     }});
-    Child::new(Kind::Deployment, Some(&wanted.namespace), &names::process(&wanted.id, PAGE), &labels, rest)
+    Child::new(Kind::Deployment, Some(&marks.namespace), &names::process(&marks.id, PAGE), &labels, rest)
 }

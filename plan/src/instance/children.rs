@@ -118,9 +118,8 @@ pub fn desired(
         children.extend(build_cron_job(wanted, settings, &config, &context, schedule, rests)?);
     }
     if decision.page_runs && serves {
-        let reason = wanted.suspended.clone().unwrap_or_default();
-        let contact = settings.site.contact.clone().unwrap_or_default();
-        children.push(build_page(wanted, settings, &PageText { reason, contact }));
+        let text = PageText::of_suspension(wanted.suspended.as_deref(), settings);
+        children.push(build_page(&wanted.marks(), settings, &text));
     } else if seen.page_ready || seen.serving == Some(Serving::Page) {
         prunes.push((Kind::Deployment, names::process(&wanted.id, PAGE)));
     }

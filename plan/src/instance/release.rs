@@ -139,11 +139,10 @@ fn of_data<'a>(known: &Known<'a>) -> Choice<'a> {
 /// Whether a newer release takes the place of the pinned one of an instance that never ran.
 ///
 /// Keys are made once, so the list of keys must be the same. A database that was made this instance's own
-/// (`made`) must have been made in the same way.
+/// (`made`) must have been installed in the same way; its `personalise` is run again.
 #[must_use]
 pub fn replaces(old: &BlueprintSpec, new: &BlueprintSpec, made: bool) -> bool {
-    let same_database =
-        old.database == new.database && old.install == new.install && old.personalise == new.personalise;
+    let same_database = old.database == new.database && old.install == new.install;
     old.secrets == new.secrets && (same_database || !made) && crate::blueprint::problems(new).is_empty()
 }
 

@@ -10,6 +10,7 @@ use tenantry_core::id::Id;
 use tenantry_core::secret::Secret;
 
 use super::choose::{chosen, given};
+use super::marks::{Marks, labels};
 use super::replicas;
 use crate::labels::Labels;
 use crate::{PlanError, Settings, scheduling};
@@ -61,18 +62,28 @@ impl Wanted {
     /// Labels of everything of this instance.
     #[must_use]
     pub fn labels(&self) -> Labels {
-        use tenantry_core::names::{LABEL_ENVIRONMENT, LABEL_INSTANCE, LABEL_INSTANCE_ID};
-        Labels::tenant(self.tenant_id.as_str(), &self.tenant)
-            .and(LABEL_INSTANCE_ID, self.id.as_str())
-            .and(LABEL_INSTANCE, &self.name)
-            // Pods need it: the rules for the network ask for it.
-            .and(LABEL_ENVIRONMENT, self.environment.word())
+        labels(&self.tenant_id, &self.tenant, &self.id, &self.name, self.environment)
+    }
+
+    /// What its objects are called and labelled by.
+    #[must_use]
+    pub fn marks(&self) -> Marks {
+        Marks { id: self.id.clone(), namespace: self.namespace.clone(), labels: self.labels() }
     }
 
     /// How many pods of a process run when the instance does.
     #[must_use]
     pub fn pods(&self, process: &Process) -> u32 {
         replicas::pods(&self.replicas, process)
+    }
+
+    /// Path at which what serves answers when all is well; none: nothing is meant to serve.
+    #[must_use]
+    pub fn front(&self) -> Option<&str> {
+        let process = self.release.spec.processes.iter().find(|p| p.serves && self.pods(p) > 0)?;
+        let path = process.readiness.as_ref().and_then(|r| r.http.as_ref()).map(|h| h.path.as_str());
+        // A template would have to be rendered; any path of the same process does.
+        Some(path.filter(|p| p.starts_with('/') && !p.contains("{{") && !p.contains("{%")).unwrap_or("/"))
     }
 
     /// Labels of what holds data.

@@ -5,9 +5,11 @@ mod build_namespace;
 mod build_network_policy;
 mod build_resource_quota;
 mod build_role_binding;
+mod suspension;
 mod validate;
 
 pub use build_network_policy::DatabaseAddress;
+pub use suspension::{STOPPED, Suspension};
 pub use validate::{TenantWanted, validate};
 
 use crate::Settings;

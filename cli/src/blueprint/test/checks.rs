@@ -121,10 +121,11 @@ pub async fn restart(world: &World, made: &Made, progress: &mut Progress) -> Res
 
 /// Stops the tenant behind the page.
 pub async fn suspend(world: &World, made: &Made, progress: &mut Progress) -> Result<Verdict, Problem> {
-    change(world, true, TenantPhase::Suspended, progress).await?;
+    change(world, true).await?;
     if let Err(why) = reaches(world, made, InstancePhase::Suspended, progress).await? {
         return Ok(Verdict::Failed(why));
     }
+    settled(world, TenantPhase::Suspended, progress).await?;
     let answer = patiently(world, made, progress, |status| status == 503).await;
     Ok(judge::page(answer))
 }
@@ -132,27 +133,32 @@ pub async fn suspend(world: &World, made: &Made, progress: &mut Progress) -> Res
 /// Brings it back.
 pub async fn resume(world: &World, made: &Made, progress: &mut Progress) -> Result<Verdict, Problem> {
     let questions = ask::questions(&world.session, &made.instance, &world.settings).await?;
-    change(world, false, TenantPhase::Active, progress).await?;
+    change(world, false).await?;
     if let Err(why) = reaches(world, made, InstancePhase::Ready, progress).await? {
         return Ok(Verdict::Failed(why));
     }
+    settled(world, TenantPhase::Active, progress).await?;
     let again = ask::all(&world.session, &made.instance, &questions).await;
     Ok(judge::answers(questions.steps(), again, "resuming"))
 }
 
-async fn change(world: &World, suspended: bool, wanted: TenantPhase, progress: &mut Progress) -> Result<(), Problem> {
+async fn change(world: &World, suspended: bool) -> Result<(), Problem> {
     let tenant = world.tenant_made()?.clone();
     let spec = if suspended {
         json!({"suspended": true, "suspendedReason": "a test of the blueprint"})
     } else {
         json!({"suspended": null, "suspendedReason": null})
     };
-    patched(&world.session, std::slice::from_ref(&tenant), &spec, false).await?;
-    follow::phase(&world.session, &tenant.name_any(), &[wanted], Until::after(world.traces.longest), progress).await?;
-    Ok(())
+    patched(&world.session, std::slice::from_ref(&tenant), &spec, false).await.map(drop)
 }
 
-/// Waits until the instance has a phase: it follows its tenant a moment later. Why not, when it does not.
+/// Waits until the tenant has a phase: it says so a moment after its instances.
+async fn settled(world: &World, wanted: TenantPhase, progress: &mut Progress) -> Result<(), Problem> {
+    let (name, until) = (world.tenant_made()?.name_any(), Until::after(world.traces.longest));
+    follow::phase(&world.session, &name, &[wanted], until, progress).await.map(drop)
+}
+
+/// Waits until the instance has a phase. Why not, when it does not.
 async fn reaches(
     world: &World,
     made: &Made,

@@ -7,7 +7,7 @@ use tenantry_api::blueprint::BlueprintSpec;
 use tenantry_api::crm_instance::CrmInstance;
 use tenantry_core::secret::Secret;
 
-use super::decide::{Change, Given, change, known};
+use super::decide::{Change, Given, change, known, reaches};
 use super::store::{stored, taken};
 use super::{hide, value};
 use crate::args::{ConfirmAll, DryRun, Targets, WaitArgs};
@@ -94,7 +94,7 @@ pub async fn set(args: &SetArgs, session: &Session) -> Result<Exit, Problem> {
     // Before anything is asked for, and before anything is written.
     for instance in &instances {
         let spec = blueprint_of(instance, &blueprints)?;
-        keys.iter().try_for_each(|key| known(instance, spec, key))?;
+        keys.iter().try_for_each(|key| known(instance, spec, key).and_then(|()| reaches(instance, spec, key)))?;
     }
     let mut given = BTreeMap::new();
     for pair in &pairs {
@@ -136,6 +136,9 @@ pub async fn unset(args: &UnsetArgs, session: &Session) -> Result<Exit, Problem>
             // What the blueprint does not have can be taken away all the same.
             if !is_set {
                 known(&instance, blueprint_of(&instance, &blueprints)?, key)?;
+            }
+            if is_set && let Some(spec) = spec {
+                reaches(&instance, spec, key)?;
             }
             if spec.and_then(|s| s.settings.get(key)).is_some_and(|s| s.default.is_none()) {
                 return Err(Problem::refused(format!("setting {key} of {} must be given", address_of(&instance)))

@@ -7,10 +7,12 @@ use base64::engine::general_purpose::STANDARD;
 use kube::ResourceExt;
 use serde_json::{Map, Value, json};
 use tenantry_api::blueprint::BlueprintSpec;
+use tenantry_api::condition::find;
 use tenantry_api::crm_instance::CrmInstance;
 use tenantry_core::names;
 use tenantry_core::secret::Secret;
 use tenantry_plan::instance::{SETTINGS_PURPOSE, VALUE_MAX};
+use tenantry_plan::made_with::{CONDITION, only_personalise};
 
 use crate::error::{Problem, near};
 use crate::target::address_of;
@@ -48,6 +50,24 @@ pub fn known(instance: &CrmInstance, blueprint: &BlueprintSpec, key: &str) -> Re
     let all = blueprint.settings.keys().cloned().collect();
     let word = format!("setting of {}", address_of(instance));
     Err(near::missing(&word, key, all, &format!("instance settings {}", address_of(instance))))
+}
+
+/// Refuses a setting that would reach nothing: only `personalise` uses it, which ran when the instance was made.
+pub fn reaches(instance: &CrmInstance, blueprint: &BlueprintSpec, key: &str) -> Result<(), Problem> {
+    let made = instance.status.as_ref().is_some_and(|s| s.installed_at.is_some());
+    // One that came another way may be put back.
+    let differs = instance.status.as_ref().is_some_and(|s| find(&s.conditions, CONDITION).is_some());
+    if !made || differs || !only_personalise(blueprint).contains(key) {
+        return Ok(());
+    }
+    let address = address_of(instance);
+    Err(Problem::refused(format!("setting {key} of {address} is used only when an instance is made"))
+        .safe("nothing was changed")
+        .why(format!(
+            "only personalise of blueprint {} uses it; it is not run again, for it would take away what people changed since",
+            instance.spec.blueprint
+        ))
+        .next("change it inside the CRM", format!("instance open {address}")))
 }
 
 /// What values do to an instance: secret ones go into its Secret, and are refused on a command line.

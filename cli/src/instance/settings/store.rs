@@ -117,10 +117,11 @@ pub async fn taken(
         if status.observed_generation < instance.metadata.generation {
             return ControlFlow::Continue(());
         }
-        let invalid = find(&status.conditions, "SpecValid").filter(|c| c.status == "False");
+        let wrong = |kind| find(&status.conditions, kind).filter(|c| c.status == "False");
+        let invalid = wrong("SpecValid").or_else(|| wrong(tenantry_plan::made_with::CONDITION));
         match (holds(&status.conditions, "Ready"), status.phase, invalid) {
-            (true, _, _) | (_, InstancePhase::Suspended, _) => ControlFlow::Break(Ok(seen.clone())),
             (_, _, Some(c)) => ControlFlow::Break(Err(said(c))),
+            (true, _, _) | (_, InstancePhase::Suspended, _) => ControlFlow::Break(Ok(seen.clone())),
             _ => {
                 let ready = find(&status.conditions, "Ready").map(said).unwrap_or_default();
                 progress.now(&address, &ready);

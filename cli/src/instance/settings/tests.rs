@@ -11,7 +11,7 @@ use tenantry_core::request::Request;
 use tenantry_core::secret::Secret;
 
 use super::again::{Heard, heard};
-use super::decide::{Change, Given, change, patch_of, secret_object};
+use super::decide::{Change, Given, change, patch_of, reaches, secret_object};
 use super::{check, hide, shown};
 use crate::error::Exit;
 use crate::output::paint::Paint;
@@ -57,6 +57,25 @@ fn from_secret() -> CrmInstance {
 
 fn given(key: &str, value: &str, on_command_line: bool) -> BTreeMap<String, Given> {
     BTreeMap::from([(key.to_owned(), Given::new(Secret::new(value), on_command_line))])
+}
+
+#[test]
+fn a_setting_that_only_personalise_uses_is_refused_once_the_instance_was_made() {
+    let mut product = blueprint();
+    let step = json!({"name": "language", "sql": "SELECT {{ settings.language | sql_quote }}"});
+    product.personalise = serde_json::from_value(json!({"steps": [step]})).unwrap();
+    let made = instance("crm", json!({}), json!({"installedAt": "2026-11-21T10:00:00Z"}));
+    let refused = reaches(&made, &product, "language").unwrap_err();
+    assert_eq!(refused.exit, Exit::REFUSED);
+    assert!(refused.what.contains("used only when an instance is made"), "{}", refused.what);
+    assert!(reaches(&made, &product, "smtp_host").is_ok(), "nothing else is");
+    assert!(reaches(&crm(json!({})), &product, "language").is_ok(), "it is not made yet");
+    let differs = json!([{"type": "SettingsApplied", "status": "False", "reason": "OnlyWhenMade", "message": "",
+        "lastTransitionTime": "2026-11-21T10:00:00Z"}]);
+    let other = instance("crm", json!({}), json!({"installedAt": "2026-11-21T10:00:00Z", "conditions": differs}));
+    assert!(reaches(&other, &product, "language").is_ok(), "it may be put back");
+    product.env.insert("LANGUAGE".into(), "{{ settings.language }}".into());
+    assert!(reaches(&made, &product, "language").is_ok(), "the processes read it");
 }
 
 #[test]

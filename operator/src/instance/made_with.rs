@@ -1,0 +1,71 @@
+//! Settings that only `personalise` uses, of an instance that was made with others: told, and never run again. Does I/O
+//! (Kubernetes).
+
+use std::collections::BTreeMap;
+
+use kube::ResourceExt;
+use kube::api::Api;
+use serde::{Deserialize, Serialize};
+use tenantry_api::condition::Said;
+use tenantry_api::crm_instance::CrmInstance;
+use tenantry_core::names;
+use tenantry_plan::context::Keys;
+use tenantry_plan::instance::Wanted;
+use tenantry_plan::made_with::{CONDITION, changed, only_personalise, prints};
+
+use super::live::Pass;
+use crate::context::Ctx;
+use crate::halt::Halt;
+use crate::tenant::metadata;
+
+/// What is noted of how an instance was made.
+#[derive(Debug, Serialize, Deserialize)]
+struct Note {
+    /// Hash of the release that made it.
+    release: String,
+    /// Prints of the settings that only `personalise` uses, by name.
+    prints: BTreeMap<String, String>,
+}
+
+/// Compares what an instance that was made its own is to be made with and what it was made with. What nobody noted is
+/// noted as it is now: when it was just made, that is how, and else nothing tells how it was.
+///
+/// # Errors
+/// [`Halt`] at `Ready` when it cannot be noted.
+pub async fn look(ctx: &Ctx, pass: &mut Pass, wanted: &Wanted, keys: &Keys) -> Result<(), Halt> {
+    let names = only_personalise(&wanted.release.spec);
+    let now = prints(&names, &wanted.settings, &keys.admin_password);
+    if now.is_empty() {
+        pass.settings_applied = Some(None);
+        return Ok(());
+    }
+    let noted = pass.instance.annotations().get(names::ANNOTATION_MADE_WITH);
+    let noted: Option<Note> = noted.and_then(|text| serde_json::from_str(text).ok());
+    // Of an instance that was never Ready a mended release is run again, with what it is to be made with by then.
+    let Some(Note { prints: made, .. }) = noted.filter(|n| n.release == wanted.release.hash || pass.installed_before())
+    else {
+        let at = Halt::at("Ready");
+        let note = Note { release: wanted.release.hash.clone(), prints: now };
+        let text = serde_json::to_string(&note).map_err(|e| at(e.into()))?;
+        let api: Api<CrmInstance> = Api::namespaced(ctx.client.clone(), &wanted.namespace);
+        let note = [(names::ANNOTATION_MADE_WITH, text)];
+        if let Some(stored) = metadata(ctx, &api, &pass.instance, true, &note).await.map_err(at)? {
+            pass.instance = stored;
+        }
+        pass.settings_applied = Some(None);
+        return Ok(());
+    };
+    let others = changed(&made, &now);
+    pass.settings_applied = Some((!others.is_empty()).then(|| {
+        let text = format!(
+            "the CRM goes on with the values that it was made with of: {}. Only personalise of blueprint {:?} uses them, and it is not run again: it would take away what people changed since. Put them back, or change them inside the CRM and say so: kubectl -n {} annotate crminstance {} {}-",
+            others.join(", "),
+            wanted.release.blueprint,
+            wanted.namespace,
+            wanted.name,
+            names::ANNOTATION_MADE_WITH
+        );
+        Said::no(CONDITION, "OnlyWhenMade", text)
+    }));
+    Ok(())
+}

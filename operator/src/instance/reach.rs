@@ -1,0 +1,136 @@
+//! How people reach an instance: the last look before it counts as back goes the way that people take, through the
+//! ingress where there is one that the operator reaches, else to the Service. Never makes it un-Ready. Does I/O (HTTP).
+
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::networking::v1::Ingress;
+use kube::api::Api;
+use tenantry_api::condition::{Said, find, holds};
+use tenantry_core::names;
+use tenantry_plan::Settings;
+use tenantry_plan::instance::Wanted;
+
+use super::live::Pass;
+use crate::context::Ctx;
+use crate::integration::front::{Answer, Front, Missed, ask};
+
+/// The condition that says how people reach it.
+pub const CONDITION: &str = "Reachable";
+/// How long a Service is asked that nobody answers at: its first endpoint takes a moment to be known to all nodes.
+const SERVICE: Duration = Duration::from_secs(10);
+/// How long an ingress is asked that answers, but not with what the CRM answers: it takes longer to hear of endpoints.
+const INGRESS: Duration = Duration::from_secs(30);
+/// How often an instance that people do not reach is looked at again, for nothing tells of an ingress elsewhere.
+pub const AGAIN: Duration = Duration::from_secs(60);
+
+/// Finds out how people reach the instance, whose processes are ready.
+#[tracing::instrument(target = "tenantry::trace", level = "debug", name = "reach", skip_all)]
+pub async fn run(ctx: &Ctx, pass: &Pass, wanted: &Wanted, settings: &Settings) -> Said {
+    let Some(path) = wanted.front() else {
+        return Said::yes(CONDITION, "NothingServes", "nothing of it is meant to be reached");
+    };
+    // What was missed before, and did not start anew since, is looked at and not waited for again.
+    let conditions = pass.instance.status.as_ref().map(|s| s.conditions.as_slice()).unwrap_or_default();
+    let missed = holds(conditions, "ProcessesReady") && find(conditions, CONDITION).is_some();
+    let patience = |most: Duration| if missed { Duration::ZERO } else { most };
+    let name = names::service(&wanted.id);
+    let inside = match ctx.service_ip(&wanted.namespace, &name).await {
+        Ok(ip) => ip,
+        Err(e) => return unasked(&e.to_string()),
+    };
+    let url = settings.url(&wanted.host);
+    let front = Front { url: &url, path, through_ingress: false };
+    let outside = Front { through_ingress: true, ..front };
+    let own = match until(ctx, &front, &inside, 80, patience(SERVICE), |_| true).await {
+        Ok(answer) => answer,
+        Err(missed) => return unasked(&missed.to_string()),
+    };
+    let addresses = match addresses(ctx, wanted, &name).await {
+        Ok(addresses) => addresses,
+        Err(why) => return through_service(&why),
+    };
+    let mut why = String::new();
+    for (address, port) in addresses.iter().flat_map(|a| ports(settings).into_iter().map(move |p| (a, p))) {
+        let shown = if address.contains(':') { format!("[{address}]") } else { address.clone() };
+        let place = format!("the ingress at {shown}:{port}");
+        if let Some(said) = ctx.memory.away.why(&place) {
+            // Each instance anew would wait for it.
+            why = format!("{place} is not reached by the operator ({said})");
+            continue;
+        }
+        match until(ctx, &outside, address, port, patience(INGRESS), |seen| seen.is_of(&own)).await {
+            Ok(_) => return Said::yes(CONDITION, "ThroughIngress", format!("it answers through {place}")),
+            Err(Missed::Otherwise(seen)) if !seen.is_absence() => {
+                return through_service(&format!("{place} lets nobody through at once (HTTP {})", seen.status));
+            }
+            Err(Missed::Otherwise(seen)) => {
+                let text = format!(
+                    "{place} answers {url}{path} with HTTP {}, the CRM itself with {}: people may not reach it, though all of it runs. Look at the ingress controller, and at other Ingresses with this host: kubectl get ingress --all-namespaces",
+                    seen.status, own.status
+                );
+                return Said::no(CONDITION, "IngressAnswersOtherwise", text);
+            }
+            Err(Missed::Away(said)) => {
+                ctx.memory.away.note(&place, &said);
+                why = format!("{place} is not reached by the operator ({said})");
+            }
+        }
+    }
+    through_service(&why)
+}
+
+fn through_service(why: &str) -> Said {
+    Said::yes(CONDITION, "ThroughService", format!("it answers through its Service; {why}"))
+}
+
+fn unasked(why: &str) -> Said {
+    let text = format!(
+        "its processes are ready, but its Service does not answer the operator: {why}. Nothing of it was changed; look at the rules of the network between the two"
+    );
+    Said::no(CONDITION, "ServiceSilent", text)
+}
+
+/// Where the Ingress is served, as its controller says.
+async fn addresses(ctx: &Ctx, wanted: &Wanted, name: &str) -> Result<Vec<String>, String> {
+    let api: Api<Ingress> = Api::namespaced(ctx.client.clone(), &wanted.namespace);
+    let found = api.get_opt(name).await.map_err(|e| format!("its Ingress cannot be read: {e}"))?;
+    let served = found.and_then(|i| i.status).and_then(|s| s.load_balancer).and_then(|l| l.ingress);
+    let all: Vec<String> = served.unwrap_or_default().into_iter().filter_map(|i| i.ip.or(i.hostname)).collect();
+    if all.is_empty() { Err("its Ingress says no address".into()) } else { Ok(all) }
+}
+
+/// The port in URLs, and the standard one, where something before the ingress changes it.
+fn ports(settings: &Settings) -> Vec<u16> {
+    let ingress = &settings.site.ingress;
+    let standard = if ingress.tls { 443 } else { 80 };
+    let mut all: Vec<u16> = ingress.port.into_iter().chain([standard]).collect();
+    all.dedup();
+    all
+}
+
+/// Asks until an answer is the one that is waited for, less and less often.
+async fn until(
+    ctx: &Ctx,
+    front: &Front<'_>,
+    host: &str,
+    port: u16,
+    most: Duration,
+    good: impl Fn(&Answer) -> bool,
+) -> Result<Answer, Missed> {
+    let (start, mut pause) = (Instant::now(), Duration::from_millis(50));
+    loop {
+        let missed = match ask(&ctx.gate, front, host, port).await {
+            Ok(answer) if good(&answer) => return Ok(answer),
+            Ok(answer) if !answer.is_absence() => return Err(Missed::Otherwise(answer)),
+            Ok(answer) => Missed::Otherwise(answer),
+            // From outside there may be no way at all, for good: two looks are enough to know.
+            Err(why) if front.through_ingress && pause > Duration::from_millis(50) => return Err(Missed::Away(why)),
+            Err(why) => Missed::Away(why),
+        };
+        if start.elapsed() + pause > most {
+            return Err(missed);
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_secs(1));
+    }
+}

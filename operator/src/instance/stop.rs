@@ -1,0 +1,109 @@
+//! Stops what there is of an instance whose tenant is suspended, from the live objects alone: whatever is wrong with its
+//! spec, its release, its Secrets or its database server keeps no CRM serving. Does I/O (Kubernetes).
+
+use std::time::Duration;
+
+use k8s_openapi::api::batch::v1::CronJob;
+use k8s_openapi::api::core::v1::Service;
+use kube::ResourceExt;
+use kube::api::{Api, ListParams, Patch, PatchParams};
+use serde_json::{Value, json};
+use tenantry_api::crm_instance::CrmInstance;
+use tenantry_api::tenant::Tenant;
+use tenantry_core::names::{self, LABEL_INSTANCE_ID, LABEL_SERVES};
+use tenantry_plan::instance::{Marks, PAGE, PageText, Serving, build_page};
+use tenantry_plan::{Kind, Settings};
+
+use super::live::Pass;
+use super::observe::{deployments_of, is_ready, page_is_waited_for};
+use crate::cluster::{Applied, FIELD_MANAGER, dynamic_api};
+use crate::context::Ctx;
+use crate::error::{Error, Result};
+use crate::halt::Halt;
+
+/// How often an instance is looked at that is being stopped; the watches of its processes are quicker.
+const STOPPING: Duration = Duration::from_secs(5);
+
+/// After a halt: an instance of a suspended tenant is stopped from what there is of it. What held it up is told as it
+/// is, and what stops it is not lost.
+pub async fn after(pass: &mut Pass, ctx: &Ctx, halt: Halt) -> Halt {
+    let Some(tenant) = pass.tenant.as_ref().filter(|t| t.spec.suspended && !pass.stopped) else { return halt };
+    match Box::pin(run(ctx, &pass.instance, tenant)).await {
+        Ok(stopped) => {
+            pass.stopped = stopped;
+            let sooner = |again: Option<Duration>| again.map_or(STOPPING, |again| again.min(STOPPING));
+            Halt { again: if stopped { halt.again } else { Some(sooner(halt.again)) }, ..halt }
+        }
+        Err(e) => {
+            let message = format!("{}; its tenant is suspended, and stopping it failed: {e}", halt.message);
+            Halt { message, again: Some(STOPPING), ..halt }
+        }
+    }
+}
+
+/// Goes on with stopping, in the order of any suspension: the page, then the Service, then what runs. Returns whether
+/// nothing of the instance runs or answers any more; until then the watches of what was changed bring it back.
+///
+/// # Errors
+/// [`Error::Kube`].
+async fn run(ctx: &Ctx, instance: &CrmInstance, tenant: &Tenant) -> Result<bool> {
+    // Without these nothing was ever made from it.
+    let Some(marks) = Marks::of(instance, tenant) else { return Ok(true) };
+    let (namespace, name) = (Some(marks.namespace.as_str()), names::service(&marks.id));
+    let api: Api<Service> = Api::namespaced(ctx.client.clone(), &marks.namespace);
+    let service = api.get_opt(&name).await.map_err(Error::kube("get the Service"))?;
+    let deployments = deployments_of(ctx, &marks.namespace, &marks.id).await?;
+    if let Some(service) = service {
+        let selector = service.spec.and_then(|s| s.selector).unwrap_or_default();
+        let switched = selector.get(LABEL_SERVES).map(String::as_str) == Some(Serving::Page.word());
+        if let Some(settings) = settings(ctx).await? {
+            let text = PageText::of_suspension(tenant.spec.suspended_reason.as_deref(), &settings);
+            let written = ctx.apply(&build_page(&marks, &settings, &text)).await? == Applied::Written;
+            if !switched && (written || page_is_waited_for(deployments.get(PAGE))) {
+                return Ok(false);
+            }
+        }
+        if !switched {
+            let page = json!({ "spec": { "selector": { LABEL_SERVES: Serving::Page.word() } } });
+            patch(ctx, Kind::Service, namespace, &name, &page).await?;
+        }
+    }
+    let mut stopped = true;
+    for deployment in deployments.iter().filter(|(process, _)| *process != PAGE).map(|(_, d)| d) {
+        if deployment.spec.as_ref().and_then(|s| s.replicas).unwrap_or(1) != 0 {
+            patch(ctx, Kind::Deployment, namespace, &deployment.name_any(), &json!({ "spec": { "replicas": 0 } }))
+                .await?;
+            stopped = false;
+        }
+        stopped &= is_ready(deployment, 0);
+    }
+    let api: Api<CronJob> = Api::namespaced(ctx.client.clone(), &marks.namespace);
+    let params = ListParams::default().labels(&format!("{LABEL_INSTANCE_ID}={}", marks.id));
+    for schedule in api.list(&params).await.map_err(Error::kube("list schedules"))?.items {
+        if schedule.spec.as_ref().and_then(|s| s.suspend) != Some(true) {
+            patch(ctx, Kind::CronJob, namespace, &schedule.name_any(), &json!({ "spec": { "suspend": true } })).await?;
+        }
+    }
+    Ok(stopped)
+}
+
+/// What the page is made with; none without a Site, and then nobody waits for a page.
+async fn settings(ctx: &Ctx) -> Result<Option<Settings>> {
+    match ctx.settings().await {
+        Ok(settings) => Ok(Some(settings)),
+        Err(Error::Blocked(_)) => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+/// Changes one field of a child, and forgets how it was. One that went meanwhile is no matter.
+async fn patch(ctx: &Ctx, kind: Kind, namespace: Option<&str>, name: &str, change: &Value) -> Result<()> {
+    let api = dynamic_api(&ctx.client, kind, namespace);
+    let params = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
+    ctx.memory.forget(kind, namespace, name);
+    match api.patch(name, &params, &Patch::Merge(change)).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        Err(e) => Err(Error::kube(format!("stop {} {name}", kind.api().kind))(e)),
+    }
+}

@@ -1,0 +1,213 @@
+//! One request for the front of an instance, as a browser or an ingress would make it. Does I/O (network).
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::body::Bytes;
+use hyper_util::rt::TokioIo;
+use tenantry_core::calls::Gate;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::tls;
+
+/// Name of the call at the gate.
+const CALL: &str = "http front";
+/// Longest time to connect, and of one request.
+const CONNECT: Duration = Duration::from_secs(3);
+const REQUEST: Duration = Duration::from_secs(10);
+/// Largest body that is compared, in bytes.
+const BODY_MAX: usize = 64 * 1024;
+/// How long an address that there was no way to is not tried again.
+const AWAY: Duration = Duration::from_secs(600);
+
+/// Addresses that there was no way to a short while ago, and why: not everybody who asks next has to wait for them.
+#[derive(Debug, Default)]
+pub struct Away(Mutex<HashMap<String, (Instant, String)>>);
+
+impl Away {
+    /// Remembers one.
+    pub fn note(&self, address: &str, why: &str) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.insert(address.to_owned(), (Instant::now(), why.to_owned()));
+    }
+
+    /// Why there was no way to it.
+    #[must_use]
+    pub fn why(&self, address: &str) -> Option<String> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.get(address).filter(|(since, _)| since.elapsed() < AWAY).map(|(_, why)| why.clone())
+    }
+}
+
+/// What is asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Front<'a> {
+    /// URL for people, without a path.
+    pub url: &'a str,
+    /// Path that answers when all is well.
+    pub path: &'a str,
+    /// Whether the ingress is asked, with TLS where people use it, and not the Service behind it.
+    pub through_ingress: bool,
+}
+
+/// What came back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// Status code.
+    pub status: u16,
+    /// Kind of the content.
+    kind: Option<String>,
+    /// What it says, as far as it is compared.
+    body: Vec<u8>,
+}
+
+impl Answer {
+    /// Whether an ingress answers so that does not know of the CRM, or not yet. Anything else is a door of the ingress's
+    /// own, such as a log-in or a redirection, which no time opens.
+    #[must_use]
+    pub fn is_absence(&self) -> bool {
+        matches!(self.status, 404 | 500 | 502..=504)
+    }
+
+    /// Whether it came from where `own` came from. An error of the CRM itself is told from one of the ingress by what
+    /// it says.
+    #[must_use]
+    pub fn is_of(&self, own: &Self) -> bool {
+        self.status == own.status && self.kind == own.kind && (own.status < 400 || self.body == own.body)
+    }
+}
+
+/// Why there was no answer as it should be.
+#[derive(Debug)]
+pub enum Missed {
+    /// None at all.
+    Away(String),
+    /// Another one.
+    Otherwise(Answer),
+}
+
+impl fmt::Display for Missed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Away(why) => f.write_str(why),
+            Self::Otherwise(answer) => write!(f, "HTTP {}", answer.status),
+        }
+    }
+}
+
+/// Asks once. The certificate is not judged: whoever made it, the question is who answers.
+///
+/// # Errors
+/// A text when there is no answer.
+pub async fn ask(gate: &Arc<dyn Gate>, front: &Front<'_>, host: &str, port: u16) -> Result<Answer, String> {
+    gate.before(CALL).map_err(|e| e.to_string())?;
+    let answer = asked(front, host, port).await;
+    gate.after(CALL).map_err(|e| e.to_string())?;
+    answer
+}
+
+async fn asked(front: &Front<'_>, host: &str, port: u16) -> Result<Answer, String> {
+    let stream = match timeout(CONNECT, TcpStream::connect((host, port))).await {
+        Ok(connected) => connected.map_err(|e| format!("{host}:{port}: {}", e.kind()))?,
+        Err(_) => return Err(format!("{host}:{port}: no connection within {} s", CONNECT.as_secs())),
+    };
+    let (scheme, authority) = front.url.split_once("://").unwrap_or(("http", front.url));
+    let request = async {
+        if front.through_ingress && scheme == "https" {
+            let name = authority.split(':').next().unwrap_or_default();
+            request(tls::begin(stream, name).await?.0, front, scheme, authority).await
+        } else {
+            request(stream, front, scheme, authority).await
+        }
+    };
+    let answered = timeout(REQUEST, request).await;
+    answered.unwrap_or_else(|_| Err(format!("no answer within {} s", REQUEST.as_secs())))
+}
+
+async fn request<IO>(stream: IO, front: &Front<'_>, scheme: &str, authority: &str) -> Result<Answer, String>
+where
+    IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let silent = |_| "it does not speak HTTP".to_owned();
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(silent)?;
+    let mut request = hyper::Request::get(front.path).header("host", authority).header("user-agent", "tenantry");
+    if !front.through_ingress {
+        // What the ingress would add.
+        request = request.header("x-forwarded-proto", scheme).header("x-forwarded-host", authority);
+    }
+    let request = request.body(Empty::<Bytes>::new()).map_err(|_| "the path is none".to_owned())?;
+    let exchange = async {
+        let answer = sender.send_request(request).await.map_err(silent)?;
+        let status = answer.status().as_u16();
+        let kind = answer.headers().get("content-type").map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned());
+        // A longer one, or one that breaks off, is compared by what is known of it.
+        let body = Limited::new(answer.into_body(), BODY_MAX).collect().await;
+        let body = body.map(|b| b.to_bytes().to_vec()).unwrap_or_default();
+        Ok(Answer { status, kind, body })
+    };
+    tokio::pin!(exchange, connection);
+    tokio::select! {
+        answer = &mut exchange => answer,
+        // The server has closed it: what it said before is read to its end.
+        _ = &mut connection => exchange.await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tenantry_core::calls::Open;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// A server that answers each request with the next of these, and says what it was asked.
+    async fn server(answers: &'static [&'static str]) -> (u16, tokio::sync::mpsc::UnboundedReceiver<String>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (tell, told) = tokio::sync::mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            for answer in answers {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut part = [0; 2048];
+                let n = stream.read(&mut part).await.unwrap();
+                tell.send(String::from_utf8_lossy(&part[..n]).to_ascii_lowercase()).unwrap();
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+        });
+        (port, told)
+    }
+
+    const PAGE: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 4\r\n\r\ncrm\n";
+    const OTHER_PAGE: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\nconnection: close\r\n\r\nanother day";
+    const NO_ENDPOINT: &str = "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 10\r\n\r\nno backend";
+    const OWN_503: &str = "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 10\r\n\r\nmaintained";
+
+    #[tokio::test]
+    async fn an_answer_of_the_ingress_itself_is_told_from_one_of_the_crm() {
+        let gate: Arc<dyn Gate> = Arc::new(Open);
+        let (port, mut told) = server(&[PAGE, NO_ENDPOINT, OTHER_PAGE, OWN_503]).await;
+        let inside = Front { url: "https://crm.acme.vn:8443", path: "/ready?x=1", through_ingress: false };
+        let own = ask(&gate, &inside, "127.0.0.1", port).await.unwrap();
+        let said = told.recv().await.unwrap();
+        for line in
+            ["get /ready?x=1 http/1.1\r\n", "\r\nhost: crm.acme.vn:8443\r\n", "\r\nx-forwarded-proto: https\r\n"]
+        {
+            assert!(said.contains(line), "{said}");
+        }
+        let outside = Front { url: "http://crm.acme.vn", through_ingress: true, ..inside };
+        let away = ask(&gate, &outside, "127.0.0.1", port).await.unwrap();
+        assert!(!away.is_of(&own) && away.status == 503 && away.is_absence(), "{away:?}");
+        let there = ask(&gate, &outside, "127.0.0.1", port).await.unwrap();
+        assert!(there.is_of(&own), "a page may say something else each time: {there:?}");
+        let own_503 = ask(&gate, &inside, "127.0.0.1", port).await.unwrap();
+        assert!(!away.is_of(&own_503), "an error of the CRM is another one");
+        let (port, _told) = server(&[]).await;
+        assert!(ask(&gate, &outside, "127.0.0.1", port).await.is_err(), "nobody listens any more");
+    }
+}

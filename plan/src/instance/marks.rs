@@ -1,0 +1,43 @@
+//! What the objects of an instance are called and labelled by, whatever its release says. No I/O.
+
+use tenantry_api::crm_instance::{CrmInstance, Environment};
+use tenantry_api::tenant::Tenant;
+use tenantry_core::id::Id;
+use tenantry_core::names;
+
+use crate::labels::Labels;
+
+/// Name, place and labels of what is made for an instance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Marks {
+    /// Its id.
+    pub id: Id,
+    /// Its namespace.
+    pub namespace: String,
+    /// Labels of everything of it.
+    pub labels: Labels,
+}
+
+impl Marks {
+    /// Those of an instance as it was written. None: it has no id yet, or does not lie where its tenant's instances do,
+    /// so that nothing was ever made for it.
+    #[must_use]
+    pub fn of(instance: &CrmInstance, tenant: &Tenant) -> Option<Self> {
+        let id = Id::parse(instance.spec.id.as_deref()?).ok()?;
+        let tenant_id = Id::parse(tenant.spec.id.as_deref()?).ok()?;
+        let namespace = instance.metadata.namespace.clone().filter(|ns| *ns == names::namespace(&tenant_id))?;
+        let (tenant, name) = (tenant.metadata.name.as_deref()?, instance.metadata.name.as_deref()?);
+        let labels = labels(&tenant_id, tenant, &id, name, instance.spec.environment);
+        Some(Self { id, namespace, labels })
+    }
+}
+
+/// Labels of everything of an instance.
+pub(super) fn labels(tenant_id: &Id, tenant: &str, id: &Id, name: &str, environment: Environment) -> Labels {
+    use tenantry_core::names::{LABEL_ENVIRONMENT, LABEL_INSTANCE, LABEL_INSTANCE_ID};
+    Labels::tenant(tenant_id.as_str(), tenant)
+        .and(LABEL_INSTANCE_ID, id.as_str())
+        .and(LABEL_INSTANCE, name)
+        // Pods need it: the rules for the network ask for it.
+        .and(LABEL_ENVIRONMENT, environment.word())
+}

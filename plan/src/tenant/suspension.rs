@@ -1,0 +1,107 @@
+//! Whether a tenant counts as suspended: when its instances are stopped, and until one of them is back. No I/O.
+
+use tenantry_api::condition::holds;
+use tenantry_api::crm_instance::CrmInstance;
+
+/// The condition of an instance that is stopped with its tenant: nothing of it runs, and nobody reaches it.
+pub const STOPPED: &str = "Stopped";
+
+/// What is true of a tenant now, and which instances it waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Suspension {
+    /// Whether it is suspended: what is billed and told.
+    pub suspended: bool,
+    /// Names of the instances that are not as it wants them yet.
+    pub waits_for: Vec<String>,
+}
+
+impl Suspension {
+    /// Judges by what its instances say. `wanted`: what a person wants; `recorded`: what is billed so far;
+    /// `generation`: the tenant's, since what an instance said of an older one says nothing of this.
+    ///
+    /// Nobody is billed as suspended while a CRM of theirs answers, nor as resumed before one does: without instances,
+    /// and with those that were never installed, there is nothing to wait for. Nobody stops an instance that cannot be
+    /// read (`unreadable`): it may answer.
+    #[must_use]
+    pub fn judge(
+        wanted: bool,
+        recorded: bool,
+        generation: Option<i64>,
+        instances: &[CrmInstance],
+        unreadable: Vec<String>,
+    ) -> Self {
+        let mut waits_for = if wanted { unreadable } else { Vec::new() };
+        let mut runs = false;
+        for instance in instances {
+            let status = instance.status.as_ref();
+            let fresh = status.is_some_and(|s| s.tenant_generation >= generation);
+            let stopped = status.is_some_and(|s| holds(&s.conditions, STOPPED));
+            runs |= fresh && !stopped;
+            if !fresh || stopped != wanted {
+                waits_for.push(instance.metadata.name.clone().unwrap_or_default());
+            }
+        }
+        waits_for.sort();
+        let suspended = match (wanted, waits_for.is_empty()) {
+            (_, true) => wanted,
+            (true, false) => recorded,
+            // Those that are not back hold up nobody's bill.
+            (false, false) => recorded && !runs,
+        };
+        Self { suspended, waits_for }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// An instance that says something of a generation of its tenant; none: it has no status.
+    fn instance(name: &str, said: Option<(i64, bool)>) -> CrmInstance {
+        let stopped = |yes: bool| match yes {
+            true => json!([{ "type": STOPPED, "status": "True", "reason": "Suspended", "message": "",
+                "lastTransitionTime": "2026-11-01T00:00:00Z" }]),
+            false => json!([]),
+        };
+        let status = said.map(|(tenant, yes)| json!({ "tenantGeneration": tenant, "conditions": stopped(yes) }));
+        serde_json::from_value(json!({
+            "apiVersion": "tenantry.dev/v1alpha1", "kind": "CrmInstance", "metadata": { "name": name },
+            "spec": { "tenant": "acme", "blueprint": "b", "host": "a.example" }, "status": status,
+        }))
+        .unwrap()
+    }
+
+    fn judged(wanted: bool, recorded: bool, instances: &[CrmInstance]) -> (bool, String) {
+        let found = Suspension::judge(wanted, recorded, Some(7), instances, Vec::new());
+        (found.suspended, found.waits_for.join(","))
+    }
+
+    #[test]
+    fn a_tenant_is_suspended_when_all_of_its_instances_are_stopped_and_not_before() {
+        let (stops, stopped, never) =
+            (instance("stops", Some((7, false))), instance("stopped", Some((7, true))), instance("never", None));
+        assert_eq!(judged(true, false, &[]), (true, String::new()));
+        assert_eq!(judged(true, false, std::slice::from_ref(&stopped)), (true, String::new()));
+        assert_eq!(judged(true, false, &[stops, stopped.clone()]), (false, "stops".into()));
+        assert_eq!(judged(true, false, &[never, stopped]), (false, "never".into()), "it may run");
+        let before = instance("before", Some((6, true)));
+        assert_eq!(judged(true, false, std::slice::from_ref(&before)), (false, "before".into()), "of an older wish");
+        let unread = Suspension::judge(true, false, Some(7), &[], vec!["odd".into()]);
+        assert_eq!((unread.suspended, unread.waits_for), (false, vec!["odd".to_owned()]));
+        assert!(!Suspension::judge(false, true, Some(7), &[], vec!["odd".into()]).suspended, "who pays is not held up");
+        assert_eq!(judged(true, true, &[before]), (true, "before".into()), "billed already, and not said yet");
+    }
+
+    #[test]
+    fn a_tenant_is_resumed_when_one_of_its_instances_is_back_and_waits_for_the_others() {
+        let (back, stopped) = (instance("back", Some((7, false))), instance("stopped", Some((7, true))));
+        assert_eq!(judged(false, true, &[]), (false, String::new()));
+        assert_eq!(judged(false, true, std::slice::from_ref(&stopped)), (true, "stopped".into()));
+        assert_eq!(judged(false, true, &[back.clone(), stopped.clone()]), (false, "stopped".into()));
+        assert_eq!(judged(false, true, std::slice::from_ref(&back)), (false, String::new()));
+        assert_eq!(judged(false, false, &[stopped]), (false, "stopped".into()), "never billed as suspended");
+        assert_eq!(judged(false, true, &[instance("unknown", None)]), (true, "unknown".into()));
+    }
+}
