@@ -107,11 +107,205 @@ impl<S: Server> Flow<S> {
                 let (name, state) = (record.name.clone(), record.state.to_string());
                 Err(Error::State { name, state, why: "finish dropping it first".into() })
             }
-            _ => self.keep_password(session, new).await.map(|()| true),
+            _ => self.keep_as_made(session, new).await.map(|()| true),
         }
     }
 
     /// A finished database: only a password that does not log in is set.
+    async fn keep_as_made(&self, session: &mut Session, new: &NewDatabase) -> Result<()> {
+        let login = Login { user: new.role.clone(), password: new.password.clone() };
+        if self.server.pool().logs_in(&login, &new.name).await? {
+            return Ok(());
+        }
+        self.server.set_password(session, &new.role, &new.password).await
+    }
+
+    /// Waits for so many turns of a template, and keeps them until the permit is dropped.
+    async fn turns(&self, template: &str, turns: u32) -> Result<OwnedSemaphorePermit> {
+        // By its address: one server may be known by two names.
+        let endpoint = &self.server.pool().endpoint;
+        let key = format!("{}:{}/{template}", endpoint.host, endpoint.port);
+        let all = {
+            let mut all = COPYING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            Arc::clone(all.entry(key).or_insert_with(|| Arc::new(Semaphore::new(COPIES as usize))))
+        };
+        all.acquire_many_owned(turns.clamp(1, COPIES)).await.map_err(|_| lost())
+    }
+}
+
+#[async_trait]
+impl<S: Server> Administration for Flow<S> {
+    async fn probe(&self) -> Result<ServerFacts> {
+        self.server.prepare().await
+    }
+
+    async fn records(&self, page: &Page) -> Result<Vec<DatabaseRecord>> {
+        quote::label("prefix", &page.prefix)?;
+        quote::label("page", page.after.as_deref().unwrap_or_default())?;
+        self.registry.page(&mut self.session().await?, page).await
+    }
+
+    async fn record(&self, name: &str) -> Result<Option<DatabaseRecord>> {
+        quote::name("database", name)?;
+        self.registry.row(&mut self.session().await?, name).await
+    }
+
+    async fn find_by_owner(&self, owner: &str) -> Result<Vec<DatabaseRecord>> {
+        quote::label("owner", owner)?;
+        self.registry.of_owner(&mut self.session().await?, owner).await
+    }
+
+    async fn count(&self) -> Result<u32> {
+        self.registry.count(&mut self.session().await?).await
+    }
+
+    async fn create(&self, new: &NewDatabase) -> Result<()> {
+        check(new)?;
+        let mut waiting = Some(self.alone(&new.name).await?);
+        let session = waiting.as_mut().ok_or_else(lost)?;
+        match self.registry.row(session, &new.name).await? {
+            None => {
+                // Asked before the record is written, so that a wrong template leaves nothing behind.
+                self.template(session, new).await?;
+                self.unclaimed(session, new).await?;
+                self.registry.insert(session, new).await?;
+            }
+            Some(record) => {
+                if self.is_made(session, new, &record).await? {
+                    return self.server.unlock(session).await;
+                }
+                self.registry.rewrite(session, new).await?;
+            }
+        }
+        let _turn = match &new.source {
+            Source::Template { name } => {
+                // Who waits holds no connection: else copies of one template would keep all others out.
+                self.server.unlock(session).await?;
+                waiting.take();
+                let turn = self.turns(name, self.server.turns_of_a_copy()).await?;
+                let session = waiting.insert(self.alone(&new.name).await?);
+                let record = self.owned(session, &new.name, &new.owner).await?;
+                if self.is_made(session, new, &record).await? {
+                    return self.server.unlock(session).await;
+                }
+                Some(turn)
+            }
+            Source::Empty => None,
+        };
+        let session = waiting.as_mut().ok_or_else(lost)?;
+        let template = self.template(session, new).await?;
+        self.server.put_role(session, new).await?;
+        if self.server.database_exists(session, &new.name).await? {
+            // Half made by a try before; its record says that nothing was ever served from it.
+            self.server.drop_database(session, &new.name, &new.role).await?;
+        }
+        self.server.make_database(session, new, template.as_ref()).await?;
+        self.registry.set_state(session, &new.name, &new.owner, State::Loaded).await?;
+        tracing::info!(database = new.name, owner = new.owner, "database made");
+        self.server.unlock(session).await
+    }
+
+    async fn set_state(&self, name: &str, owner: &str, state: State) -> Result<()> {
+        let own_way = |s| matches!(s, State::Creating | State::Template | State::Dropping);
+        if own_way(state) {
+            return Err(Error::invalid(
+                "state",
+                format!("{state} is set by create, seal_template and drop_database only"),
+            ));
+        }
+        let session = &mut self.alone(name).await?;
+        let record = self.owned(session, name, owner).await?;
+        if own_way(record.state) {
+            let (name, state) = (record.name, record.state.to_string());
+            return Err(Error::State { name, state, why: "its state cannot be set in this way".into() });
+        }
+        if record.state != state {
+            self.registry.set_state(session, name, owner, state).await?;
+        }
+        self.server.unlock(session).await
+    }
+
+    async fn set_release(&self, name: &str, owner: &str, release_hash: &str) -> Result<()> {
+        quote::label("release", release_hash)?;
+        let session = &mut self.alone(name).await?;
+        let record = self.owned(session, name, owner).await?;
+        if record.release_hash != release_hash {
+            if !matches!(record.state, State::Loaded | State::Installing | State::Personalised) {
+                let (name, state) = (record.name, record.state.to_string());
+                return Err(Error::State { name, state, why: "its release cannot be set".into() });
+            }
+            self.registry.set_release(session, name, owner, release_hash).await?;
+        }
+        self.server.unlock(session).await
+    }
+
+    async fn seal_template(&self, name: &str, owner: &str) -> Result<()> {
+        let session = &mut self.alone(name).await?;
+        let record = self.owned(session, name, owner).await?;
+        match record.state {
+            State::Template => return self.server.unlock(session).await,
+            State::Creating | State::Dropping | State::Archived => {
+                let (name, state) = (record.name, record.state.to_string());
+                return Err(Error::State { name, state, why: "only a finished database can become a template".into() });
+            }
+            State::Loaded | State::Installing | State::Personalised => {}
+        }
+        self.server.lock_role(session, &record.role).await?;
+        self.server.seal(session, &record).await?;
+        self.registry.set_state(session, name, owner, State::Template).await?;
+        self.server.unlock(session).await
+    }
+
+    async fn drop_database(&self, name: &str, owner: &str) -> Result<Dropped> {
+        let session = &mut self.alone(name).await?;
+        let Some(record) = self.registry.row(session, name).await? else {
+            if self.server.database_exists(session, name).await? {
+                return Err(Error::Unknown { kind: "database", name: name.into() });
+            }
+            self.server.unlock(session).await?;
+            return Ok(Dropped::Absent);
+        };
+        same_owner(&record, owner)?;
+        let _not_while_copied = match record.state {
+            State::Template => Some(self.turns(name, COPIES).await?),
+            _ => None,
+        };
+        self.registry.set_state(session, name, owner, State::Dropping).await?;
+        let shared = self.registry.of_role(session, &record.role).await?.len() > 1;
+        if !shared {
+            self.server.lock_role(session, &record.role).await?;
+        }
+        self.server.drop_database(session, name, &record.role).await?;
+        if !shared {
+            self.server.drop_role(session, &record.role).await?;
+        }
+        self.registry.delete(session, name, owner).await?;
+        tracing::info!(database = name, owner, "database dropped");
+        self.server.unlock(session).await?;
+        Ok(Dropped::Dropped)
+    }
+
+    async fn size_bytes(&self, name: &str) -> Result<u64> {
+        quote::name("database", name)?;
+        let session = &mut self.session().await?;
+        if !self.server.database_exists(session, name).await? {
+            return Err(Error::Absent { name: name.into() });
+        }
+        self.server.size(session, name).await
+    }
+
+    async fn total_bytes(&self) -> Result<u64> {
+        let session = &mut self.session().await?;
+        self.server.total(session).await
+    }
+
+    async fn set_password(&self, name: &str, owner: &str, password: &Secret) -> Result<()> {
+        let session = &mut self.alone(name).await?;
+        let record = self.owned(session, name, owner).await?;
+        self.server.set_password(session, &record.role, password).await?;
+        self.server.unlock(session).await
+    }
+
     async fn keep_password(&self, name: &str, owner: &str, password: &Secret) -> Result<()> {
         let session = &mut self.alone(name).await?;
         let record = self.owned(session, name, owner).await?;

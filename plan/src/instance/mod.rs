@@ -20,10 +20,8 @@ mod serving;
 mod validate;
 
 pub use build_budget::{build_budget, may_be_many};
-pub use build_page::{PAGE, PageText};
-pub use build_secrets::{ANNOTATION_UNTOLD, access_of, build_database_secret, build_keys_secret, keys_of};
 pub use build_page::{PAGE, PageText, build_page};
-pub use build_secrets::{access_of, build_database_secret, build_keys_secret, keys_of};
+pub use build_secrets::{ANNOTATION_UNTOLD, access_of, build_database_secret, build_keys_secret, keys_of};
 pub use build_service::build_service;
 pub use build_volume::{build_volume, volume_bytes};
 pub use children::{Desired, Seen, desired};
