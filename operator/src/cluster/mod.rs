@@ -14,4 +14,4 @@ pub use memory::{Memory, Seen};
 pub use objects::{data_of, dynamic_api, typed};
 pub use pods::{Trouble, refused, trouble};
 pub use recorder::notice;
-pub use volumes::{keep, look_at_growth};
+pub use volumes::{keep, look_at_growth, lost};

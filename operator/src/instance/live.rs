@@ -1,5 +1,6 @@
 //! An instance that lives, step by step. Does I/O.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -7,7 +8,7 @@ use kube::ResourceExt;
 use kube::api::Api;
 use tenantry_api::archive::ArchivedKind;
 use tenantry_api::billing_event::BillingEvent;
-use tenantry_api::condition::holds;
+use tenantry_api::condition::{find, holds};
 use tenantry_api::crm_instance::CrmInstance;
 use tenantry_api::database_server::DatabaseServerPhase;
 use tenantry_api::integration::IntegrationStatus;
@@ -16,11 +17,12 @@ use tenantry_core::class::ErrorClass;
 use tenantry_core::id::Id;
 use tenantry_core::ledger::{Facts, Installed, Life, Limits};
 use tenantry_core::names;
+use tenantry_plan::Claim;
 use tenantry_plan::context::{DatabaseAccess, Keys};
 use tenantry_plan::event::Subject;
 use tenantry_plan::instance::{Wanted, in_the_open, validate};
 
-use super::{copy, database, host, integrations, keys, place, prepare, processes, referenced, verify};
+use super::{copy, database, host, integrations, keys, place, prepare, processes, referenced, verify, volumes};
 use crate::cluster::{Stream, record};
 use crate::context::Ctx;
 use crate::error::{Error, Result};
@@ -51,6 +53,10 @@ pub struct Pass {
     pub integrations: Option<Vec<IntegrationStatus>>,
     /// When it was installed, when the status does not say so although it was.
     pub installed_at: Option<String>,
+    /// Its volume claims as they were found; none: nobody looked.
+    pub claims: Option<BTreeMap<String, Claim>>,
+    /// Names of volume claims that held data and are gone.
+    pub lost: BTreeSet<String>,
     /// Conditions that were reached in this pass: kind and message.
     pub reached: Vec<(&'static str, String)>,
 }
@@ -68,6 +74,8 @@ impl Pass {
             secret_versions: String::new(),
             integrations: None,
             installed_at: None,
+            claims: None,
+            lost: BTreeSet::new(),
             reached: Vec::new(),
         }
     }
@@ -156,6 +164,12 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
     pass.wanted = Some(wanted.clone());
     let (limits, resources) = limits(ctx, &tenant).await?;
     pass.reached.push(("SpecValid", spec_said(&pass.instance, &wanted)));
+    let lost = volumes::look(ctx, pass, &wanted, &settings, &limits).await?;
+    if let Some(halt) = lost.as_ref()
+        && wanted.suspended.is_none()
+    {
+        return Err(halt.clone());
+    }
 
     host::claim(ctx, &wanted, pass.held("HostClaimed", generation)).await?;
     pass.reached.push(("HostClaimed", wanted.host.clone()));
@@ -186,6 +200,10 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
         keys: &keys,
     };
     let running = processes::ensure(ctx, pass, &planned).await?;
+    if let Some(halt) = lost {
+        // It was to be stopped, and is.
+        return Err(halt);
+    }
     pass.reached.push(("ProcessesReady", running.message));
     if pass.installed_before() && pass.instance.status.as_ref().is_none_or(|s| s.installed_at.is_none()) {
         let at = Halt::at("Ready");
@@ -221,7 +239,22 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
 async fn answers(ctx: &Ctx, pass: &mut Pass) -> Result<(), Halt> {
     let Some((server, _)) = &pass.database else { return Ok(()) };
     let object = ctx.database_server(server).await.map_err(Halt::at(ANSWERS))?;
-    if object.and_then(|o| o.status).is_some_and(|s| s.phase == DatabaseServerPhase::Unreachable) {
+    let Some(object) = object else {
+        let text = format!(
+            "DatabaseServer {server:?} with this instance's data does not exist, so that nobody looks after it; what runs goes on. Create it again under the same name"
+        );
+        return Err(Halt::fail(ANSWERS, "NoSuchServer", text, ErrorClass::Blocked));
+    };
+    let Some(status) = object.status else {
+        let text = format!("database server {server} has not been asked yet");
+        return Err(Halt::wait(ANSWERS, "NotAsked", text, Duration::from_secs(5)));
+    };
+    let away = find(&status.conditions, "Reachable").filter(|c| c.status == "False");
+    if let Some(lost) = away.filter(|c| matches!(c.reason.as_str(), "VolumeLost" | "ServerEmpty")) {
+        let text = format!("the data of database server {server:?} is not there: {}", lost.message);
+        return Err(Halt::fail(ANSWERS, &lost.reason, text, ErrorClass::Blocked));
+    }
+    if away.is_some() || status.phase == DatabaseServerPhase::Unreachable {
         let text = format!(
             "database server {server:?} does not answer; the data lies there untouched. `tenantry database-server show {server}` says more"
         );

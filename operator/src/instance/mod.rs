@@ -8,6 +8,7 @@ mod expiry;
 mod host;
 mod install;
 mod integrations;
+mod kept;
 mod keys;
 mod live;
 mod observe;
@@ -20,5 +21,6 @@ mod release;
 mod status;
 mod template;
 mod verify;
+mod volumes;
 
 pub use reconcile::reconcile;

@@ -10,9 +10,9 @@ use tenantry_core::id::Id;
 use tenantry_core::ledger::Recorded;
 use tenantry_core::names;
 
-use super::copy;
 use super::live::Pass;
 use super::release::{self, ANNOTATION_RELEASE};
+use super::{copy, kept};
 use crate::cluster::replay;
 use crate::context::Ctx;
 use crate::halt::Halt;
@@ -51,6 +51,7 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx) -> Result<Effective, Halt> {
     };
     if let Some(archive) = &archive {
         copy::was_finished(archive)?;
+        kept::all_there(ctx, archive).await?;
     }
     let pinned = instance.annotations().get(ANNOTATION_RELEASE);
     let of_archive = archive.as_ref().and_then(|a| a.spec.release_hash.as_ref());

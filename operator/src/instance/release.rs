@@ -128,7 +128,11 @@ fn replaces(old: &BlueprintSpec, new: &BlueprintSpec, made: bool) -> bool {
     old.secrets == new.secrets && (same_database || !made)
 }
 
-async fn kept(ctx: &Ctx, hash: &str) -> Result<Effective, Halt> {
+/// The release of a hash as it is kept.
+///
+/// # Errors
+/// [`Halt`] at `SpecValid` when it is not there.
+pub async fn kept(ctx: &Ctx, hash: &str) -> Result<Effective, Halt> {
     let at = Halt::at("SpecValid");
     let api: Api<ConfigMap> = Api::namespaced(ctx.client.clone(), &ctx.system_namespace);
     let found = api.get_opt(&name_of(hash)).await.map_err(|e| at(Error::kube("get the pinned release")(e)))?;

@@ -105,6 +105,7 @@ pub async fn controllers(ctx: Ctx, health: Arc<Health>) -> Result<(), String> {
         servers: servers.clone(),
         servers_full,
         tenants: tenants.clone(),
+        instances: instances.clone(),
     };
     let ctx = Arc::new(Ctx { caches: Some(caches), wake: Some(wake.instances.clone()), ..ctx });
     ctx.metrics.count(Figures {

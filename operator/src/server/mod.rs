@@ -2,5 +2,8 @@
 
 mod observe;
 mod reconcile;
+mod sweep;
+mod uses;
 
 pub use reconcile::reconcile;
+pub use uses::uses;

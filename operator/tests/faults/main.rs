@@ -10,6 +10,7 @@ mod gate;
 mod installs;
 mod jobs;
 mod life;
+mod lost;
 mod mended;
 mod nodes;
 mod origins;
