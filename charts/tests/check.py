@@ -16,7 +16,7 @@ NEVER = [
     ("", "resourcequotas", {"delete"}),
     ("", "limitranges", {"delete"}),
     ("", "serviceaccounts", {"get", "create", "patch", "delete"}),
-    ("", "persistentvolumes", {"list", "watch", "delete"}),
+    ("", "persistentvolumes", {"watch", "update", "delete"}),
     ("", "pods/log", {"get"}),
     ("", "pods/exec", {"get", "create"}),
 ]

@@ -48,6 +48,13 @@ pub const ANNOTATION_MADE_WITH: &str = "tenantry.dev/made-with";
 pub const FINALIZER: &str = "tenantry.dev/archive";
 /// Namespace of the operator, its events, host claims, template jobs and managed database servers.
 pub const SYSTEM_NAMESPACE: &str = "tenantry-system";
+/// Annotation of an instance that is deleted although its database is lost: the name of the database, written once more.
+pub const ANNOTATION_CONFIRM_LOSS: &str = "tenantry.dev/confirm-loss";
+/// Annotation of what is deleted although nothing shows that it holds no data: its own name, written once more.
+pub const ANNOTATION_CONFIRM_DELETION: &str = "tenantry.dev/confirm-deletion";
+/// Annotation of a DatabaseServer that begins anew with an empty volume although data was on it: its own name.
+pub const ANNOTATION_CONFIRM_EMPTY: &str = "tenantry.dev/confirm-empty";
+
 /// Name of the one Site object of a cluster.
 pub const SITE_NAME: &str = "site";
 

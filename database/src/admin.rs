@@ -1,5 +1,6 @@
 //! The trait through which the operator administers a server, and how one gets it. No I/O by itself.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -26,6 +27,15 @@ pub trait Administration: Send + Sync + std::fmt::Debug {
 
     /// All records of an owner: rebuilds a placement whose status was lost.
     async fn find_by_owner(&self, owner: &str) -> Result<Vec<DatabaseRecord>>;
+
+    /// Names of all databases that the registry knows and that are there: one question, however many there are.
+    async fn present(&self) -> Result<BTreeSet<String>>;
+
+    /// Whether the server has a database of this name, whosoever it is.
+    async fn exists(&self, name: &str) -> Result<bool>;
+
+    /// Whether the server has a registry; makes none. A server that had one and has it no more lost its data.
+    async fn has_registry(&self) -> Result<bool>;
 
     /// Number of tenants' databases; templates are not counted.
     async fn count(&self) -> Result<u32>;

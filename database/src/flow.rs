@@ -3,7 +3,7 @@
 //! A crash between any two statements is repaired by calling the same function again. The record goes
 //! first when something is made and last when something is dropped.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, LazyLock, Mutex};
 
 use async_trait::async_trait;
@@ -153,6 +153,22 @@ impl<S: Server> Administration for Flow<S> {
     async fn find_by_owner(&self, owner: &str) -> Result<Vec<DatabaseRecord>> {
         quote::label("owner", owner)?;
         self.registry.of_owner(&mut self.session().await?, owner).await
+    }
+
+    async fn present(&self) -> Result<BTreeSet<String>> {
+        self.registry.present(&mut self.session().await?).await
+    }
+
+    async fn exists(&self, name: &str) -> Result<bool> {
+        quote::name("database", name)?;
+        self.server.database_exists(&mut self.session().await?, name).await
+    }
+
+    async fn has_registry(&self) -> Result<bool> {
+        if self.server.prepared() {
+            return Ok(true);
+        }
+        self.server.has_registry().await
     }
 
     async fn count(&self) -> Result<u32> {

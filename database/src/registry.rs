@@ -1,5 +1,7 @@
 //! The SQL of the registry, the same table on both engines — does I/O through a session.
 
+use std::collections::BTreeSet;
+
 use crate::error::{Error, Result};
 use crate::model::{DatabaseRecord, Engine, NewDatabase, Page, Source, State};
 use crate::quote::literal;
@@ -87,6 +89,18 @@ impl Registry {
             self.text(after)
         );
         self.read(session, "registry page", &rest).await
+    }
+
+    /// Names of the registry that the server has a database for. Both come out of one question: what is made or
+    /// dropped meanwhile is at most missing here, never invented.
+    pub(crate) async fn present(self, session: &mut Session) -> Result<BTreeSet<String>> {
+        let there = match self.0 {
+            Engine::Postgresql => "SELECT datname FROM pg_database",
+            Engine::Mariadb => "SELECT SCHEMA_NAME FROM information_schema.SCHEMATA",
+        };
+        let sql = format!("SELECT name FROM {} WHERE name IN ({there})", self.table());
+        let rows = session.run("names of the databases there are", sql).await?;
+        Ok(rows.into_iter().filter_map(|row| row.into_iter().next().flatten()).collect())
     }
 
     pub(crate) async fn count(self, session: &mut Session) -> Result<u32> {

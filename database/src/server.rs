@@ -20,6 +20,9 @@ pub(crate) trait Server: Send + Sync + std::fmt::Debug + 'static {
     /// Whether [`Self::prepare`] ended well in this process.
     fn prepared(&self) -> bool;
 
+    /// Whether there is a registry; makes none.
+    async fn has_registry(&self) -> Result<bool>;
+
     /// Whether a database of this name exists.
     async fn database_exists(&self, session: &mut Session, name: &str) -> Result<bool>;
 

@@ -42,6 +42,8 @@ pub struct Caches {
     pub servers_full: tokio::sync::watch::Receiver<bool>,
     /// Tenants.
     pub tenants: Store<Tenant>,
+    /// Instances.
+    pub instances: Store<CrmInstance>,
 }
 
 /// What every controller works with.
@@ -261,8 +263,8 @@ mod tests {
         let (servers, mut cache) = reflector::store::<DatabaseServer>();
         let (are_there, servers_full) = tokio::sync::watch::channel(false);
         let (sites, plans, blueprints) = (reflector::store().0, reflector::store().0, reflector::store().0);
-        let tenants = reflector::store().0;
-        let caches = Caches { sites, plans, blueprints, servers, servers_full, tenants };
+        let (tenants, instances) = (reflector::store().0, reflector::store().0);
+        let caches = Caches { sites, plans, blueprints, servers, servers_full, tenants, instances };
         let nowhere = kube::Config::new("http://127.0.0.1:9".parse().unwrap());
         let client = Client::try_from(nowhere).unwrap();
         let ctx = Ctx { caches: Some(caches), ..Ctx::new(client, Arc::new(Open)) };

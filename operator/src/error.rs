@@ -26,6 +26,9 @@ pub enum Error {
     /// A value of ours cannot be written or read as JSON.
     #[error("internal: {0}")]
     Json(#[from] serde_json::Error),
+    /// A database server has lost all that was on it.
+    #[error("{0}")]
+    ServerEmpty(String),
     /// Another thing must happen first.
     #[error("{0}")]
     Blocked(String),
@@ -76,7 +79,7 @@ impl Error {
             },
             Self::Database(e) => e.class(),
             Self::Plan(e) => e.class(),
-            Self::Blocked(_) => ErrorClass::Blocked,
+            Self::Blocked(_) | Self::ServerEmpty(_) => ErrorClass::Blocked,
             Self::Json(_) | Self::Bug(_) => ErrorClass::Bug,
         }
     }

@@ -7,7 +7,7 @@ use tenantry_core::class::ErrorClass;
 use crate::error::Error;
 
 /// A stop with the condition that says so.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Halt {
     /// Condition that is not true.
     pub condition: &'static str,
@@ -41,6 +41,7 @@ impl Halt {
             let reason = match (&e, class) {
                 (Error::Database(_), ErrorClass::Transient) => "DatabaseServerUnreachable",
                 (Error::Database(_), _) => "DatabaseServerRefused",
+                (Error::ServerEmpty(_), _) => "ServerEmpty",
                 (Error::Plan(tenantry_plan::PlanError::Template { .. }), _) => "TemplateError",
                 (_, ErrorClass::Transient) => "Retrying",
                 (_, ErrorClass::Invalid) => "Invalid",

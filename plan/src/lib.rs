@@ -18,6 +18,7 @@ pub mod integrations;
 pub mod job;
 pub mod labels;
 pub mod limits;
+pub mod lost;
 pub mod made_with;
 pub mod one_node;
 mod owned;

@@ -246,5 +246,6 @@ async fn seen(session: &Session, wanted: &Wanted, limits: &Limits) -> Result<See
             processes.insert(process, live);
         }
     }
-    Ok(Seen { serving, app_ready: true, page_ready: true, verified: true, budgets, volumes, processes })
+    let lost = Default::default();
+    Ok(Seen { serving, app_ready: true, page_ready: true, verified: true, budgets, volumes, lost, processes })
 }

@@ -30,5 +30,5 @@ async fn seen(session: &Session, server: &DatabaseServer, settings: &Settings) -
     if let Some(claim) = &mut claim {
         look(session, claim, volume_bytes(managed)).await;
     }
-    Ok(Seen { claim_templates, claim })
+    Ok(Seen { claim_templates, claim, lost: None })
 }

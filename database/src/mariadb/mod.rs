@@ -62,6 +62,11 @@ impl Server for Mariadb {
         self.prepared.load(Ordering::Acquire)
     }
 
+    async fn has_registry(&self) -> Result<bool> {
+        let mut session = self.pool.session().await?;
+        session.yes("registry table exists", prepare::REGISTRY_EXISTS).await
+    }
+
     async fn database_exists(&self, session: &mut Session, name: &str) -> Result<bool> {
         let sql = format!("SELECT count(*) FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = {}", literal(name));
         session.yes("database exists", sql).await

@@ -7,12 +7,14 @@ use crate::pool::Pool;
 use crate::registry::{Registry, number};
 use crate::session::Session;
 
+/// Whether the table of the registry is there.
+pub(super) const REGISTRY_EXISTS: &str = "SELECT count(*) FROM information_schema.TABLES \
+    WHERE TABLE_SCHEMA = 'tenantry_registry' AND TABLE_NAME = 'databases'";
+
 pub(super) async fn prepare(pool: &Pool) -> Result<ServerFacts> {
     let mut session = pool.session().await?;
     let facts = facts(pool, &mut session).await?;
-    let exists = "SELECT count(*) FROM information_schema.TABLES \
-                  WHERE TABLE_SCHEMA = 'tenantry_registry' AND TABLE_NAME = 'databases'";
-    if !session.yes("registry table exists", exists).await? {
+    if !session.yes("registry table exists", REGISTRY_EXISTS).await? {
         session.run("create registry", format!("CREATE DATABASE IF NOT EXISTS {REGISTRY} CHARACTER SET ascii")).await?;
         session.run("create registry table", Registry(Engine::Mariadb).table_sql()).await?;
     }

@@ -72,6 +72,10 @@ impl Server for Postgresql {
         self.admin.get().is_some()
     }
 
+    async fn has_registry(&self) -> Result<bool> {
+        prepare::has_registry(&self.pool).await
+    }
+
     async fn database_exists(&self, session: &mut Session, name: &str) -> Result<bool> {
         let sql = format!("SELECT count(*) FROM pg_database WHERE datname = {}", literal(name));
         session.yes("database exists", sql).await

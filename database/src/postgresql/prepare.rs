@@ -11,6 +11,22 @@ use crate::session::{STATEMENT, Session};
 /// Oldest major version that is served.
 const OLDEST: u32 = 13;
 
+/// Whether the table of the registry is there, asked in its database.
+const TABLE_EXISTS: &str = "SELECT to_regclass('public.databases') IS NOT NULL";
+
+/// Whether the server has a registry; makes none.
+pub(super) async fn has_registry(pool: &Pool) -> Result<bool> {
+    let mut session = pool.own(Some("postgres"), STATEMENT, "connect to look for the registry").await?;
+    // While it is made it cannot be entered.
+    let sql = format!("SELECT count(*) FROM pg_database WHERE datname = '{REGISTRY}' AND datallowconn");
+    let database = session.yes("registry exists", sql).await?;
+    session.close().await;
+    if !database {
+        return Ok(false);
+    }
+    pool.session().await?.yes("registry table exists", TABLE_EXISTS).await
+}
+
 /// `first`: whatever a version before this one made otherwise is put right as well.
 pub(super) async fn prepare(pool: &Pool, first: bool) -> Result<(ServerFacts, Admin)> {
     // The registry may not exist yet: the maintenance database is entered, which is there from the start.
@@ -23,7 +39,7 @@ pub(super) async fn prepare(pool: &Pool, first: bool) -> Result<(ServerFacts, Ad
     facts.open_to_all = close_to_public(&mut session).await?;
     session.close().await;
     let mut registry = pool.session().await?;
-    if !registry.yes("registry table exists", "SELECT to_regclass('public.databases') IS NOT NULL").await? {
+    if !registry.yes("registry table exists", TABLE_EXISTS).await? {
         registry.run("create registry table", Registry(Engine::Postgresql).table_sql()).await?;
     }
     if first {

@@ -13,6 +13,7 @@ crate::on_every_server!(
     a_password_is_tried_before_it_is_set_and_after,
     the_release_of_a_database_is_recorded_by_its_owner_only,
     records_are_found_by_name_page_and_owner,
+    a_database_that_was_dropped_by_hand_is_not_among_those_there_are,
     states_are_set_by_the_owner_only,
     a_locked_role_is_out_at_once_and_comes_back_when_unlocked,
     a_dropped_database_is_gone_with_its_role_and_record,
@@ -116,6 +117,24 @@ async fn records_are_found_by_name_page_and_owner(w: World) {
     let table = if w.is_mariadb() { "`databases`" } else { "databases" };
     let templates = format!("SELECT count(*) FROM {table} WHERE owner LIKE 'template/%'");
     assert_ne!(w.root("tenantry_registry", &templates).await, "0");
+}
+
+async fn a_database_that_was_dropped_by_hand_is_not_among_those_there_are(w: World) {
+    let admin = w.admin();
+    assert!(admin.has_registry().await.unwrap(), "asked before anything was prepared by this one");
+    admin.create(&w.empty("life_byhand")).await.unwrap();
+    admin.create(&w.empty("life_stays")).await.unwrap();
+    let is_there =
+        async |name: &str| (admin.present().await.unwrap().contains(name), admin.exists(name).await.unwrap());
+    assert_eq!(is_there("life_byhand").await, (true, true));
+    let home = if w.is_mariadb() { "mysql" } else { "postgres" };
+    w.root(home, "DROP DATABASE life_byhand").await;
+    assert_eq!(is_there("life_byhand").await, (false, false));
+    assert_eq!(is_there("life_stays").await, (true, true));
+    assert_eq!(admin.record("life_byhand").await.unwrap().unwrap().state, State::Loaded);
+    // One that nobody wrote down is there, and none of ours.
+    w.root(home, "CREATE DATABASE life_stranger").await;
+    assert_eq!(is_there("life_stranger").await, (false, true));
 }
 
 async fn states_are_set_by_the_owner_only(w: World) {

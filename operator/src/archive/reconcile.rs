@@ -11,11 +11,26 @@ use tenantry_api::archive::{Archive, ArchivePhase, ArchiveStatus};
 use tenantry_api::condition::{Said, set};
 use tenantry_core::names;
 
-use super::purge;
+use super::{Entry, purge};
 use crate::context::Ctx;
 use crate::error::{Error, Result};
 use crate::halt::Halt;
 use crate::tenant::status::pause;
+
+/// Reconciles an archive of which only what is remembered is at hand. It is read when there is something to do.
+///
+/// # Errors
+/// As [`reconcile`]; [`Error::Kube`] when it cannot be read.
+pub async fn turn(entry: Arc<Entry>, ctx: &Ctx, now: Timestamp) -> Result<Option<Duration>> {
+    if entry.rests() {
+        return Ok(None);
+    }
+    let api: Api<Archive> = Api::all(ctx.client.clone());
+    match api.get_opt(&entry.name_any()).await.map_err(Error::kube("get the archive"))? {
+        Some(archive) => reconcile(Arc::new(archive), ctx, now).await,
+        None => Ok(None),
+    }
+}
 
 /// Reconciles an archive: nothing happens to it until a purge is asked for.
 ///

@@ -51,6 +51,8 @@ pub struct Memory {
     releases: Mutex<HashSet<String>>,
     /// Names of all children of a kind, once its watch has told all of them.
     present: Mutex<HashMap<Kind, Present>>,
+    /// Instances whose database a sweep of its server did not find, by uid. They ask for it themselves.
+    doubted: Mutex<HashSet<String>>,
     /// Objects of our own kinds of which no version could be read, by kind.
     unreadable: Mutex<HashMap<String, HashSet<String>>>,
     /// Numbers after which a stream of billing events holds no other, by id.
@@ -253,6 +255,23 @@ impl Memory {
         Self::lock(&self.ends).get(id) == Some(&sequence)
     }
 
+    /// A sweep of its server did not find an instance's database: it looks for it at its next pass.
+    pub fn doubt(&self, uid: &str) {
+        Self::lock(&self.doubted).insert(uid.to_owned());
+        self.unsettle(uid);
+    }
+
+    /// Whether an instance's database is in doubt.
+    #[must_use]
+    pub fn is_doubted(&self, uid: &str) -> bool {
+        Self::lock(&self.doubted).contains(uid)
+    }
+
+    /// An instance has found its database.
+    pub fn trust(&self, uid: &str) {
+        Self::lock(&self.doubted).remove(uid);
+    }
+
     /// Counts a failure of an object and returns how many there were in a row.
     pub fn failed(&self, uid: &str) -> u32 {
         let mut all = Self::lock(&self.failures);
@@ -297,6 +316,7 @@ impl Memory {
         self.unsettle(uid);
         self.recovered(uid);
         self.checks.forget(uid);
+        self.trust(uid);
         Self::lock(&self.written).remove(uid);
     }
 

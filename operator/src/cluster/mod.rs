@@ -16,4 +16,4 @@ pub use objects::{data_of, dynamic_api, typed};
 pub use pods::{Trouble, refused, trouble};
 pub use recorder::notice;
 pub use turns::Turns;
-pub use volumes::{keep, look_at_growth};
+pub use volumes::{keep, look_at_growth, lost};

@@ -1,8 +1,10 @@
-//! Volumes behind claims: kept when their claim goes, and whether they can grow. Does I/O (Kubernetes).
+//! Volumes behind claims: kept when their claim goes, whether they can grow, found when it is gone. Does I/O (Kubernetes).
 
+use k8s_openapi::api::core::v1::PersistentVolume;
 use k8s_openapi::api::storage::v1::StorageClass;
-use kube::api::Api;
+use kube::api::{Api, ListParams};
 use tenantry_plan::Claim;
+use tenantry_plan::lost::{Left, Lost, left_of};
 
 use crate::archive::set_policy;
 use crate::context::Ctx;
@@ -36,4 +38,29 @@ pub async fn look_at_growth(ctx: &Ctx, claim: &mut Claim, wanted: u64) -> Result
     let class = api.get_opt(name).await.map_err(Error::kube(format!("get storage class {name}")))?;
     claim.grows = class.and_then(|c| c.allow_volume_expansion) == Some(true);
     Ok(())
+}
+
+/// Volumes that are read at once. A cluster may have many.
+const PAGE: u32 = 500;
+
+/// The volumes that belonged to claims which are gone. All volumes are read, which is why it is asked only when a
+/// claim is missing that was there.
+///
+/// # Errors
+/// [`Error::Kube`].
+pub async fn lost(ctx: &Ctx, namespace: &str, claims: Vec<String>) -> Result<Vec<Lost>> {
+    let api: Api<PersistentVolume> = Api::all(ctx.client.clone());
+    let mut left: Vec<Vec<Left>> = vec![Vec::new(); claims.len()];
+    let mut params = ListParams::default().limit(PAGE);
+    loop {
+        let page = api.list(&params).await.map_err(Error::kube("list volumes"))?;
+        for (claim, left) in claims.iter().zip(&mut left) {
+            left.extend(left_of(namespace, claim, &page.items));
+        }
+        match page.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => params = params.continue_token(&token),
+            None => break,
+        }
+    }
+    Ok(claims.into_iter().zip(left).map(|(claim, left)| Lost { claim, left }).collect())
 }

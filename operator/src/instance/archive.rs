@@ -17,6 +17,7 @@ use tenantry_plan::event::Subject;
 use tenantry_plan::instance::access_of;
 use tenantry_plan::instance::release::{Choice, Known, Row, choose};
 
+use super::database::Found;
 use super::live::generation_of;
 use super::{database, found, host, release};
 use crate::cluster::{Stream, data_of, dynamic_api, record, replay};
@@ -70,10 +71,10 @@ pub async fn run(instance: &CrmInstance, ctx: &Ctx, now: Timestamp) -> std::resu
 
     let generation = generation_of(instance);
     let kept = kept_database(ctx, instance, &id, generation).await.map_err(&at)?;
-    if let Some(kept) = &kept {
-        let settings = ctx.settings().await.map_err(&at)?;
-        database::lock(ctx, &id, kept, &settings).await.map_err(&at)?;
-    }
+    let kept = match kept {
+        Some(kept) => promised(ctx, instance, &id, kept, recorded.facts.installed.is_some()).await?,
+        None => None,
+    };
     let release_hash = release_hash(ctx, instance, &recorded, &id).await?;
     let release_text = match &release_hash {
         Some(hash) => release::text_of(ctx, &instance.spec, hash).await?,
@@ -166,6 +167,41 @@ async fn pods(ctx: &Ctx, namespace: &str, id: &Id) -> Result<usize> {
     let list = api.list(&params).await.map_err(Error::kube("list pods"))?;
     let ended = |p: &Pod| matches!(p.status.as_ref().and_then(|s| s.phase.as_deref()), Some("Succeeded" | "Failed"));
     Ok(list.items.iter().filter(|p| !ended(p)).count())
+}
+
+/// Locks the database that is to be kept. What an archive names is there: one that was never made is left out, and one
+/// that somebody dropped holds the archiving up, until it is back or a person says that it is lost.
+async fn promised(
+    ctx: &Ctx,
+    instance: &CrmInstance,
+    id: &Id,
+    kept: KeptDatabase,
+    installed: bool,
+) -> std::result::Result<Option<KeptDatabase>, Halt> {
+    let at = Halt::at(CONDITION);
+    let settings = ctx.settings().await.map_err(&at)?;
+    let looked = database::look(ctx, id, &kept, &settings).await.map_err(&at)?;
+    let gone = match looked.found {
+        Found::There => false,
+        Found::Unknown if !installed => return Ok(None),
+        // Its record is listed, so that a purge takes that away.
+        Found::Unmade | Found::Lost => installed,
+        Found::Unknown => true,
+    };
+    let accepted = instance.annotations().get(names::ANNOTATION_CONFIRM_LOSS) == Some(&kept.name);
+    if gone && !accepted {
+        let namespace = instance.namespace().unwrap_or_default();
+        let remedy = format!(
+            "The archive would promise data that is gone, and is not written. Restore the database on that server from the server's own backup; or, when it is lost for good: kubectl -n {namespace} annotate crm {} {}={}",
+            instance.name_any(),
+            names::ANNOTATION_CONFIRM_LOSS,
+            kept.name
+        );
+        let halt = database::missing(&kept.name, &kept.server, database::GONE, &remedy);
+        return Err(Halt { condition: CONDITION, ..halt });
+    }
+    database::lock(&looked).await.map_err(&at)?;
+    Ok((looked.found != Found::Unknown).then_some(kept))
 }
 
 /// Where the data lies: as its Secret says, or, when that was lost, as the object says.

@@ -6,7 +6,7 @@ use tenantry_api::archive::KeptDatabase;
 use tenantry_core::class::ErrorClass;
 use tenantry_core::ledger::Limits;
 use tenantry_core::names;
-use tenantry_database::{Login, NewDatabase, Source, State};
+use tenantry_database::{DatabaseRecord, Login, NewDatabase, Source, State};
 use tenantry_plan::context::Keys;
 use tenantry_plan::instance::{Wanted, build_volume};
 use tenantry_plan::{Settings, context, job};
@@ -20,7 +20,10 @@ use crate::error::Error;
 use crate::halt::Halt;
 use crate::sql::{self, Server};
 
-const CONDITION: &str = "DatabaseReady";
+/// The condition of an instance's database.
+pub const CONDITION: &str = "DatabaseReady";
+/// Reason of a stop: the database is not where it was.
+pub const DATABASE_LOST: &str = "DatabaseLost";
 
 /// Brings the database to the state in which processes can start.
 ///
@@ -37,9 +40,10 @@ pub async fn ensure(
     keys: &Keys,
 ) -> Result<(), Halt> {
     let known = pass.held(CONDITION, wanted.generation) && pass.held("Installed", wanted.generation);
+    let uid = pass.instance.metadata.uid.as_deref().unwrap_or_default();
     // Until it was verified once its blueprint may be mended: then the server is asked which one made it its own.
-    if known && !placed.untold && pass.installed_before() {
-        // Made, and nothing but a person with the administrator's password could have changed that.
+    if known && !placed.untold && pass.installed_before() && !ctx.memory.is_doubted(uid) {
+        // Made, and its server's sweeps tell of one that somebody drops by hand.
         return Ok(());
     }
     let at = Halt::at(CONDITION);
@@ -54,12 +58,10 @@ pub async fn ensure(
     let owner = names::owner_of_instance(&wanted.id);
     let record = server.admin.record(name).await.map_err(|e| at(e.into()))?;
     let state = record.as_ref().map(|r| r.state);
-    if matches!(state, None | Some(State::Creating)) && lost(pass) {
-        let text = format!(
-            "database {name} is not on server {:?}, and no new one is made in its place: restore the server from its own backup",
-            placed.server
-        );
-        return Err(Halt::fail(CONDITION, "DatabaseLost", text, ErrorClass::Blocked));
+    let found = found(&server, name, record.as_ref()).await.map_err(&at)?;
+    if found == Found::Lost || (matches!(state, None | Some(State::Creating)) && lost(pass)) {
+        let what = if found == Found::There { "is not in the record of server" } else { GONE };
+        return Err(missing(name, &placed.server, what, if lost(pass) { RESTORE } else { ANEW }));
     }
     let of_another_release = record.as_ref().is_some_and(|r| r.release_hash != wanted.release.hash);
     if state == Some(State::Personalised) {
@@ -71,6 +73,7 @@ pub async fn ensure(
             personalise(ctx, wanted, settings, limits, placed, keys, &server).await?;
             server.admin.set_release(name, &owner, &wanted.release.hash).await.map_err(|e| at(e.into()))?;
         }
+        ctx.memory.trust(uid);
         if known && !placed.untold {
             return Ok(());
         }
@@ -140,6 +143,75 @@ pub async fn ensure(
     server.admin.set_state(name, &owner, State::Personalised).await.map_err(|e| at(e.into()))
 }
 
+/// What brings a database back that somebody dropped.
+const RESTORE: &str = "No new one is made in its place. Restore it on that server from the server's own backup; the instance goes on by itself within two minutes";
+
+/// The same for an instance that never ran: there is nothing to be restored.
+const ANEW: &str = "Nobody has worked in it: delete this instance and make a new one";
+/// What is said of a database that is not where it was.
+pub const GONE: &str = "is gone from server";
+
+/// What there is of a database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    /// It is there.
+    There,
+    /// It was never finished, or it is being dropped: nobody worked in it.
+    Unmade,
+    /// There is no trace of it.
+    Unknown,
+    /// The server's own record says that it was made, and it is gone.
+    Lost,
+}
+
+/// Looks whether a database is there, which its server's record alone does not tell.
+async fn found(server: &Server, name: &str, record: Option<&DatabaseRecord>) -> crate::error::Result<Found> {
+    if record.is_some_and(|r| matches!(r.state, State::Creating | State::Dropping)) {
+        return Ok(Found::Unmade);
+    }
+    Ok(match (server.admin.exists(name).await?, record) {
+        (true, _) => Found::There,
+        (false, None) => Found::Unknown,
+        (false, Some(_)) => Found::Lost,
+    })
+}
+
+/// A stop because a database is not where it was.
+#[must_use]
+pub fn missing(name: &str, server: &str, what: &str, remedy: &str) -> Halt {
+    let text = format!("database {name} {what} {server:?}. {remedy}");
+    Halt::fail(CONDITION, DATABASE_LOST, text, ErrorClass::Blocked)
+}
+
+/// A database that is kept, on its server, as it was found.
+#[derive(Debug)]
+pub struct Kept {
+    server: Server,
+    owner: String,
+    record: Option<DatabaseRecord>,
+    /// What there is of it.
+    pub found: Found,
+}
+
+/// Looks for a database of an instance on the server that is said to have it.
+///
+/// # Errors
+/// [`Error`] of the server; [`Error::Blocked`] while its object does not exist.
+pub async fn look(
+    ctx: &Ctx,
+    instance_id: &tenantry_core::id::Id,
+    kept: &KeptDatabase,
+    settings: &Settings,
+) -> crate::error::Result<Kept> {
+    let object = ctx.database_server(&kept.server).await?;
+    let object = object.ok_or_else(|| Error::Blocked(format!("DatabaseServer {:?} does not exist", kept.server)))?;
+    let server = sql::administration(ctx, &object, settings).await?;
+    let owner = names::owner_of_instance(instance_id);
+    let record = server.admin.record(&kept.name).await?;
+    let found = found(&server, &kept.name, record.as_ref()).await?;
+    Ok(Kept { server, owner, record, found })
+}
+
 /// Whether the instance had data before, so that an absent database is a loss and not a beginning.
 fn lost(pass: &Pass) -> bool {
     pass.installed_before() || pass.taken_over()
@@ -196,28 +268,20 @@ pub(super) async fn personalise(
 ///
 /// # Errors
 /// [`Error`] of the server.
-pub async fn lock(
-    ctx: &Ctx,
-    instance_id: &tenantry_core::id::Id,
-    kept: &KeptDatabase,
-    settings: &Settings,
-) -> crate::error::Result<()> {
-    let object = ctx.database_server(&kept.server).await?;
-    let object = object.ok_or_else(|| Error::Blocked(format!("DatabaseServer {:?} does not exist", kept.server)))?;
-    let server = sql::administration(ctx, &object, settings).await?;
-    let owner = names::owner_of_instance(instance_id);
-    if let Some(record) = server.admin.record(&kept.name).await?
-        && record.owner == owner
+pub async fn lock(kept: &Kept) -> crate::error::Result<()> {
+    let Kept { server, owner, record, .. } = kept;
+    if let Some(record) = record
+        && record.owner == *owner
         && record.state != State::Archived
         && record.state != State::Creating
     {
-        server.admin.lock_role(&kept.name, &owner).await?;
+        server.admin.lock_role(&record.name, owner).await?;
         if matches!(record.state, State::Installing | State::Dropping) {
             // A copy that was never finished keeps saying so: nobody may take it for one that was neutralised. One
             // that was being thrown away, for nobody had worked in it, is gone for good when it is purged.
             return Ok(());
         }
-        server.admin.set_state(&kept.name, &owner, State::Archived).await?;
+        server.admin.set_state(&record.name, owner, State::Archived).await?;
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! An instance that lives, step by step. Does I/O.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -16,6 +17,7 @@ use tenantry_core::class::ErrorClass;
 use tenantry_core::id::Id;
 use tenantry_core::ledger::{Facts, Installed, Life, Limits};
 use tenantry_core::names;
+use tenantry_plan::Claim;
 use tenantry_plan::context::{DatabaseAccess, Keys};
 use tenantry_plan::event::Subject;
 use tenantry_plan::instance::{Wanted, in_the_open, validate};
@@ -24,6 +26,7 @@ use tenantry_plan::tenant::STOPPED;
 use super::found::Found;
 use super::{
     copy, database, host, integrations, keys, made_with, place, prepare, processes, reach, referenced, verify,
+    volumes,
 };
 use crate::cluster::{Stream, record};
 use crate::context::Ctx;
@@ -65,6 +68,10 @@ pub struct Pass {
     pub installed_at: Option<String>,
     /// Since when its processes are exchanged in a turn, when this pass has changed that.
     pub exchanging: Option<Option<String>>,
+    /// Its volume claims as they were found; none: nobody looked.
+    pub claims: Option<BTreeMap<String, Claim>>,
+    /// Names of volume claims that held data and are gone.
+    pub lost: BTreeSet<String>,
     /// Conditions that were reached in this pass: kind and message.
     pub reached: Vec<(&'static str, String)>,
 }
@@ -87,6 +94,8 @@ impl Pass {
             found: None,
             installed_at: None,
             exchanging: None,
+            claims: None,
+            lost: BTreeSet::new(),
             reached: Vec::new(),
         }
     }
@@ -203,6 +212,12 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
     pass.wanted = Some(wanted.clone());
     let (limits, resources) = limits(ctx, &tenant).await?;
     pass.reached.push(("SpecValid", spec_said(&pass.instance, &wanted)));
+    let lost = volumes::look(ctx, pass, &wanted, &settings, &limits).await?;
+    if let Some(halt) = lost.as_ref()
+        && wanted.suspended.is_none()
+    {
+        return Err(halt.clone());
+    }
 
     let class = settings.site.ingress.class_name.as_deref();
     host::claim(ctx, &wanted, class, pass.held("HostClaimed", generation) || pass.installed_before()).await?;
@@ -235,6 +250,10 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
         keys: &keys,
     };
     let running = processes::ensure(ctx, pass, &planned, now).await?;
+    if let Some(halt) = lost {
+        // It was to be stopped, and is.
+        return Err(halt);
+    }
     pass.reached.push(("ProcessesReady", running.message));
     pass.stopped = wanted.suspended.is_some();
     if pass.installed_before() && pass.instance.status.as_ref().is_none_or(|s| s.installed_at.is_none()) {
@@ -274,7 +293,22 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
 async fn answers(ctx: &Ctx, pass: &mut Pass) -> Result<(), Halt> {
     let Some((server, _)) = &pass.database else { return Ok(()) };
     let object = ctx.database_server(server).await.map_err(Halt::at(ANSWERS))?;
-    if object.and_then(|o| o.status).is_some_and(|s| s.phase == DatabaseServerPhase::Unreachable) {
+    let Some(object) = object else {
+        let text = format!(
+            "DatabaseServer {server:?} with this instance's data does not exist, so that nobody looks after it; what runs goes on. Create it again under the same name"
+        );
+        return Err(Halt::fail(ANSWERS, "NoSuchServer", text, ErrorClass::Blocked));
+    };
+    let Some(status) = object.status else {
+        let text = format!("database server {server} has not been asked yet");
+        return Err(Halt::wait(ANSWERS, "NotAsked", text, Duration::from_secs(5)));
+    };
+    let away = find(&status.conditions, "Reachable").filter(|c| c.status == "False");
+    if let Some(lost) = away.filter(|c| matches!(c.reason.as_str(), "VolumeLost" | "ServerEmpty")) {
+        let text = format!("the data of database server {server:?} is not there: {}", lost.message);
+        return Err(Halt::fail(ANSWERS, &lost.reason, text, ErrorClass::Blocked));
+    }
+    if away.is_some() || status.phase == DatabaseServerPhase::Unreachable {
         let text = format!(
             "database server {server:?} does not answer; the data lies there untouched. `tenantry database-server show {server}` says more"
         );

@@ -9,6 +9,7 @@ mod found;
 mod host;
 mod install;
 mod integrations;
+mod kept;
 mod keys;
 mod live;
 mod made_with;
@@ -25,6 +26,7 @@ mod stop;
 mod template;
 mod turn;
 mod verify;
+mod volumes;
 
 pub use reconcile::reconcile;
 pub use turn::{call as call_next, known as know_turns};

@@ -51,7 +51,8 @@ pub async fn observe(ctx: &Ctx, pass: &Pass, planned: &Planned<'_>, verified: bo
     let deployments = deployments(ctx, wanted).await.map_err(&at)?;
     seen.app_ready = serving_ready(wanted, &deployments);
     seen.page_ready = !page_is_waited_for(deployments.get(PAGE));
-    seen.volumes = claims(ctx, planned).await.map_err(&at)?;
+    seen.volumes = claims(ctx, pass, planned).await.map_err(&at)?;
+    seen.lost.clone_from(&pass.lost);
     seen.budgets = budgets(ctx, wanted).await.map_err(&at)?;
     let otherwise = wanted.release.spec.processes.iter().filter(|p| was_built_otherwise(p));
     let live = otherwise.filter_map(|p| deployments.get(&p.name).map(|d| (&p.name, d)));
@@ -119,17 +120,17 @@ async fn budgets(ctx: &Ctx, wanted: &Wanted) -> Result<BTreeSet<String>> {
     Ok(list.items.iter().map(ResourceExt::name_any).collect())
 }
 
-async fn claims(ctx: &Ctx, planned: &Planned<'_>) -> Result<BTreeMap<String, Claim>> {
+async fn claims(ctx: &Ctx, pass: &Pass, planned: &Planned<'_>) -> Result<BTreeMap<String, Claim>> {
     let wanted = planned.wanted;
-    let mut all = BTreeMap::new();
+    let mut all = pass.claims.clone().unwrap_or_default();
     if wanted.release.spec.volumes.is_empty() {
         return Ok(all);
     }
-    let api: Api<PersistentVolumeClaim> = Api::namespaced(ctx.client.clone(), &wanted.namespace);
-    let params = ListParams::default().labels(&format!("{LABEL_INSTANCE_ID}={}", wanted.id));
-    let list = api.list(&params).await.map_err(Error::kube("list volume claims"))?;
-    for claim in list.items {
-        all.insert(claim.name_any(), Claim::of(&claim));
+    if pass.claims.is_none() {
+        let api: Api<PersistentVolumeClaim> = Api::namespaced(ctx.client.clone(), &wanted.namespace);
+        let params = ListParams::default().labels(&format!("{LABEL_INSTANCE_ID}={}", wanted.id));
+        let list = api.list(&params).await.map_err(Error::kube("list volume claims"))?;
+        all.extend(list.items.into_iter().map(|claim| (claim.name_any(), Claim::of(&claim))));
     }
     for volume in &wanted.release.spec.volumes {
         if let Some(claim) = all.get_mut(&names::volume(&wanted.id, &volume.name, wanted.generation)) {

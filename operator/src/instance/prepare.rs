@@ -13,10 +13,9 @@ use tenantry_core::names::{self, ANNOTATION_MINTED, ANNOTATION_RELEASE, ANNOTATI
 use tenantry_database::State;
 use tenantry_plan::instance::release::{Choice, Known, Row, choose};
 
-use super::copy;
 use super::found::{self, Found, Trust};
 use super::live::{Pass, generation_of};
-use super::release;
+use super::{copy, kept, release};
 use crate::cluster::replay;
 use crate::context::Ctx;
 use crate::halt::Halt;
@@ -55,6 +54,7 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<Effective
     };
     if let Some(archive) = &archive {
         copy::was_finished(archive)?;
+        kept::all_there(ctx, archive).await?;
     }
     let recorded = match (&noted, &archive, &id) {
         (Some(noted), _, _) => noted.clone(),

@@ -110,8 +110,12 @@ fn base(pass: &Pass, halted_at: Option<&str>, now: Timestamp) -> CrmInstanceStat
     status.observed_generation = generation;
     if let Some(wanted) = &pass.wanted {
         status.data_generation = Some(generation_of(&pass.instance));
-        status.release = wanted.release.release().map(|r| r.version.clone());
-        status.release_hash = Some(wanted.release.hash.clone());
+        // Of one that ran it is the release that ran, until another one does: its volumes are those that hold data.
+        let runs = pass.reached.iter().any(|(kind, _)| *kind == "ProcessesReady");
+        if runs || status.installed_at.is_none() || status.release_hash.is_none() {
+            status.release = wanted.release.release().map(|r| r.version.clone());
+            status.release_hash = Some(wanted.release.hash.clone());
+        }
     }
     if status.installed_at.is_none() {
         status.installed_at.clone_from(&pass.installed_at);

@@ -16,12 +16,14 @@ use kube::runtime::reflector::Store;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::metrics::MetricType;
-use tenantry_api::archive::{Archive, ArchivePhase};
+use tenantry_api::archive::ArchivePhase;
 use tenantry_api::condition::find;
 use tenantry_api::crm_instance::{CrmInstance, InstancePhase};
 use tenantry_api::database_server::{DatabaseServer, DatabaseServerPhase};
 use tenantry_api::tenant::{Tenant, TenantPhase};
 use tenantry_plan::archive::is_doomed;
+
+use crate::archive::Entry;
 
 /// Most instances that are named.
 const NAMED: usize = 20;
@@ -56,7 +58,7 @@ pub struct Figures {
     /// Database servers.
     pub servers: Store<DatabaseServer>,
     /// Archives.
-    pub archives: Store<Archive>,
+    pub archives: Store<Entry>,
 }
 
 impl Debug for Figures {
@@ -98,13 +100,13 @@ fn count(
     tenants: &[Arc<Tenant>],
     instances: &[Arc<CrmInstance>],
     servers: &[Arc<DatabaseServer>],
-    archives: &[Arc<Archive>],
+    archives: &[Arc<Entry>],
     now: Timestamp,
 ) -> Vec<Gauge> {
     let tenant_phases = tenants.iter().map(|t| t.status.as_ref().map(|s| s.phase).unwrap_or_default());
     let instance_phases = instances.iter().map(|i| phase(i));
     let server_phases = servers.iter().map(|s| server_phase(s));
-    let archive_phases = archives.iter().map(|a| a.status.as_ref().map(|s| s.phase).unwrap_or_default());
+    let archive_phases = archives.iter().map(|a| a.phase());
     vec![
         gauge("tenants", "Tenants by phase", by_phase(&TENANTS, tenant_phases)),
         gauge("instances", "Instances by phase", by_phase(&INSTANCES, instance_phases)),
@@ -217,7 +219,7 @@ fn deleted(meta: &ObjectMeta) -> Option<Timestamp> {
     meta.deletion_timestamp.as_ref().map(|t| t.0)
 }
 
-fn purging_since(archive: &Archive, now: Timestamp) -> Option<Timestamp> {
+fn purging_since(archive: &Entry, now: Timestamp) -> Option<Timestamp> {
     // Also a purge that is refused: somebody asked for it and waits. But not while it waits for its day.
     let asked =
         |phase| phase == ArchivePhase::Purging || phase == ArchivePhase::Archived && is_doomed(&archive.spec, now);

@@ -14,7 +14,6 @@ use kube::runtime::reflector::{self, ObjectRef};
 use kube::runtime::watcher::Event;
 use kube::{Client, Resource};
 use serde::de::DeserializeOwned;
-use tenantry_api::archive::Archive;
 use tenantry_api::billing_event::BillingEvent;
 use tenantry_api::blueprint::Blueprint;
 use tenantry_api::crm_instance::CrmInstance;
@@ -32,6 +31,7 @@ use super::sight::WhenUnreadable::{KeepLast, LeaveAlone};
 use super::sight::{Watched, watch};
 use super::traces;
 use super::watches::{self, Wake};
+use crate::archive::Entry;
 use crate::context::{Caches, Ctx};
 use crate::error::{Error, Result};
 
@@ -82,7 +82,7 @@ pub async fn controllers(ctx: Ctx, health: Arc<Health>) -> Result<(), String> {
     let (servers, servers_cache): Watched<DatabaseServer> = reflector::store();
     let (tenants, tenants_cache): Watched<Tenant> = reflector::store();
     let (instances, instances_cache): Watched<CrmInstance> = reflector::store();
-    let (archives, archives_cache): Watched<Archive> = reflector::store();
+    let (archives, archives_cache): Watched<Entry> = reflector::store();
 
     let (wake_tenants, tenants_woken) = unbounded_channel();
     let (wake_instances, instances_woken) = unbounded_channel();
@@ -105,6 +105,7 @@ pub async fn controllers(ctx: Ctx, health: Arc<Health>) -> Result<(), String> {
         servers: servers.clone(),
         servers_full,
         tenants: tenants.clone(),
+        instances: instances.clone(),
     };
     let ctx = Arc::new(Ctx { caches: Some(caches), wake: Some(wake.instances.clone()), ..ctx });
     ctx.metrics.count(Figures {
@@ -154,7 +155,7 @@ pub async fn controllers(ctx: Ctx, health: Arc<Health>) -> Result<(), String> {
             crate::blueprint::reconcile(o, &c, n).await
         }),
         drive("archive", archives, archives_woken, ctx.clone(), &health, |o, c, n| async move {
-            crate::archive::reconcile(o, &c, n).await
+            crate::archive::turn(o, &c, n).await
         }),
     );
     let () = each.0;

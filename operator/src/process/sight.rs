@@ -17,6 +17,7 @@ use serde::de::DeserializeOwned;
 
 use super::health::Health;
 use super::metrics::KindLabels;
+use crate::archive::PAGE;
 use crate::context::Ctx;
 
 /// A kind that is watched: what reads the cache, and what fills it.
@@ -49,7 +50,7 @@ where
     let mut sight = Sight::new(cache.as_reader(), then);
     let api = Api::<DeserializeGuard<K>>::all(ctx.client.clone());
     let name = K::plural(&());
-    watcher(api, watcher::Config::default())
+    watcher(api, watcher::Config::default().page_size(PAGE))
         .filter_map(move |event| {
             let event = event.map(|e| sight.sort_out(e));
             let kind = K::kind(&()).into_owned();
@@ -59,6 +60,8 @@ where
             future::ready(event.transpose())
         })
         .default_backoff()
+        // Who wrote which field is of no use here, and as long as the object.
+        .modify(|object| object.meta_mut().managed_fields = None)
         .reflect(cache)
         .inspect(move |event| {
             health.watch(&name, event.is_ok());

@@ -11,7 +11,6 @@ use kube::core::PartialObjectMeta;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::watcher::{self, Event};
-use tenantry_api::archive::Archive;
 use tenantry_api::blueprint::Blueprint;
 use tenantry_api::crm_instance::{CrmInstance, InstancePhase};
 use tenantry_api::database_server::{DatabaseServer, DatabaseServerPhase};
@@ -24,6 +23,7 @@ use tenantry_plan::Kind;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::health::Health;
+use crate::archive::Entry;
 use crate::context::Ctx;
 
 /// Ways to wake the controllers.
@@ -36,13 +36,13 @@ pub struct Wake {
     /// Wakes a database server.
     pub servers: UnboundedSender<ObjectRef<DatabaseServer>>,
     /// Wakes an archive.
-    pub archives: UnboundedSender<ObjectRef<Archive>>,
+    pub archives: UnboundedSender<ObjectRef<Entry>>,
     /// All instances there are.
     pub all_instances: Store<CrmInstance>,
     /// All tenants there are.
     pub all_tenants: Store<Tenant>,
     /// All archives there are.
-    pub all_archives: Store<Archive>,
+    pub all_archives: Store<Entry>,
 }
 
 impl Wake {
@@ -359,9 +359,9 @@ impl Wake {
     }
 
     /// An Archive concerns the others of its tenant: the tenant's own is purged last.
-    pub fn by_archive(&self, ctx: &Arc<Ctx>) -> impl FnMut(&Event<Archive>) + Send + 'static {
+    pub fn by_archive(&self, ctx: &Arc<Ctx>) -> impl FnMut(&Event<Entry>) + Send + 'static {
         let (wake, c) = (self.clone(), ctx.clone());
-        let changed = move |archive: &Archive, gone| {
+        let changed = move |archive: &Entry, gone| {
             if gone {
                 c.memory.forget_object(&uid(archive));
             }

@@ -4,5 +4,8 @@ mod observe;
 mod reconcile;
 mod stuck;
 mod templates;
+mod sweep;
+mod uses;
 
 pub use reconcile::reconcile;
+pub use uses::uses;

@@ -5,16 +5,21 @@ use kube::ResourceExt;
 use kube::api::Api;
 use tenantry_api::condition::Said;
 use tenantry_api::database_server::{DatabaseServer, Managed};
+use tenantry_core::names::ANNOTATION_CONFIRM_EMPTY;
 use tenantry_core::quantity::human;
+use tenantry_plan::lost::{Lost, has_no_volume};
 use tenantry_plan::server::{Seen, claim_name, object_name, volume_bytes};
 use tenantry_plan::{Claim, Kind};
 
-use crate::cluster::{dynamic_api, keep, look_at_growth};
+use super::uses::uses;
+use crate::cluster::{dynamic_api, keep, look_at_growth, lost};
 use crate::context::Ctx;
 use crate::error::{Error, Result};
 
 /// The condition of a managed server's volume.
 const CONDITION: &str = "VolumeReady";
+/// Reason of a stop: the claim of a server that had data is gone.
+pub const VOLUME_LOST: &str = "VolumeLost";
 
 /// Looks at a managed server, and makes sure that its volume outlives its claim.
 ///
@@ -25,16 +30,32 @@ pub async fn observe(ctx: &Ctx, object: &DatabaseServer, managed: &Managed) -> R
     let namespace = ctx.system_namespace.as_str();
     let sets = dynamic_api(&ctx.client, Kind::StatefulSet, Some(namespace));
     let set = sets.get_opt(&object_name(&name)).await.map_err(Error::kube("get the StatefulSet"))?;
-    let Some(set) = set else { return Ok(Seen::default()) };
-    let claim_templates = set.data.pointer("/spec/volumeClaimTemplates").cloned();
+    let claim_templates = set.as_ref().and_then(|set| set.data.pointer("/spec/volumeClaimTemplates").cloned());
     let claims: Api<PersistentVolumeClaim> = Api::namespaced(ctx.client.clone(), namespace);
     let claim = claims.get_opt(&claim_name(&name)).await.map_err(Error::kube("get the server's volume claim"))?;
+    let lost = lost_claim(ctx, object, claim.as_ref()).await?;
     let mut claim = claim.map(|claim| Claim::of(&claim));
     if let Some(claim) = &mut claim {
         look_at_growth(ctx, claim, volume_bytes(managed)).await?;
     }
     keep(ctx, claim.iter().filter_map(|claim| claim.volume.clone()).collect()).await?;
-    Ok(Seen { claim_templates, claim })
+    Ok(Seen { claim_templates, claim, lost })
+}
+
+/// The claim of a server that had data, when it is gone and no volume was set free for it: the StatefulSet would make
+/// an empty one.
+async fn lost_claim(ctx: &Ctx, object: &DatabaseServer, claim: Option<&PersistentVolumeClaim>) -> Result<Option<Lost>> {
+    if claim.is_some_and(|claim| !has_no_volume(claim)) {
+        return Ok(None);
+    }
+    let name = object.name_any();
+    let confirmed = object.annotations().get(ANNOTATION_CONFIRM_EMPTY) == Some(&name);
+    let counted = object.status.as_ref().and_then(|s| s.databases).is_some_and(|n| n > 0);
+    if confirmed || !(counted || !uses(ctx, &name).await?.is_empty()) {
+        return Ok(None);
+    }
+    let found = lost(ctx, &ctx.system_namespace, vec![claim_name(&name)]).await?;
+    Ok(found.into_iter().find(|lost| lost.reserved().is_none() || claim.is_some()))
 }
 
 /// What is to be said of the volume, given why it was not let grow, if so; nothing before there is one.
@@ -65,6 +86,7 @@ mod tests {
             serde_json::from_value(serde_json::json!({"image": "pg:15", "storage": "100G"})).unwrap();
         let seen = |volume: Option<&str>, grows| Seen {
             claim_templates: None,
+            lost: None,
             claim: Some(Claim { bytes: 50_000_000_000, class: None, volume: volume.map(Into::into), grows }),
         };
         assert_eq!(volume(&managed, &Seen::default(), None), None);

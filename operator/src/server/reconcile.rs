@@ -5,17 +5,19 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use kube::ResourceExt;
-use kube::api::{Api, Patch, PatchParams};
+use kube::api::{Api, DynamicObject, Patch, PatchParams};
 use serde_json::json;
 use tenantry_api::condition::{Said, find, set};
 use tenantry_api::database_server::{DatabaseServer, DatabaseServerPhase, DatabaseServerStatus};
 use tenantry_core::class::ErrorClass;
 use tenantry_core::names;
-use tenantry_plan::{Kind, Settings, server};
+use tenantry_plan::{Kind, Settings, lost, server};
 
-use super::observe::{observe, volume};
+use super::observe::{VOLUME_LOST, observe, volume};
 use super::stuck::explain;
+use super::sweep::sweep;
 use super::templates;
+use super::uses::uses;
 use crate::context::Ctx;
 use crate::error::{Error, Result};
 use crate::halt::Halt;
@@ -125,6 +127,8 @@ async fn upkeep(
                 return Err(Halt::fail("Reachable", "AdminSecretMissing", text, ErrorClass::Blocked));
             }
             ctx.create_once(&secret).await.map_err(&at)?;
+        } else if let Some(found) = found {
+            note_made(object, &secrets, &found, status).await.map_err(&at)?;
         }
         let seen = observe(ctx, object, managed).await.map_err(&at)?;
         let mut refused = None;
@@ -141,8 +145,37 @@ async fn upkeep(
         if let Some(said) = volume(managed, &seen, refused.as_ref()) {
             set(&mut status.conditions, said, object.metadata.generation, now);
         }
+        if let Some(lost) = &seen.lost {
+            let said = lost::said(&ctx.system_namespace, std::slice::from_ref(lost));
+            let text = format!(
+                "{said}. The server is stopped, and nothing empty is made in its place; it starts by itself within half a minute of the volume's return"
+            );
+            let volume = Said::no("VolumeReady", VOLUME_LOST, text.clone());
+            set(&mut status.conditions, volume, object.metadata.generation, now);
+            return Err(Halt::fail("Reachable", VOLUME_LOST, text, ErrorClass::Blocked));
+        }
     }
     Ok(())
+}
+
+/// Writes into the administrator's Secret that the server's data was made, once it has answered; takes it out where a
+/// person lets the server begin anew.
+async fn note_made(
+    object: &DatabaseServer,
+    secrets: &Api<DynamicObject>,
+    found: &DynamicObject,
+    status: &DatabaseServerStatus,
+) -> Result<()> {
+    let noted = found.data.get("data").and_then(|d| d.get(server::KEY_MADE)).is_some();
+    let anew = object.annotations().get(names::ANNOTATION_CONFIRM_EMPTY) == Some(&object.name_any());
+    let made = find(&status.conditions, "Reachable").is_some_and(|c| c.status == "True");
+    let patch = match (noted, anew) {
+        (false, false) if made => json!({ "stringData": { server::KEY_MADE: "yes" } }),
+        (true, true) => json!({ "data": { server::KEY_MADE: null } }),
+        _ => return Ok(()),
+    };
+    let patched = secrets.patch(&found.name_any(), &PatchParams::default(), &Patch::Merge(&patch)).await;
+    patched.map(drop).map_err(Error::kube("note that the server's data was made"))
 }
 
 fn answers(status: &DatabaseServerStatus) -> String {
@@ -166,6 +199,7 @@ async fn probe(
     status.version = Some(facts.version_text);
     status.version_major = Some(facts.version_major);
     status.databases = Some(server.admin.count().await.map_err(|e| at(e.into()))?);
+    sweep(ctx, &object.name_any(), server.admin.as_ref()).await.map_err(&at)?;
     let said = Said::yes("Reachable", "Answers", answers(status));
     set(&mut status.conditions, said, object.metadata.generation, now);
     if object.metadata.deletion_timestamp.is_none()
@@ -190,21 +224,85 @@ async fn end(
         return Ok(());
     }
     let settings = ctx.settings().await.map_err(&at)?;
-    let never_used = object.status.as_ref().is_none_or(|s| s.version.is_none());
-    if !never_used {
-        // As long as it holds anything, those on it depend on it.
-        probe(object, ctx, &settings, status, now).await?;
-        let count = status.databases.unwrap_or_default();
-        if count > 0 {
-            let text = format!("{count} databases of tenants or archives are on it; it stays until they are purged");
-            return Err(Halt::fail("Ready", "HoldsDatabases", text, ErrorClass::Blocked));
-        }
-    }
+    holds_nothing(object, ctx, &settings, status, now).await?;
     for child in server::children(object, &settings, &server::Seen::default()) {
         ctx.remove(child.kind, child.namespace.as_deref(), &child.name).await.map_err(&at)?;
     }
     ctx.servers.forget(&object.name_any()).await;
     release(api, object).await.map_err(at)
+}
+
+/// Makes sure that nobody has anything on a server that is to go: its own record says so, and no instance or archive
+/// says otherwise. Its status says nothing about that: it may be lost. What cannot be asked stays.
+async fn holds_nothing(
+    object: &DatabaseServer,
+    ctx: &Ctx,
+    settings: &Settings,
+    status: &mut DatabaseServerStatus,
+    now: Timestamp,
+) -> std::result::Result<(), Halt> {
+    let at = Halt::at("Ready");
+    let stays = |reason: &str, text: String| Err(Halt::fail("Ready", reason, text, ErrorClass::Blocked));
+    let name = object.name_any();
+    let asked = recorded(object, ctx, settings, status, now).await;
+    if let Ok(count @ 1..) = asked {
+        let text = format!("{count} databases of tenants or archives are on it; it stays until they are purged");
+        return stays("HoldsDatabases", text);
+    }
+    let users = uses(ctx, &name).await.map_err(&at)?.join(", ");
+    let Err(away) = asked else {
+        return match users.as_str() {
+            "" => Ok(()),
+            users => stays(
+                "HoldsDatabases",
+                format!(
+                    "{users} have data on it, and its own record has none of it: give it its data back; it stays until they are purged"
+                ),
+            ),
+        };
+    };
+    let why = away.message.clone();
+    set(&mut status.conditions, Said::no("Reachable", &away.reason, away.message), object.metadata.generation, now);
+    ctx.servers.forget(&name).await;
+    if !users.is_empty() {
+        return stays(
+            "HoldsDatabases",
+            format!("{users} have data on it; it stays until they are purged. It does not answer: {why}"),
+        );
+    }
+    if let Some(managed) = &object.spec.managed
+        && observe(ctx, object, managed).await.map_err(&at)?.claim.is_none_or(|claim| claim.volume.is_none())
+    {
+        // It never had a volume, so that it never held anything.
+        return Ok(());
+    }
+    if object.annotations().get(names::ANNOTATION_CONFIRM_DELETION) == Some(&name) {
+        return Ok(());
+    }
+    stays(
+        "CannotBeAsked",
+        format!(
+            "it does not answer, so that nobody knows what is on it, and it stays: {why}. No instance and no archive says that it has data there; if it never held any: kubectl annotate databaseserver {name} {}={name}",
+            names::ANNOTATION_CONFIRM_DELETION
+        ),
+    )
+}
+
+/// How many databases a server's own record has; nothing is made on a server that has none.
+async fn recorded(
+    object: &DatabaseServer,
+    ctx: &Ctx,
+    settings: &Settings,
+    status: &mut DatabaseServerStatus,
+    now: Timestamp,
+) -> std::result::Result<u32, Halt> {
+    let at = Halt::at("Reachable");
+    let server = sql::administration(ctx, object, settings).await.map_err(&at)?;
+    if !server.admin.has_registry().await.map_err(|e| at(e.into()))? {
+        return Ok(0);
+    }
+    probe(object, ctx, settings, status, now).await?;
+    Ok(status.databases.unwrap_or_default())
 }
 
 #[tracing::instrument(target = "tenantry::trace", level = "debug", name = "status", skip_all)]

@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Secret as KubeSecret;
 use kube::api::Api;
 use tenantry_api::database_server::{DatabaseServer, Engine as ApiEngine};
+use tenantry_core::names;
 use tenantry_core::secret::Secret;
 use tenantry_database::{Administration, Endpoint, Engine, Login, Tls};
 use tenantry_plan::{Settings, server};
@@ -133,8 +134,29 @@ pub async fn administration(ctx: &Ctx, object: &DatabaseServer, settings: &Setti
     let login = Login { user, password: Secret::new(password) };
     let admin: Arc<dyn Administration> =
         Arc::from(tenantry_database::connect(endpoint.clone(), login, ctx.gate.clone())?);
+    had_nothing_or_has_it(ctx, object, admin.as_ref()).await?;
     let version = secret.metadata.resource_version.unwrap_or_default();
     let made = Server { endpoint, admin, key: format!("{uid}/{generation}/{version}") };
     ctx.servers.open.lock().await.insert(name, made.clone());
     Ok(made)
+}
+
+/// Refuses a server that is empty although data was on it: its volume was replaced, or another server answers at its
+/// address. Nothing is made there, or what is lost would look like what never was.
+async fn had_nothing_or_has_it(ctx: &Ctx, object: &DatabaseServer, admin: &dyn Administration) -> Result<()> {
+    let name = object.metadata.name.as_deref().unwrap_or_default();
+    let annotations = object.metadata.annotations.as_ref();
+    let confirmed = annotations.and_then(|a| a.get(names::ANNOTATION_CONFIRM_EMPTY)).is_some_and(|text| text == name);
+    if confirmed || admin.has_registry().await? {
+        return Ok(());
+    }
+    let users = crate::server::uses(ctx, name).await?;
+    if users.is_empty() {
+        return Ok(());
+    }
+    Err(Error::ServerEmpty(format!(
+        "database server {name:?} answers, and holds nothing of what was on it ({}, perhaps more): its volume was replaced, or another server answers at its address. Nothing is made there. Give it its data back; for good: kubectl annotate databaseserver {name} {}={name}",
+        users.join(", "),
+        names::ANNOTATION_CONFIRM_EMPTY
+    )))
 }

@@ -11,6 +11,7 @@ mod hosts;
 mod installs;
 mod jobs;
 mod life;
+mod lost;
 mod mended;
 mod nodes;
 mod origins;

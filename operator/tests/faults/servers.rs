@@ -4,15 +4,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::Client;
-use kube::api::{Api, DeleteParams};
+use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::json;
 use tenantry_api::blueprint::Blueprint;
 use tenantry_api::condition::{find, holds};
 use tenantry_api::database_server::{DatabaseServer, DatabaseServerPhase};
+use tenantry_core::names;
 
 use crate::gate::Mode;
-use crate::scenarios::run;
+use crate::life::{INSTANCE, Life, Step};
+use crate::scenarios::{condition, ready, run};
 use crate::world::{Operator, World, apply, fixture};
 
 /// Reconciles until nothing is written any more; a crash makes a new process. Gives calls and the fault.
@@ -121,6 +124,147 @@ fn a_database_server_with_databases_stays_when_it_is_deleted() {
         world.root("pg-b", "DELETE FROM databases").await.unwrap();
         once().await;
         assert!(servers.get_opt(&name).await.unwrap().is_none());
+    });
+}
+
+/// A second name of `pg-b`, looked at until it rests; under a wrong port nobody answers.
+async fn second_name(base: &Client, what: &str, port: u16) -> (String, Operator) {
+    let name = World::get().name(what);
+    apply(base, json!({"apiVersion": "tenantry.dev/v1alpha1", "kind": "DatabaseServer", "metadata": {"name": name},
+        "spec": {"engine": "postgresql", "accepting": false, "external": {"host": "127.0.0.1", "port": port, "secretName": "pg-b"}}})).await;
+    let operator = Operator::new(base);
+    for _ in 0..2 {
+        look(base, &name, &operator).await;
+    }
+    (name, operator)
+}
+
+/// Looks at a server once. Gives its conditions `Ready` and `Reachable`; none when it is gone.
+async fn look(base: &Client, name: &str, operator: &Operator) -> Option<[Condition; 2]> {
+    let servers: Api<DatabaseServer> = Api::all(base.clone());
+    let object = Arc::new(servers.get(name).await.unwrap());
+    tenantry_operator::server::reconcile(object, &operator.ctx, Timestamp::now()).await.unwrap();
+    let status = servers.get_opt(name).await.unwrap()?.status.unwrap();
+    Some(
+        ["Ready", "Reachable"]
+            .map(|kind| find(&status.conditions, kind).cloned().unwrap_or_else(|| panic!("{status:?}"))),
+    )
+}
+
+/// Its status is lost, and then it is deleted.
+async fn delete_without_status(base: &Client, name: &str) {
+    let servers: Api<DatabaseServer> = Api::all(base.clone());
+    let params = PatchParams::default();
+    servers.patch_status(name, &params, &Patch::Merge(json!({"status": null}))).await.unwrap();
+    servers.delete(name, &DeleteParams::default()).await.unwrap();
+}
+
+async fn annotate(base: &Client, name: &str, key: &str) {
+    let servers: Api<DatabaseServer> = Api::all(base.clone());
+    let patch = json!({"metadata": {"annotations": {key: name}}});
+    servers.patch(name, &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
+}
+
+#[test]
+fn a_server_without_a_status_is_asked_before_it_goes_and_one_that_cannot_be_asked_stays() {
+    run(true, |base| async move {
+        let world = World::get();
+        world.root("pg-b", "DELETE FROM databases").await.unwrap();
+        let row = "INSERT INTO databases VALUES ('x', 'instance/x', 'x', 1, 'x', 'loaded', NULL, 'x', now(), now())";
+        world.root("pg-b", row).await.unwrap();
+        let (name, operator) = second_name(&base, "pg-asked", world.ports[1]).await;
+        delete_without_status(&base, &name).await;
+        let [said, _] = look(&base, &name, &operator).await.expect("it went with a database on it");
+        assert_eq!(said.reason, "HoldsDatabases", "{}", said.message);
+        // Not even its confirmation lets it go.
+        annotate(&base, &name, names::ANNOTATION_CONFIRM_DELETION).await;
+        assert!(look(&base, &name, &Operator::new(&base)).await.is_some());
+        world.root("pg-b", "DELETE FROM databases").await.unwrap();
+        assert!(look(&base, &name, &operator).await.is_none());
+
+        // Nobody listens there.
+        let (name, operator) = second_name(&base, "pg-mute", 1).await;
+        delete_without_status(&base, &name).await;
+        let [said, _] = look(&base, &name, &operator).await.expect("nobody knows what was on it");
+        let command = format!("kubectl annotate databaseserver {name} {}={name}", names::ANNOTATION_CONFIRM_DELETION);
+        assert!(said.reason == "CannotBeAsked" && said.message.contains(&command), "{said:?}");
+        annotate(&base, &name, names::ANNOTATION_CONFIRM_DELETION).await;
+        assert!(look(&base, &name, &operator).await.is_none());
+
+        // An instance says that its data is there.
+        let (name, operator) = second_name(&base, "pg-named", 1).await;
+        let life = named(&base, &name).await;
+        annotate(&base, &name, names::ANNOTATION_CONFIRM_DELETION).await;
+        delete_without_status(&base, &name).await;
+        let [said, _] = look(&base, &name, &operator).await.expect("an instance has data on it");
+        assert!(said.reason == "HoldsDatabases" && said.message.contains(&life.name), "{said:?}");
+    });
+}
+
+/// A ready instance whose status says that its database lies on this server.
+async fn named(base: &Client, server: &str) -> Life {
+    let life = ready(base, "named").await;
+    let status = json!({"status": {"database": {"server": server, "name": life.database_name()}}});
+    life.instances().patch_status(INSTANCE, &PatchParams::default(), &Patch::Merge(&status)).await.unwrap();
+    life
+}
+
+#[test]
+fn an_instance_says_that_its_server_does_not_exist() {
+    run(true, |base| async move {
+        let world = World::get();
+        let (name, _) = second_name(&base, "pg-gone", world.ports[1]).await;
+        let servers: Api<DatabaseServer> = Api::all(base.clone());
+        let accepting = Patch::Merge(json!({"spec": {"accepting": true}}));
+        servers.patch(&name, &PatchParams::default(), &accepting).await.unwrap();
+        let mut life = Life::new(&base, "gone");
+        life.drive(Step::Found, None).await.unwrap_or_else(|e| panic!("{e}"));
+        let object = life.instance_object(&json!({"databaseServer": name}));
+        life.instances().create(&PostParams::default(), &object).await.unwrap();
+        life.drive(Step::Create, None).await.unwrap_or_else(|e| panic!("{e}"));
+        let off = Patch::Merge(json!({"metadata": {"finalizers": null}}));
+        servers.patch(&name, &PatchParams::default(), &off).await.unwrap();
+        servers.delete(&name, &DeleteParams::default()).await.unwrap();
+        for _ in 0..2 {
+            life.round().await.unwrap();
+        }
+        let (status, reason, message) = condition(&life, INSTANCE, "DatabaseReachable").await;
+        assert_eq!((status.as_str(), reason.as_str()), ("False", "NoSuchServer"), "{message}");
+        // Under its name it is taken up again.
+        apply(&base, json!({"apiVersion": "tenantry.dev/v1alpha1", "kind": "DatabaseServer", "metadata": {"name": name},
+            "spec": {"engine": "postgresql", "external": {"host": "127.0.0.1", "port": world.ports[1], "secretName": "pg-b"}}})).await;
+        look(&base, &name, &life.operator).await;
+        life.drive(Step::Create, None).await.unwrap_or_else(|e| panic!("{e}"));
+        let (status, _, _) = condition(&life, INSTANCE, "DatabaseReachable").await;
+        assert_eq!(status, "True");
+    });
+}
+
+#[test]
+fn a_server_that_answers_and_is_empty_is_not_taken_for_a_new_one() {
+    run(true, |base| async move {
+        let world = World::get();
+        let (name, _) = second_name(&base, "pg-emptied", world.ports[1]).await;
+        let _life = named(&base, &name).await;
+        let hide = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'tenantry_registry'";
+        world.root_in("pg-b", "postgres", hide).await.unwrap();
+        world.root_in("pg-b", "postgres", "ALTER DATABASE tenantry_registry RENAME TO hidden").await.unwrap();
+        let [said, reachable] = look(&base, &name, &Operator::new(&base)).await.unwrap();
+        let made = "SELECT count(*) FROM pg_database WHERE datname = 'tenantry_registry'";
+        let made = world.root_in("pg-b", "postgres", made).await.unwrap();
+        if made == "0" {
+            world.root_in("pg-b", "postgres", "ALTER DATABASE hidden RENAME TO tenantry_registry").await.unwrap();
+        }
+        assert_eq!(made, "0", "a registry was made on a server that lost everything");
+        assert_eq!(
+            (said.reason.as_str(), reachable.reason.as_str()),
+            ("ServerEmpty", "ServerEmpty"),
+            "{}",
+            said.message
+        );
+        assert!(said.message.contains(names::ANNOTATION_CONFIRM_EMPTY), "{}", said.message);
+        let [said, _] = look(&base, &name, &Operator::new(&base)).await.unwrap();
+        assert_eq!(said.status, "True", "{}", said.message);
     });
 }
 

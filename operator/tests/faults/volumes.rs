@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use tenantry_api::condition::find;
 use tenantry_api::database_server::{DatabaseServer, DatabaseServerStatus};
 use tenantry_api::site::Site;
+use tenantry_core::names;
 use tenantry_operator::cluster::dynamic_api;
 use tenantry_plan::Kind;
 
@@ -19,7 +20,7 @@ use crate::scenarios::{ready, run};
 use crate::world::{Operator, SYSTEM, World, apply};
 
 /// A volume set aside for a claim, so that the claim is bound without a provisioner.
-async fn volume_for(base: &Client, class: &str, namespace: &str, claim: &str) {
+pub async fn volume_for(base: &Client, class: &str, namespace: &str, claim: &str) {
     let volume = json!({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": claim}, "spec": {
         "capacity": {"storage": "10G"}, "accessModes": ["ReadWriteOnce"], "storageClassName": class,
         "persistentVolumeReclaimPolicy": "Delete", "hostPath": {"path": "/var/empty"},
@@ -27,7 +28,7 @@ async fn volume_for(base: &Client, class: &str, namespace: &str, claim: &str) {
     apply(base, volume).await;
 }
 
-async fn bound(base: &Client, namespace: &str, claim: &str) {
+pub async fn bound(base: &Client, namespace: &str, claim: &str) {
     let (start, api) = (Instant::now(), Api::<PersistentVolumeClaim>::namespaced(base.clone(), namespace));
     loop {
         let found = api.get_opt(claim).await.unwrap();
@@ -130,6 +131,9 @@ impl Managed {
 
     /// Removes it, with the claim and the volume that stay otherwise.
     pub async fn end(self) {
+        // It never answered, and nobody knows what is on its volume.
+        let confirmed = json!({"metadata": {"annotations": {names::ANNOTATION_CONFIRM_DELETION: self.name}}});
+        self.servers().patch(&self.name, &PatchParams::default(), &Patch::Merge(&confirmed)).await.unwrap();
         self.servers().delete(&self.name, &DeleteParams::default()).await.unwrap();
         let object = Arc::new(self.servers().get(&self.name).await.unwrap());
         tenantry_operator::server::reconcile(object, &self.operator.ctx, Timestamp::now()).await.unwrap();
@@ -195,4 +199,68 @@ fn a_volume_that_its_class_does_not_let_grow_is_said_and_the_server_goes_on() {
         assert_eq!(asked(&base, SYSTEM, &server.claim()).await.0, "1G");
         server.end().await;
     });
+}
+
+/// An archive that says that it has data on a server.
+async fn archive_on(base: &Client, server: &str) {
+    let mut random = [0; 10];
+    tenantry_operator::context::system_random(&mut random).unwrap();
+    let id = tenantry_core::id::Id::mint(random);
+    apply(
+        base,
+        json!({"apiVersion": "tenantry.dev/v1alpha1", "kind": "Archive", "metadata": {"name": format!("{id}-1")},
+        "spec": {"kind": "CrmInstance", "id": id.as_str(), "name": "crm", "life": 1, "tenantId": id.as_str(),
+            "tenantName": "acme", "namespace": format!("tenant-{id}"), "object": "{}", "ledger": "{}",
+            "databases": [{"server": server, "name": format!("crm_{id}_g1")}],
+            "archivedAt": "2026-01-01T00:00:00Z", "retainUntil": "2026-02-01T00:00:00Z"}}),
+    )
+    .await;
+}
+
+#[test]
+fn a_managed_server_whose_claim_is_gone_is_stopped_and_does_not_come_up_empty() {
+    run(true, |base| async move {
+        let server = Managed::of(&base, "standard", false).await;
+        archive_on(&base, &server.name).await;
+        let sets = dynamic_api(&base, Kind::StatefulSet, Some(SYSTEM));
+        let claims: Api<PersistentVolumeClaim> = Api::namespaced(base.clone(), SYSTEM);
+        let set = format!("dbs-{}", server.name);
+        let replicas = async || sets.get(&set).await.unwrap().data.pointer("/spec/replicas").cloned();
+        // Its pod went, and then its claim: what holds a claim is a pod.
+        let none = Patch::Merge(json!({"spec": {"replicas": 0}}));
+        sets.patch(&set, &PatchParams::default(), &none).await.unwrap();
+        let pods: Api<k8s_openapi::api::core::v1::Pod> = Api::namespaced(base.clone(), SYSTEM);
+        gone(&pods, &format!("{set}-0")).await;
+        claims.delete(&server.claim(), &DeleteParams::default()).await.unwrap();
+        gone(&claims, &server.claim()).await;
+
+        let server = Managed { operator: Operator::new(&base), ..server };
+        let status = server.look().await;
+        assert_eq!(volume_condition(&status), ("False".into(), "VolumeLost".into()));
+        let said = find(&status.conditions, "Ready").unwrap();
+        let command = format!("kubectl patch pv {} --type=merge", server.claim());
+        assert!(said.reason == "VolumeLost" && said.message.contains(&command), "{said:?}");
+        assert_eq!(replicas().await, Some(json!(0)));
+        assert!(claims.get_opt(&server.claim()).await.unwrap().is_none(), "an empty one was made");
+
+        let volumes: Api<PersistentVolume> = Api::all(base.clone());
+        let free = json!({"spec": {"claimRef": {"uid": null, "resourceVersion": null}}});
+        volumes.patch(&server.claim(), &PatchParams::default(), &Patch::Merge(&free)).await.unwrap();
+        server.look().await;
+        assert_eq!(replicas().await, Some(json!(1)));
+        bound(&base, SYSTEM, &server.claim()).await;
+        let claim = claims.get(&server.claim()).await.unwrap();
+        assert_eq!(claim.spec.and_then(|s| s.volume_name), Some(server.claim()));
+    });
+}
+
+async fn gone<K>(api: &Api<K>, name: &str)
+where
+    K: kube::Resource<DynamicType = ()> + Clone + std::fmt::Debug + serde::de::DeserializeOwned,
+{
+    let start = Instant::now();
+    while api.get_opt(name).await.unwrap().is_some() {
+        assert!(start.elapsed() < Duration::from_secs(90), "{name} stays");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }

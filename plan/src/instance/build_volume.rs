@@ -7,6 +7,7 @@ use tenantry_core::names;
 
 use super::Wanted;
 use crate::child::{Child, Kind};
+use crate::lost::Left;
 use crate::{Claim, Settings};
 
 /// Smallest volume, in bytes: storage classes round up to about this anyway.
@@ -49,4 +50,20 @@ pub fn build_volume(
         &wanted.data_labels().and(names::LABEL_PURPOSE, "data"),
         json!({ "spec": spec }),
     )
+}
+
+/// A claim in the place of one that is gone, bound to the volume that was its own.
+#[must_use]
+pub fn build_volume_again(
+    wanted: &Wanted,
+    settings: &Settings,
+    limits: &Limits,
+    volume: &Volume,
+    left: &Left,
+) -> Child {
+    let mut child = build_volume(wanted, settings, limits, volume, Some(&left.claim()));
+    child.object["spec"]["volumeName"] = left.name.clone().into();
+    // Without a class the cluster's default one would be set, which is not that of the volume.
+    child.object["spec"]["storageClassName"] = left.class.clone().unwrap_or_default().into();
+    child
 }

@@ -38,6 +38,8 @@ pub struct Seen {
     pub budgets: BTreeSet<String>,
     /// Volume claims that exist, by name.
     pub volumes: BTreeMap<String, Claim>,
+    /// Names of volume claims that held data and are gone: none is made in their place.
+    pub lost: BTreeSet<String>,
     /// Deployments that exist, by process, of those whose pods an older operator built otherwise.
     pub processes: BTreeMap<String, Value>,
 }
@@ -86,7 +88,11 @@ pub fn desired(
         children.push(config_child.clone());
     }
     for volume in &spec.volumes {
-        let live = seen.volumes.get(&names::volume(&wanted.id, &volume.name, wanted.generation));
+        let name = names::volume(&wanted.id, &volume.name, wanted.generation);
+        if seen.lost.contains(&name) {
+            continue;
+        }
+        let live = seen.volumes.get(&name);
         let stays = live.and_then(|claim| claim.stays(volume_bytes(limits, volume)));
         too_small.extend(stays.map(|why| format!("volume {:?} {why}", volume.name)));
         children.push(build_volume(wanted, settings, limits, volume, live));

@@ -23,7 +23,7 @@ pub use build_budget::{build_budget, may_be_many};
 pub use build_page::{PAGE, PageText, build_page};
 pub use build_secrets::{ANNOTATION_UNTOLD, access_of, build_database_secret, build_keys_secret, keys_of};
 pub use build_service::build_service;
-pub use build_volume::{build_volume, volume_bytes};
+pub use build_volume::{build_volume, build_volume_again, volume_bytes};
 pub use children::{Desired, Seen, desired};
 pub use choose::{PURPOSE as SETTINGS_PURPOSE, VALUE_MAX, in_the_open, usable};
 pub use elsewhere::serves;

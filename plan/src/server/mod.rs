@@ -7,6 +7,7 @@ use tenantry_core::quantity;
 
 use crate::child::{Child, Kind};
 use crate::labels::Labels;
+use crate::lost::Lost;
 use crate::{Claim, Settings, pod, scheduling};
 
 /// What was seen of a managed server.
@@ -16,6 +17,8 @@ pub struct Seen {
     pub claim_templates: Option<Value>,
     /// Its volume claim.
     pub claim: Option<Claim>,
+    /// Its volume claim, when that is gone although data was on it: nothing runs then.
+    pub lost: Option<Lost>,
 }
 
 /// Name of the Service, StatefulSet and Secret of a managed server.
@@ -44,6 +47,10 @@ pub fn secret_name(server: &DatabaseServer) -> String {
         None => format!("{}-admin", object_name(server.metadata.name.as_deref().unwrap_or_default())),
     }
 }
+
+/// Key of the administrator's Secret that says that the server's data was made: on an empty volume the image then
+/// makes none, however fast the StatefulSet is with a new claim.
+pub const KEY_MADE: &str = "data-made";
 
 /// Name of the administrator on a managed server.
 #[must_use]
@@ -87,7 +94,10 @@ pub fn build_secret(server: &DatabaseServer, settings: &Settings, password: &ten
 #[must_use]
 pub fn children(server: &DatabaseServer, settings: &Settings, seen: &Seen) -> Vec<Child> {
     let Some(managed) = &server.spec.managed else { return Vec::new() };
-    let mut all = vec![build_service(server, settings), build_stateful_set(server, managed, settings, seen)];
+    let mut all = vec![build_service(server, settings)];
+    if seen.lost.is_none() || seen.claim_templates.is_some() {
+        all.push(build_stateful_set(server, managed, settings, seen));
+    }
     all.extend(build_growth(server, managed, settings, seen));
     all
 }
@@ -165,13 +175,14 @@ fn build_stateful_set(server: &DatabaseServer, managed: &Managed, settings: &Set
             { "name": "run", "mountPath": run_dir },
             { "name": "tmp", "mountPath": "/tmp" },
             { "name": "admin", "mountPath": "/run/secrets/tenantry", "readOnly": true },
+            { "name": "made", "mountPath": "/run/secrets/tenantry-made", "readOnly": true },
         ],
     });
     if !managed.args.is_empty() {
         container["args"] = json!(managed.args);
     }
     let mut rest = json!({ "spec": {
-        "replicas": 1,
+        "replicas": i32::from(seen.lost.is_none()),
         "serviceName": object_name(name),
         "revisionHistoryLimit": 2,
         "persistentVolumeClaimRetentionPolicy": { "whenDeleted": "Retain", "whenScaled": "Retain" },
@@ -188,6 +199,9 @@ fn build_stateful_set(server: &DatabaseServer, managed: &Managed, settings: &Set
                 { "name": "tmp", "emptyDir": { "sizeLimit": "1Gi" } },
                 { "name": "admin", "secret": { "secretName": secret_name(server), "defaultMode": 0o440,
                     "items": [{ "key": "password", "path": "password" }] } },
+                // Not there before the server has answered once.
+                { "name": "made", "secret": { "secretName": secret_name(server), "defaultMode": 0o440, "optional": true,
+                    "items": [{ "key": KEY_MADE, "path": KEY_MADE }] } },
             ],
         }},
         "volumeClaimTemplates": templates,
@@ -263,13 +277,28 @@ mod tests {
     #[test]
     fn what_is_permitted_to_change_never_touches_the_templates_of_a_stateful_set() {
         let live = stored(&children(&server("50G"), &settings(Some("slow")), &Seen::default()));
-        let seen = Seen { claim_templates: Some(live.clone()), claim: None };
+        let seen = Seen { claim_templates: Some(live.clone()), ..Seen::default() };
         for (storage, class) in [("50G", Some("slow")), ("100G", Some("slow")), ("50G", Some("fast")), ("50G", None)] {
             let now = templates(&children(&server(storage), &settings(class), &seen));
             assert_eq!(now[0]["spec"], live[0]["spec"], "{storage} {class:?}");
             assert!(holds(&now, &live), "{now} {live}");
             assert!(now[0].get("status").is_none() && now[0]["metadata"].get("creationTimestamp").is_none(), "{now}");
         }
+    }
+
+    #[test]
+    fn a_server_whose_claim_is_gone_is_stopped_and_one_that_is_not_there_is_not_made() {
+        let lost = Some(Lost { claim: claim_name("one"), left: Vec::new() });
+        let live = stored(&children(&server("50G"), &settings(None), &Seen::default()));
+        let replicas = |seen: &Seen| {
+            let all = children(&server("50G"), &settings(None), seen);
+            let set = all.iter().find(|c| c.kind == Kind::StatefulSet);
+            set.map(|set| set.object["spec"]["replicas"].clone())
+        };
+        assert_eq!(replicas(&Seen::default()), Some(json!(1)));
+        let seen = Seen { claim_templates: Some(live), lost: lost.clone(), claim: None };
+        assert_eq!(replicas(&seen), Some(json!(0)), "the StatefulSet would make an empty claim");
+        assert_eq!(replicas(&Seen { lost, ..Seen::default() }), None);
     }
 
     #[test]
@@ -292,7 +321,7 @@ mod tests {
     fn a_volume_grows_by_its_claim_where_the_class_lets_it() {
         let claim = |grows| Claim { bytes: 50_000_000_000, class: None, volume: Some("pv-1".into()), grows };
         let claims = |storage, grows| -> Vec<Child> {
-            let seen = Seen { claim_templates: None, claim: Some(claim(grows)) };
+            let seen = Seen { claim: Some(claim(grows)), ..Seen::default() };
             let all = children(&server(storage), &settings(None), &seen);
             all.into_iter().filter(|c| c.kind == Kind::PersistentVolumeClaim).collect()
         };
