@@ -21,6 +21,7 @@ pub mod limits;
 pub mod one_node;
 mod owned;
 pub mod pod;
+pub mod resources;
 pub mod scheduling;
 pub mod server;
 pub mod settings;
