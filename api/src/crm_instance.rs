@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
-use tenantry_core::bounds;
+use tenantry_core::{bounds, host};
 
 use crate::integration::{IntegrationStatus, SettingSource};
 use crate::scheduling::Scheduling;
@@ -97,11 +97,8 @@ pub struct CrmInstanceSpec {
     /// Production, staging or rehearsal.
     #[serde(default)]
     pub environment: Environment,
-    /// Host under which it answers. No two instances can have one.
-    #[schemars(
-        length(min = 1, max = 200),
-        regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)+$")
-    )]
+    /// Host under which it answers, a name such as crm.acme.example. No two instances can have one.
+    #[schemars(length(min = 1, max = 200), transform = bounds::rules(host::RULES))]
     pub host: String,
     /// E-mail address of the administrator.
     #[serde(default, skip_serializing_if = "Option::is_none")]

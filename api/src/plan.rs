@@ -2,6 +2,7 @@
 
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
+use tenantry_core::bounds;
 
 /// Whether a tenant's database shares its server with others.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -35,8 +36,6 @@ pub enum Tenancy {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(validation = Rule::new("has(self.seats) != (has(self.unlimitedSeats) && self.unlimitedSeats)").message("say either seats or unlimitedSeats: true, not both and not neither"))]
 #[x_kube(validation = Rule::new("quantity(self.storage).isGreaterThan(quantity('0'))").message("storage must be more than 0, for example 2500M or 50G"))]
-#[x_kube(validation = Rule::new("!has(self.resources) || !has(self.resources.memoryRequest) || !has(self.resources.memoryLimit) || quantity(self.resources.memoryRequest).compareTo(quantity(self.resources.memoryLimit)) <= 0").message("resources.memoryRequest is above resources.memoryLimit"))]
-#[x_kube(validation = Rule::new("!has(self.resources) || !has(self.resources.cpuRequest) || !has(self.resources.cpuLimit) || quantity(self.resources.cpuRequest).compareTo(quantity(self.resources.cpuLimit)) <= 0").message("resources.cpuRequest is above resources.cpuLimit"))]
 pub struct PlanSpec {
     /// Name for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -72,24 +71,30 @@ pub struct PlanSpec {
     pub resources: Option<Resources>,
 }
 
+/// What the API server would refuse in every pod, and what to write.
+const QUANTITY: &[(&str, &str)] =
+    &[("isQuantity(self)", "this is not a quantity: write for example 50m, 0.5, 128Mi, 512M or 2Gi")];
+
 /// Requests and limits of one process.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(KubeSchema, Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = Rule::new("!has(self.memoryRequest) || !has(self.memoryLimit) || !isQuantity(self.memoryRequest) || !isQuantity(self.memoryLimit) || quantity(self.memoryRequest).compareTo(quantity(self.memoryLimit)) <= 0").message("memoryRequest is above memoryLimit"))]
+#[x_kube(validation = Rule::new("!has(self.cpuRequest) || !has(self.cpuLimit) || !isQuantity(self.cpuRequest) || !isQuantity(self.cpuLimit) || quantity(self.cpuRequest).compareTo(quantity(self.cpuLimit)) <= 0").message("cpuRequest is above cpuLimit"))]
 pub struct Resources {
     /// Processor time set aside, for example 50m.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 20))]
+    #[schemars(length(min = 1, max = 20), transform = bounds::rules(QUANTITY))]
     pub cpu_request: Option<String>,
     /// Most processor time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 20))]
+    #[schemars(length(min = 1, max = 20), transform = bounds::rules(QUANTITY))]
     pub cpu_limit: Option<String>,
     /// Memory set aside, for example 128Mi.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 20))]
+    #[schemars(length(min = 1, max = 20), transform = bounds::rules(QUANTITY))]
     pub memory_request: Option<String>,
     /// Most memory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 20))]
+    #[schemars(length(min = 1, max = 20), transform = bounds::rules(QUANTITY))]
     pub memory_limit: Option<String>,
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
-use tenantry_core::bounds;
+use tenantry_core::{bounds, zone};
 
 /// What kind of place a site is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -72,9 +72,9 @@ pub struct SiteSpec {
     /// How the world reaches the CRMs.
     #[serde(default)]
     pub ingress: IngressSettings,
-    /// Time zone of the site (IANA), for example Asia/Ho_Chi_Minh.
+    /// Time zone of the site (a name of the IANA list), for example Asia/Ho_Chi_Minh.
     #[serde(default = "utc")]
-    #[schemars(length(min = 1, max = 64))]
+    #[schemars(length(min = 1, max = 64), transform = bounds::rules(zone::RULES))]
     pub time_zone: String,
     /// The loosest Pod Security level that a blueprint may ask for.
     #[serde(default)]

@@ -4,6 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 use tenantry_core::ledger::Limits;
+use tenantry_core::{bounds, zone};
 
 /// Rented or bought.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -89,9 +90,9 @@ pub struct TenantSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 20), regex(pattern = r"^[0-9]+(\.[0-9]{1,9})?(k|M|G|T|Ki|Mi|Gi|Ti)?$"))]
     pub storage: Option<String>,
-    /// Time zone (IANA); the site's when absent.
+    /// Time zone (a name of the IANA list), for example Asia/Ho_Chi_Minh; the site's when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 64))]
+    #[schemars(length(min = 1, max = 64), transform = bounds::rules(zone::RULES))]
     pub time_zone: Option<String>,
     /// E-mail addresses that notices go to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

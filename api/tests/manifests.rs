@@ -135,3 +135,17 @@ fn what_does_not_fit_is_found() {
     assert!(change(&|o| o["spec"]["processes"][0]["strategy"] = "none".into()).contains("is none of"));
     assert!(change(&|o| o["spec"]["processes"][0] = serde_json::json!({})).contains("name is missing"));
 }
+
+#[test]
+fn the_definitions_that_are_shipped_are_those_of_the_code() {
+    for crd in definitions() {
+        let name = format!("{}.yaml", crd.spec.names.plural);
+        for folder in ["manifests/crds", "charts/tenantry-crds/templates"] {
+            let path = format!("{}/../{folder}/{name}", env!("CARGO_MANIFEST_DIR"));
+            let shipped = std::fs::read_to_string(&path).unwrap();
+            let ours = yaml::to_string(&crd).unwrap();
+            let first = shipped.lines().zip(ours.lines()).find(|(shipped, ours)| shipped != ours);
+            assert!(shipped == ours, "{folder}/{name} differs, `make reference` writes it; first: {first:?}");
+        }
+    }
+}

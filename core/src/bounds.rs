@@ -1,4 +1,5 @@
-//! Bounds of maps in the definitions of the kinds; attributes of schemas know those of texts and lists only. No I/O.
+//! Bounds of maps and rules of fields in the definitions of the kinds; attributes of schemas know those of texts and
+//! lists only. No I/O.
 
 use schemars::Schema;
 use serde_json::{Value, json};
@@ -19,6 +20,15 @@ pub fn map(entries: u32, name: u32, value: Option<u32>) -> impl FnMut(&mut Schem
         if let (Some(longest), Some(Value::Object(values))) = (value, schema.get_mut("additionalProperties")) {
             values.insert("maxLength".into(), longest.into());
         }
+    }
+}
+
+/// Rules of a field with what they say, for `#[schemars(transform = ...)]`. They stand at the field itself: an object
+/// that breaks one already can be changed elsewhere.
+pub fn rules(all: &'static [(&'static str, &'static str)]) -> impl FnMut(&mut Schema) {
+    move |schema: &mut Schema| {
+        let rules: Vec<Value> = all.iter().map(|(rule, message)| json!({ "rule": rule, "message": message })).collect();
+        schema.insert("x-kubernetes-validations".into(), rules.into());
     }
 }
 

@@ -36,6 +36,104 @@ pub fn bytes(text: &str) -> Result<u64, InvalidQuantity> {
     u64::try_from(bytes).map_err(|_| invalid())
 }
 
+/// Billionths of one, the smallest that Kubernetes counts in.
+const BILLION: u128 = 1_000_000_000;
+
+/// Why a text is not an amount of processor time or memory, and what was perhaps meant.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} is not a quantity: write {meant}")]
+pub struct InvalidAmount {
+    text: String,
+    meant: String,
+}
+
+/// Any amount that Kubernetes reads, such as `50m`, `0.5`, `512Mi` or `1e3`, in billionths.
+///
+/// # Errors
+/// [`InvalidAmount`] for anything else, negative numbers and overflow included.
+pub fn amount(text: &str) -> Result<u128, InvalidAmount> {
+    read(text).ok_or_else(|| {
+        let meant = meant(text).unwrap_or_else(|| "a number with a unit, such as 50m, 0.5, 512Mi or 2Gi".into());
+        InvalidAmount { text: text.chars().take(40).collect(), meant }
+    })
+}
+
+/// An amount of memory in billionths of a byte; less than a MiB is a slip of the unit, for nothing runs in it.
+///
+/// # Errors
+/// [`InvalidAmount`].
+pub fn memory(text: &str) -> Result<u128, InvalidAmount> {
+    let read = amount(text)?;
+    if read > 0 && read < (1 << 20) * BILLION {
+        let number: String = text.chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect();
+        let text = text.chars().take(40).collect();
+        return Err(InvalidAmount { text, meant: format!("{number}Mi (m is a thousandth, and no unit means bytes)") });
+    }
+    Ok(read)
+}
+
+fn read(text: &str) -> Option<u128> {
+    let split = text.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(text.len());
+    let (number, suffix) = text.split_at(split);
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    if (whole.is_empty() && fraction.is_empty()) || fraction.contains('.') || number.len() > 20 {
+        return None;
+    }
+    let digits: u128 = format!("{whole}{fraction}").parse().ok()?;
+    let scale = 10_u128.checked_pow(u32::try_from(fraction.len()).ok()?)?;
+    let factor = factor(suffix)?;
+    Some(digits.checked_mul(factor)?.div_ceil(scale))
+}
+
+/// Billionths in one of a suffix.
+fn factor(suffix: &str) -> Option<u128> {
+    let thousands = |n: u32| BILLION.checked_mul(1_000_u128.checked_pow(n)?);
+    let two = |bits: u32| Some(BILLION << bits);
+    match suffix {
+        "n" => Some(1),
+        "u" => Some(1_000),
+        "m" => Some(1_000_000),
+        "" => Some(BILLION),
+        "k" => thousands(1),
+        "M" => thousands(2),
+        "G" => thousands(3),
+        "T" => thousands(4),
+        "P" => thousands(5),
+        "E" => thousands(6),
+        "Ki" => two(10),
+        "Mi" => two(20),
+        "Gi" => two(30),
+        "Ti" => two(40),
+        "Pi" => two(50),
+        "Ei" => two(60),
+        other => {
+            let exponent: i32 = other.strip_prefix(['e', 'E'])?.parse().ok()?;
+            let exponent = exponent.checked_add(9).filter(|e| (0..=27).contains(e))?;
+            10_u128.checked_pow(u32::try_from(exponent).ok()?)
+        }
+    }
+}
+
+/// The quantity that somebody wrote with a comma, a space, a B or another case.
+fn meant(text: &str) -> Option<String> {
+    let text: String = text.replace(',', ".").split_whitespace().collect();
+    let split = text.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(text.len());
+    let (number, suffix) = text.split_at(split);
+    let suffix = match suffix.to_ascii_lowercase().as_str() {
+        "k" | "kb" => "k",
+        "mb" => "M",
+        "g" | "gb" => "G",
+        "t" | "tb" => "T",
+        "ki" | "kib" => "Ki",
+        "mi" | "mib" => "Mi",
+        "gi" | "gib" => "Gi",
+        "ti" | "tib" => "Ti",
+        _ => suffix,
+    };
+    let meant = format!("{number}{suffix}");
+    read(&meant).map(|_| meant)
+}
+
 /// A size for people: decimal, as in contracts, at most one digit behind the point (`2.5 GB`).
 #[must_use]
 pub fn human(bytes: u64) -> String {
@@ -76,10 +174,49 @@ mod tests {
         }
     }
 
+    #[test]
+    fn amounts_are_read_as_kubernetes_reads_them() {
+        let nano = |text: &str| amount(text).unwrap();
+        for (one, same) in [
+            ("0.5", "500m"),
+            ("1", "1000m"),
+            ("1k", "1e3"),
+            ("1Ki", "1024"),
+            ("1G", "1000M"),
+            ("1E", "1e18"),
+            (".5", "500000u"),
+        ] {
+            assert_eq!(nano(one), nano(same), "{one} {same}");
+        }
+        assert!(nano("128Mi") < nano("1Gi") && nano("50m") < nano("0.1") && nano("1M") < nano("1Mi"));
+        for (wrong, meant) in [
+            ("64MB", "64M"),
+            ("512MiB", "512Mi"),
+            ("0,5", "0.5"),
+            ("1 Gi", "1Gi"),
+            ("2gb", "2G"),
+            ("512mib", "512Mi"),
+            ("lots", "a number with a unit, such as 50m, 0.5, 512Mi or 2Gi"),
+            ("", "a number with a unit, such as 50m, 0.5, 512Mi or 2Gi"),
+            ("-1", "a number with a unit, such as 50m, 0.5, 512Mi or 2Gi"),
+        ] {
+            assert_eq!(amount(wrong).unwrap_err().to_string(), format!("{wrong:?} is not a quantity: write {meant}"));
+        }
+        assert!(amount("99999999999999999999Ei").is_err() && amount("1e99").is_err() && amount("1.2.3").is_err());
+    }
+
+    #[test]
+    fn memory_of_less_than_a_mebibyte_is_a_slip() {
+        assert!(memory("512Mi").is_ok() && memory("0").is_ok() && memory("1048576").is_ok());
+        let said = memory("512m").unwrap_err().to_string();
+        assert!(said.contains("write 512Mi (m is a thousandth"), "{said}");
+        assert!(memory("512").is_err());
+    }
+
     proptest! {
         #[test]
         fn any_text_is_taken_or_refused_without_a_panic(text in ".{0,40}") {
-            let _ = bytes(&text);
+            let _ = (bytes(&text), memory(&text));
         }
     }
 }

@@ -10,7 +10,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The Kubernetes API refused or did not answer.
-    #[error("Kubernetes ({what}): {source}")]
+    #[error("Kubernetes ({what}): {}", words(.source))]
     Kube {
         /// What was tried.
         what: String,
@@ -35,6 +35,20 @@ pub enum Error {
     /// A text that must not be: a mistake of ours.
     #[error("internal: {0}")]
     Bug(String),
+}
+
+/// What the API server said, and nothing of how this program holds it.
+fn words(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) if status.code == 409 && status.message.contains("is being deleted") => {
+            "what has this name is still being deleted; it is tried again".into()
+        }
+        // Its own words name a version that nobody can do anything about.
+        kube::Error::Api(status) if status.code == 409 => "it was changed in between; it is tried again".into(),
+        kube::Error::Api(status) if status.message.is_empty() => format!("{} {}", status.code, status.reason),
+        kube::Error::Api(status) => status.message.clone(),
+        other => other.to_string(),
+    }
 }
 
 impl Error {
@@ -71,8 +85,8 @@ impl Error {
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::Kube { .. } => match self.api_code() {
-                // Our own object was refused as malformed: waiting does not mend it, a new version may.
-                Some(400 | 422) => ErrorClass::Bug,
+                // What was asked for makes an object that cannot be: waiting does not mend it, another wish does.
+                Some(400 | 422) => ErrorClass::Invalid,
                 // A tenant's room is used up: trying again makes none.
                 Some(403) if self.is_over_quota() => ErrorClass::Blocked,
                 _ => ErrorClass::Transient,
@@ -82,5 +96,41 @@ impl Error {
             Self::Blocked(_) | Self::ServerEmpty(_) => ErrorClass::Blocked,
             Self::Json(_) | Self::Bug(_) => ErrorClass::Bug,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+
+    use super::*;
+
+    fn refused(code: u16, reason: &str, message: &str) -> Error {
+        let status = Status::failure(message, reason).with_code(code);
+        Error::kube("apply Deployment tenant-a/web")(kube::Error::Api(Box::new(status)))
+    }
+
+    #[test]
+    fn what_a_child_is_refused_for_is_the_wish_of_a_person_and_told_in_the_servers_words() {
+        let message =
+            "Deployment.apps \"web\" is invalid: spec.template: Invalid value: \"2Gi\": must be less than 1Gi";
+        for (code, reason) in [(422, "Invalid"), (400, "BadRequest")] {
+            let error = refused(code, reason, message);
+            assert_eq!(error.class(), ErrorClass::Invalid);
+            assert_eq!(error.to_string(), format!("Kubernetes (apply Deployment tenant-a/web): {message}"));
+        }
+        assert_eq!(
+            refused(503, "ServiceUnavailable", "").to_string(),
+            "Kubernetes (apply Deployment tenant-a/web): 503 ServiceUnavailable"
+        );
+    }
+
+    #[test]
+    fn a_conflict_is_never_told_in_its_own_words() {
+        let error = refused(409, "Conflict", "Operation cannot be fulfilled on tenants: the object has been modified");
+        assert_eq!(error.class(), ErrorClass::Transient);
+        assert!(error.to_string().ends_with("it was changed in between; it is tried again"), "{error}");
+        let error = refused(409, "AlreadyExists", "object is being deleted: jobs.batch \"x\" already exists");
+        assert!(error.to_string().contains("still being deleted"), "{error}");
     }
 }

@@ -19,19 +19,44 @@ pub struct Halt {
     pub class: Option<ErrorClass>,
     /// When to look again if nothing changes; none: the class's backoff, or a watch for a wait.
     pub again: Option<Duration>,
+    /// Something was changed in between. It is over at the next try, so nobody is told unless it stays.
+    pub conflict: bool,
 }
+
+/// How often in a row something may be changed in between before it is told.
+const CONFLICTS: u32 = 5;
 
 impl Halt {
     /// A normal wait that a watch ends; `again` is the net below the watch.
     #[must_use]
     pub fn wait(condition: &'static str, reason: &str, message: impl Into<String>, again: Duration) -> Self {
-        Self { condition, reason: reason.into(), message: message.into(), class: None, again: Some(again) }
+        Self {
+            condition,
+            reason: reason.into(),
+            message: message.into(),
+            class: None,
+            again: Some(again),
+            conflict: false,
+        }
     }
 
     /// A failure of a class.
     #[must_use]
     pub fn fail(condition: &'static str, reason: &str, message: impl Into<String>, class: ErrorClass) -> Self {
-        Self { condition, reason: reason.into(), message: message.into(), class: Some(class), again: None }
+        Self {
+            condition,
+            reason: reason.into(),
+            message: message.into(),
+            class: Some(class),
+            again: None,
+            conflict: false,
+        }
+    }
+
+    /// Whether it is told to people, after so many failures in a row before it.
+    #[must_use]
+    pub fn is_told(&self, failures: u32) -> bool {
+        !self.conflict || failures >= CONFLICTS
     }
 
     /// Turns an error into a stop at a condition.
@@ -48,7 +73,8 @@ impl Halt {
                 (_, ErrorClass::Blocked) => "Blocked",
                 (_, ErrorClass::Bug) => "InternalError",
             };
-            Self { condition, reason: reason.into(), message: e.to_string(), class: Some(class), again: None }
+            let conflict = e.api_code() == Some(409);
+            Self { condition, reason: reason.into(), message: e.to_string(), class: Some(class), again: None, conflict }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Static validation of a blueprint: everything that can be known before it is used. No I/O.
 
 mod processes;
+pub(crate) mod refused;
 
 use std::collections::BTreeSet;
 
@@ -95,11 +96,29 @@ pub fn problems(spec: &BlueprintSpec) -> Vec<String> {
     }
     found.extend(plain_sql(spec));
     found.extend(processes::problems(spec));
+    found.extend(refused::problems(spec, variables(spec, &lists).into_iter()));
     found.extend(crate::integrations::problems(spec));
     if let Some(verify) = &spec.verify {
         found.extend(tenantry_core::verify::check(verify).iter().map(|p| format!("verify: {p}")));
     }
     found
+}
+
+/// The names of all variables of the environment, by place.
+fn variables<'a>(spec: &'a BlueprintSpec, lists: &[(&str, Option<&'a StepList>)]) -> Vec<(String, &'a String)> {
+    let mut all: Vec<(String, &String)> = spec.env.keys().map(|name| ("env".to_owned(), name)).collect();
+    for p in &spec.processes {
+        all.extend(p.env.keys().map(|name| (format!("processes[{}].env", p.name), name)));
+    }
+    for s in &spec.schedules {
+        all.extend(s.env.keys().map(|name| (format!("schedules[{}].env", s.name), name)));
+    }
+    for (place, list) in lists.iter().filter_map(|(p, l)| l.map(|l| (*p, l))) {
+        for step in &list.steps {
+            all.extend(step.env.keys().map(|name| (format!("{place}[{}].env", step.name), name)));
+        }
+    }
+    all
 }
 
 /// Whether a variable is a setting that is declared as secret, or holds one.

@@ -7,6 +7,7 @@ use tenantry_api::blueprint::{BlueprintSpec, Process};
 use tenantry_core::template;
 
 use crate::PlanError;
+use crate::blueprint::refused::OBJECT_MAX;
 
 /// Rendered configuration.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -25,7 +26,7 @@ impl Config {
     /// Renders files and environment of a blueprint.
     ///
     /// # Errors
-    /// [`PlanError::Template`] with file, line and variable.
+    /// [`PlanError::Template`] with file, line and variable; [`PlanError::Invalid`] when it does not fit into a Secret.
     pub fn render(blueprint: &str, spec: &BlueprintSpec, context: &Value, processes: bool) -> Result<Self, PlanError> {
         let text = |name: &str, source: &str| render(blueprint, name, source, context);
         let mut config = Self::default();
@@ -45,6 +46,7 @@ impl Config {
                 config.process_env.entry(process.name.clone()).or_default().push(name.clone());
             }
         }
+        fits(blueprint, config.data.values().map(String::len).sum())?;
         Ok(config)
     }
 
@@ -92,6 +94,17 @@ impl Config {
         let items: Vec<Value> = self.files.iter().map(|(key, _)| json!({"key": key, "path": key})).collect();
         Some(json!({"name": "config", "secret": {"secretName": secret, "items": items, "defaultMode": 0o440}}))
     }
+}
+
+/// Whether so many bytes fit into one Secret.
+pub(crate) fn fits(blueprint: &str, bytes: usize) -> Result<(), PlanError> {
+    if bytes <= OBJECT_MAX {
+        return Ok(());
+    }
+    let text = format!(
+        "files, env and steps have {bytes} bytes when they are rendered, {OBJECT_MAX} fit into a Secret; put large files into the image"
+    );
+    Err(PlanError::invalid(format!("blueprint {blueprint:?}"), text))
 }
 
 fn env_key(process: Option<&str>, name: &str) -> String {

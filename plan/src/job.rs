@@ -7,7 +7,7 @@ use tenantry_core::steps::{JobFile, RenderedStep, Step};
 
 use crate::agent_pod::{AgentPod, job_rest};
 use crate::child::{Child, Kind};
-use crate::config::{Config, render, without_secrets};
+use crate::config::{Config, fits, render, without_secrets};
 use crate::labels::Labels;
 use crate::one_node::Together;
 use crate::view::View;
@@ -95,10 +95,13 @@ pub struct Place<'a> {
 /// The Secret of a job: its steps and the product's configuration.
 ///
 /// # Errors
-/// When the steps cannot be written as JSON.
+/// When the steps cannot be written as JSON, or do not fit into a Secret.
 pub fn build_secret(place: &Place<'_>, file: &JobFile) -> Result<Child, PlanError> {
     let mut data = json!(place.config.data);
-    data["steps.json"] = serde_json::to_string(file)?.into();
+    let steps = serde_json::to_string(file)?;
+    let rendered: usize = place.config.data.values().map(String::len).sum();
+    fits(&place.spec.title, rendered + steps.len())?;
+    data["steps.json"] = steps.into();
     let rest = json!({ "type": "Opaque", "stringData": data });
     Ok(Child::new(Kind::Secret, Some(place.namespace), place.name, &place.labels, rest))
 }

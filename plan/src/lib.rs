@@ -23,6 +23,7 @@ pub mod made_with;
 pub mod one_node;
 mod owned;
 pub mod pod;
+pub mod resources;
 pub mod scheduling;
 pub mod server;
 pub mod settings;

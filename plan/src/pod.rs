@@ -1,12 +1,13 @@
 //! What every pod of a product has in common: security, resources, probes. No I/O.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use tenantry_api::blueprint::{PodSecurity, Probe};
 use tenantry_api::plan::Resources;
 use tenantry_api::site::PodSecurityLevel;
 
 use crate::PlanError;
 use crate::config::render;
+use crate::resources::{Source, fitted};
 
 /// Seconds for which a pod that is to end still answers: Services and ingress controllers learn of its end while it
 /// is told to stop, and until they all have, they send it requests. They count against the time that it has to end.
@@ -57,18 +58,22 @@ pub fn agent_security() -> Value {
 /// `resources` of a container: the plan's before the process's own before modest defaults.
 #[must_use]
 pub fn resources(plan: Option<&Resources>, own: Option<&Resources>) -> Value {
-    let pick = |get: fn(&Resources) -> &Option<String>, default: &str| -> String {
-        plan.and_then(|r| get(r).clone()).or_else(|| own.and_then(|r| get(r).clone())).unwrap_or_else(|| default.into())
+    let pick = |get: fn(&Resources) -> &Option<String>, default: &str| -> (Source, String) {
+        let of = |source: Source, all: Option<&Resources>| all.and_then(|r| get(r).clone()).map(|text| (source, text));
+        of(Source::Plan, plan).or_else(|| of(Source::Own, own)).unwrap_or_else(|| (Source::Default, default.into()))
     };
-    let mut requests = Map::new();
-    let mut limits = Map::new();
-    requests.insert("cpu".into(), pick(|r| &r.cpu_request, "20m").into());
-    requests.insert("memory".into(), pick(|r| &r.memory_request, "128Mi").into());
-    limits.insert("memory".into(), pick(|r| &r.memory_limit, "512Mi").into());
+    let (memory_request, memory_limit) =
+        fitted(pick(|r| &r.memory_request, "128Mi"), pick(|r| &r.memory_limit, "512Mi"));
+    let mut requests = json!({ "memory": memory_request });
+    let mut limits = json!({ "memory": memory_limit });
+    let (request, limit) = (pick(|r| &r.cpu_request, "20m"), pick(|r| &r.cpu_limit, ""));
     // A limit on processor time slows the start of a product by seconds; only who asks for one gets one.
-    let cpu = pick(|r| &r.cpu_limit, "");
-    if !cpu.is_empty() {
-        limits.insert("cpu".into(), cpu.into());
+    if limit.1.is_empty() {
+        requests["cpu"] = request.1.into();
+    } else {
+        let (request, limit) = fitted(request, limit);
+        requests["cpu"] = request.into();
+        limits["cpu"] = limit.into();
     }
     json!({ "requests": requests, "limits": limits })
 }

@@ -252,6 +252,73 @@ fn a_copy_is_told_no_mail_server_and_the_original_is() {
     }
 }
 
+/// A rendered file of a product by its path.
+fn file<'a>(spec: &'a BlueprintSpec, path: &str) -> &'a str {
+    let found = spec.files.iter().find(|f| f.path == path);
+    &found.unwrap_or_else(|| panic!("no file {path}")).content
+}
+
+fn vtiger() -> Blueprint {
+    shipped().into_iter().find(|(name, _)| name == "vtiger").unwrap().1
+}
+
+#[test]
+fn a_program_of_vtiger_that_did_not_reach_its_end_has_failed() {
+    let spec = vtiger().spec;
+    let begin = file(&spec, "/etc/tenantry/vtiger.php");
+    assert!(begin.contains("register_shutdown_function"), "a die() would end with 0 and say nothing");
+    let mut all = lists(&spec);
+    all.extend(spec.install.clone().map(|list| ("install", list)));
+    let last = all.iter().flat_map(|(_, list)| &list.steps).filter_map(|step| step.command.last());
+    let programs: Vec<&String> = last.filter(|word| word.starts_with("/etc/tenantry/")).collect();
+    assert_eq!(programs.len(), 4, "{programs:?}");
+    for program in programs {
+        let text = file(&spec, program);
+        assert!(text.starts_with("<?php\nrequire '/etc/tenantry/vtiger.php';\n"), "{program}");
+        assert!(text.trim_end().ends_with("tenantry_done(null);"), "{program}");
+        // It reads the file that is to be made, and dies.
+        assert!(!text.contains("getActiveAdminUser("), "{program}");
+    }
+}
+
+#[test]
+fn vtiger_takes_the_step_to_its_own_tables_and_writes_into_a_copy_of_its_code() {
+    let spec = vtiger().spec;
+    let migrate = spec.migrate.as_ref().unwrap().steps.as_ref().unwrap();
+    for (list, program) in [(spec.install.as_ref().unwrap(), "install"), (migrate, "migrate")] {
+        let text = file(&spec, &format!("/etc/tenantry/vtiger-{program}.php"));
+        assert!(text.contains("require 'modules/Migration/schema/810_to_820.php';"), "{program}");
+        let steps = |name: &str| list.steps.iter().position(|s| s.name == name).unwrap();
+        assert!(steps("copy of the code") < steps("database"), "{program}");
+        assert_eq!(
+            list.steps[steps("database")].working_dir.as_deref(),
+            Some("/var/www/html/storage/build"),
+            "{program}"
+        );
+    }
+    assert!(file(&spec, "/var/www/html/config.inc.php").contains("$root_directory = __DIR__ . '/';"));
+}
+
+#[test]
+fn vtiger_is_told_its_mail_server_at_each_start() {
+    let product = vtiger();
+    let world = world("vtiger", &product, None, "production");
+    let personalise = steps("vtiger", "personalise", product.spec.personalise.as_ref().unwrap(), &world.values());
+    assert!(!personalise.contains(MAIL), "what is written once never hears of later settings");
+    let text: String = world.children().iter().map(|c| c.object.to_string()).collect();
+    assert!(text.contains(&format!("'server' => 'tls://{MAIL}:587'")));
+    let command = product.spec.processes[0].command.join(" ");
+    assert!(command.contains("php -f /etc/tenantry/vtiger-mail.php; exec "), "{command}");
+}
+
+#[test]
+fn the_end_of_a_session_of_vtiger_is_borne_though_it_fails() {
+    let spec = vtiger().spec;
+    let out = spec.verify.as_ref().unwrap().steps.iter().find(|s| s.name == "log out").unwrap();
+    assert_eq!(out.status, [200, 500]);
+    assert!(out.expect.is_empty());
+}
+
 #[test]
 fn every_product_says_what_is_true_of_a_copy_that_can_write_to_nobody() {
     for (name, product) in shipped() {

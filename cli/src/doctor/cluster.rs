@@ -6,6 +6,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::{Api, ResourceExt};
 use tenantry_api::site::{Site, SiteSpec};
 use tenantry_core::names::SITE_NAME;
+use tenantry_core::zone;
 
 use super::report::{Check, Verdict};
 use crate::change::fields::differences;
@@ -112,9 +113,14 @@ fn schema(crd: &CustomResourceDefinition) -> Option<serde_json::Value> {
 
 fn site_check(site: Option<&Site>) -> Check {
     match site {
-        Some(site) => {
-            Check::new(Verdict::Pass, "Site").line(format!("{} · time zone {}", site.spec.id, site.spec.time_zone))
-        }
+        Some(site) => match zone::check(&site.spec.time_zone) {
+            Ok(()) => {
+                Check::new(Verdict::Pass, "Site").line(format!("{} · time zone {}", site.spec.id, site.spec.time_zone))
+            }
+            Err(e) => Check::new(Verdict::Fail, "Site")
+                .line(format!("spec.timeZone: {e}"))
+                .elsewhere("kubectl patch site site --type merge -p '{\"spec\":{\"timeZone\":\"ZONE\"}}'"),
+        },
         None => Check::new(Verdict::Fail, "Site")
             .line("this cluster has no Site: nothing knows how the world reaches it, and nothing can be billed")
             .help("install --site-id ID"),

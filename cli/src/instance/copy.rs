@@ -16,8 +16,6 @@ use crate::target::{Address, address_of};
 
 /// Longest time until an instance ends, in years: more is a slip of the pen.
 const YEARS: i64 = 10;
-/// Longest name of a host.
-const HOST_MAX: usize = 200;
 
 /// The address of a new instance: TENANT/INSTANCE, or INSTANCE with --tenant.
 pub fn address(name: &str, tenant: Option<&str>) -> Result<Address, Problem> {
@@ -105,7 +103,7 @@ fn host(name: &str, original: &str) -> String {
     let host = format!("{name}-{original}");
     let first = host.split('.').next().unwrap_or_default();
     // A label of a name has 63 characters at most.
-    if first.len() > 63 || host.len() > HOST_MAX { format!("{name}.{original}") } else { host }
+    if first.len() > 63 || host.len() > tenantry_core::host::MAX { format!("{name}.{original}") } else { host }
 }
 
 /// The spec of a copy.

@@ -55,7 +55,7 @@ pub struct Asked {
     #[arg(long, value_name = "VERSION", conflicts_with = "from")]
     pub release: Option<String>,
     /// Host under which it answers; of a copy NAME-HOST beside its original when not given
-    #[arg(long, value_name = "HOST", required_unless_present = "from")]
+    #[arg(long, value_name = "HOST", required_unless_present = "from", value_parser = super::make::host)]
     pub host: Option<String>,
     /// What need not be told.
     #[command(flatten)]

@@ -34,7 +34,7 @@ pub struct Product {
     #[arg(long, value_name = "VERSION")]
     pub release: Option<String>,
     /// Host under which it answers
-    #[arg(long, value_name = "HOST")]
+    #[arg(long, value_name = "HOST", value_parser = host)]
     pub host: String,
     /// What it need not be told.
     #[command(flatten)]
@@ -57,6 +57,12 @@ pub struct Choices {
     /// How big it is, and where it runs.
     #[command(flatten)]
     pub size: Size,
+}
+
+/// A host that people can reach. Capital letters mean the same.
+pub fn host(text: &str) -> Result<String, String> {
+    let host = text.to_ascii_lowercase();
+    tenantry_core::host::check(&host).map(|()| host)
 }
 
 /// Checks that blueprint, release, settings and database server exist.

@@ -28,7 +28,7 @@ pub struct Terms {
     #[arg(long, value_name = "NAME", value_parser = words::<SupportPlan>(["basic", "business", "premium"]))]
     pub support_plan: Option<SupportPlan>,
     /// Time zone, for example Asia/Ho_Chi_Minh; the site's when not given
-    #[arg(long, value_name = "ZONE")]
+    #[arg(long, value_name = "ZONE", value_parser = zone)]
     pub time_zone: Option<String>,
     /// E-mail address that notices go to; can be repeated
     #[arg(long = "contact", value_name = "EMAIL")]
@@ -65,6 +65,14 @@ fn storage(text: &str) -> Result<String, String> {
         return Ok(text.to_owned());
     }
     tenantry_core::quantity::bytes(text).map(|_| text.to_owned()).map_err(|e| e.to_string())
+}
+
+/// A name of the IANA list; empty takes the field away.
+fn zone(text: &str) -> Result<String, String> {
+    match text {
+        "" => Ok(String::new()),
+        zone => tenantry_core::zone::check(zone).map(|()| zone.to_owned()).map_err(|e| e.to_string()),
+    }
 }
 
 fn date(text: &str) -> Result<String, String> {

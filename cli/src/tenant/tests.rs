@@ -145,6 +145,8 @@ fn terms_become_fields_of_a_patch_and_null_takes_one_away() {
         ),
         (vec!["--contact", "a@b.c", "--contact", "d@e.f"], json!({"contacts": ["a@b.c", "d@e.f"]})),
         (vec!["--display-name", ""], json!({"displayName": null})),
+        (vec!["--time-zone", "Asia/Ho_Chi_Minh"], json!({"timeZone": "Asia/Ho_Chi_Minh"})),
+        (vec!["--time-zone", ""], json!({"timeZone": null})),
     ] {
         assert_eq!(terms(&line).unwrap(), wanted, "{line:?}");
     }
@@ -152,5 +154,24 @@ fn terms_become_fields_of_a_patch_and_null_takes_one_away() {
         [["--seats", "0"], ["--seats", "many"], ["--storage", "big"], ["--until", "soon"], ["--contract", "gift"]]
     {
         assert!(terms(&wrong).is_err(), "{wrong:?}");
+    }
+    for (wrong, meant) in [("Asia/Hanoi", "such as Asia/Ho_Chi_Minh"), ("asia/tokyo", "its name there is Asia/Tokyo")] {
+        let said = terms(&["--time-zone", wrong]).unwrap_err().to_string();
+        assert!(said.contains(meant), "{wrong}: {said}");
+    }
+}
+
+#[test]
+fn a_host_is_looked_at_before_anything_is_sent() {
+    let host = crate::instance::make::host;
+    assert_eq!(host("CRM.Acme.vn"), Ok("crm.acme.vn".to_owned()));
+    for (wrong, words) in [
+        ("10.0.0.5", "hosts file"),
+        ("https://crm.acme.vn/", "without a path: crm.acme.vn"),
+        ("crm.acme.vn:8443", "without a port"),
+        ("Việt.vn", "xn--vit-5kz.vn"),
+    ] {
+        let said = host(wrong).unwrap_err();
+        assert!(said.contains(words), "{wrong}: {said}");
     }
 }

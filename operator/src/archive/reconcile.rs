@@ -56,8 +56,12 @@ pub async fn reconcile(archive: Arc<Archive>, ctx: &Ctx, now: Timestamp) -> Resu
                 set(&mut status.conditions, Said::yes("Purged", "Done", "the data is gone"), generation, now);
             }
             Err(halt) => {
-                again = Some(pause(ctx, archive.metadata.uid.as_deref().unwrap_or_default(), &halt));
-                set(&mut status.conditions, Said::no("Purged", &halt.reason, halt.message), generation, now);
+                let uid = archive.metadata.uid.as_deref().unwrap_or_default();
+                if halt.is_told(ctx.memory.failures(uid)) {
+                    let said = Said::no("Purged", &halt.reason, halt.message.clone());
+                    set(&mut status.conditions, said, generation, now);
+                }
+                again = Some(pause(ctx, uid, &halt));
             }
         }
     }

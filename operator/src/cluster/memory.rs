@@ -291,6 +291,12 @@ impl Memory {
         entry.1
     }
 
+    /// How many failures in a row there were.
+    #[must_use]
+    pub fn failures(&self, uid: &str) -> u32 {
+        Self::lock(&self.failures).get(uid).copied().unwrap_or_default()
+    }
+
     /// The object is well again.
     pub fn recovered(&self, uid: &str) {
         Self::lock(&self.failures).remove(uid);

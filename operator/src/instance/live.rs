@@ -21,6 +21,7 @@ use tenantry_plan::Claim;
 use tenantry_plan::context::{DatabaseAccess, Keys};
 use tenantry_plan::event::Subject;
 use tenantry_plan::instance::{Wanted, in_the_open, validate};
+use tenantry_plan::resources;
 use tenantry_plan::tenant::STOPPED;
 
 use super::found::Found;
@@ -378,6 +379,16 @@ async fn limits(ctx: &Ctx, tenant: &Tenant) -> Result<(Limits, Option<tenantry_a
         Halt::fail("SpecValid", "UnknownPlan", text, ErrorClass::Blocked)
     })?;
     let limits = tenantry_plan::limits::resolve(&tenant.spec, &plan.spec).map_err(|e| at(e.into()))?;
+    let wrong = plan.spec.resources.iter().flat_map(|r| resources::problems("spec.resources", r)).collect::<Vec<_>>();
+    if !wrong.is_empty() {
+        let text = format!(
+            "plan {:?}: {}; a Plan cannot be changed: create a new one, then `tenantry tenant set {} --plan NEW`",
+            tenant.spec.plan,
+            wrong.join("; "),
+            tenant.name_any()
+        );
+        return Err(Halt::fail("SpecValid", "Invalid", text, ErrorClass::Invalid));
+    }
     Ok((limits, plan.spec.resources))
 }
 

@@ -64,6 +64,11 @@ pub async fn write_halted(
     archiving: bool,
     now: Timestamp,
 ) -> Result<Option<Duration>> {
+    let uid = pass.instance.metadata.uid.as_deref().unwrap_or_default();
+    if !halt.is_told(ctx.memory.failures(uid)) {
+        ctx.memory.unsettle(uid);
+        return Ok(Some(pause(ctx, uid, &halt)));
+    }
     // Whatever was asked on the way: an object that goes has one condition that says how far it is.
     let halt = if archiving { Halt { condition: "Archived", ..halt } } else { halt };
     let mut status = base(pass, Some(halt.condition), now);
@@ -98,9 +103,9 @@ pub async fn write_halted(
     if halt.class.is_some() && was.as_deref() != Some(halt.reason.as_str()) {
         notice(ctx, &kube::Resource::object_ref(&pass.instance, &()), true, &halt.reason, &halt.message).await;
     }
-    ctx.memory.unsettle(pass.instance.metadata.uid.as_deref().unwrap_or_default());
+    ctx.memory.unsettle(uid);
     write(&pass.instance, ctx, status).await?;
-    Ok(Some(pause(ctx, pass.instance.metadata.uid.as_deref().unwrap_or_default(), &halt)))
+    Ok(Some(pause(ctx, uid, &halt)))
 }
 
 /// The status as it was, with what this pass found.

@@ -104,7 +104,7 @@ async fn had_volumes(ctx: &Ctx, pass: &Pass, wanted: &Wanted) -> Result<BTreeSet
     let ran = status.and_then(|s| s.release_hash.as_ref()).filter(|hash| **hash != wanted.release.hash);
     let ran = match ran {
         // A copy that has not run has the volumes of its original, whatever neutralises it.
-        Some(hash) if installed => Some(release::kept(ctx, hash).await?.spec.volumes),
+        Some(hash) if installed => Some(release::of_hash(ctx, &pass.instance.spec, hash).await?.spec.volumes),
         _ => None,
     };
     let volumes = of_before(&spec.volumes, ran.as_deref());

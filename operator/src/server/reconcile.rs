@@ -34,6 +34,7 @@ const PULSE: Duration = Duration::from_secs(30);
 /// [`Error::Kube`] while the status is written.
 pub async fn reconcile(object: Arc<DatabaseServer>, ctx: &Ctx, now: Timestamp) -> Result<Option<Duration>> {
     let api: Api<DatabaseServer> = Api::all(ctx.client.clone());
+    let uid = object.metadata.uid.as_deref().unwrap_or_default();
     let generation = object.metadata.generation;
     let mut status = object.status.clone().unwrap_or_default();
     status.observed_generation = generation;
@@ -45,7 +46,7 @@ pub async fn reconcile(object: Arc<DatabaseServer>, ctx: &Ctx, now: Timestamp) -
     };
     let again = match outcome {
         Ok(()) => {
-            ctx.memory.recovered(object.metadata.uid.as_deref().unwrap_or_default());
+            ctx.memory.recovered(uid);
             if object.metadata.deletion_timestamp.is_some() {
                 return Ok(None);
             }
@@ -54,6 +55,7 @@ pub async fn reconcile(object: Arc<DatabaseServer>, ctx: &Ctx, now: Timestamp) -
             set(&mut status.conditions, said, generation, now);
             PULSE
         }
+        Err(halt) if !halt.is_told(ctx.memory.failures(uid)) => return Ok(Some(pause(ctx, uid, &halt))),
         Err(halt) => {
             let transient = matches!(halt.class, None | Some(ErrorClass::Transient));
             set(&mut status.conditions, Said::no(halt.condition, &halt.reason, halt.message.clone()), generation, now);
@@ -73,7 +75,7 @@ pub async fn reconcile(object: Arc<DatabaseServer>, ctx: &Ctx, now: Timestamp) -
                 ctx.servers.forget(&object.name_any()).await;
             }
             // One that is starting is looked at when its StatefulSet says that it is ready; the pause grows meanwhile.
-            pause(ctx, object.metadata.uid.as_deref().unwrap_or_default(), &halt).min(PULSE)
+            pause(ctx, uid, &halt).min(PULSE)
         }
     };
     write(&object, ctx, status).await?;
@@ -114,6 +116,11 @@ async fn upkeep(
     let at = Halt::at("Ready");
     metadata(ctx, api, object, true, &[]).await.map_err(&at)?;
     if let Some(managed) = &object.spec.managed {
+        let problems = server::problems(managed);
+        if !problems.is_empty() {
+            let text = format!("{}; nothing was changed", problems.join("; "));
+            return Err(Halt::fail("Ready", "Invalid", text, ErrorClass::Invalid));
+        }
         let secret = server::build_secret(object, settings, &ctx.password(32).map_err(&at)?);
         let name = server::secret_name(object);
         let secrets = crate::cluster::dynamic_api(&ctx.client, Kind::Secret, Some(&ctx.system_namespace));

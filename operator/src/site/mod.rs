@@ -11,7 +11,7 @@ use kube::api::{Api, ListParams, Patch, PatchParams};
 use serde_json::json;
 use tenantry_api::condition::{Said, set};
 use tenantry_api::site::Site;
-use tenantry_core::names;
+use tenantry_core::{names, zone};
 
 use crate::context::Ctx;
 use crate::error::{Error, Result};
@@ -26,11 +26,14 @@ const AGAIN: Duration = Duration::from_secs(60);
 /// # Errors
 /// [`Error::Kube`].
 pub async fn reconcile(site: Arc<Site>, ctx: &Ctx, now: Timestamp) -> Result<Option<Duration>> {
-    let problem = match storage(&site, ctx).await? {
+    // Only somebody who changes the Site mends this: the watch tells.
+    let wrong = time_zone(&site);
+    let missing = match storage(&site, ctx).await? {
         Some(problem) => Some(problem),
         None => ingress(&site, ctx).await?,
     };
-    let again = problem.as_ref().map(|_| AGAIN);
+    let again = missing.as_ref().map(|_| AGAIN);
+    let problem = wrong.or(missing);
     let said = match problem {
         None => Said::yes("Ready", "Fits", "the classes that it names exist"),
         Some((reason, message)) => Said::no("Ready", reason, message),
@@ -59,6 +62,14 @@ pub async fn reconcile(site: Arc<Site>, ctx: &Ctx, now: Timestamp) -> Result<Opt
 
 /// A problem: its reason and what to do.
 type Problem = (&'static str, String);
+
+fn time_zone(site: &Site) -> Option<Problem> {
+    let wrong = zone::check(&site.spec.time_zone).err()?;
+    let text = format!(
+        "spec.timeZone: {wrong}. What runs goes on; no CRM of a tenant without a time zone of its own is set up or changed"
+    );
+    Some(("UnknownTimeZone", text))
+}
 
 async fn storage(site: &Site, ctx: &Ctx) -> Result<Option<Problem>> {
     let api: Api<StorageClass> = Api::all(ctx.client.clone());

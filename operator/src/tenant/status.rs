@@ -65,6 +65,10 @@ pub async fn write_halted(
     archiving: bool,
     now: Timestamp,
 ) -> Result<Option<Duration>> {
+    let uid = tenant.metadata.uid.as_deref().unwrap_or_default();
+    if !halt.is_told(ctx.memory.failures(uid)) {
+        return Ok(Some(pause(ctx, uid, &halt)));
+    }
     // Whatever was asked on the way: an object that goes has one condition that says how far it is.
     let halt = if archiving { Halt { condition: "Archived", ..halt } } else { halt };
     let generation = tenant.metadata.generation;
@@ -85,7 +89,7 @@ pub async fn write_halted(
         notice(ctx, &kube::Resource::object_ref(tenant, &()), true, &halt.reason, &halt.message).await;
     }
     write(tenant, ctx, status).await?;
-    Ok(Some(pause(ctx, tenant.metadata.uid.as_deref().unwrap_or_default(), &halt)))
+    Ok(Some(pause(ctx, uid, &halt)))
 }
 
 /// How long to wait after a halt: what it says, or its class's growing pause.

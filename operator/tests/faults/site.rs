@@ -24,6 +24,7 @@ fn a_class_that_is_missing_is_told_until_it_is_there_and_a_fault_is_made_good() 
         let api: Api<Site> = Api::all(base.clone());
         let missing = |site: &mut Site| site.spec.storage_class = Some("nowhere".into());
         let nobody = |site: &mut Site| site.spec.ingress.class_name = Some("nobody".into());
+        let lost = |site: &mut Site| site.spec.time_zone = "Asia/Hanoi".into();
         let fits = |_: &mut Site| {};
         let ready = |site: &Site| {
             let conditions = &site.status.as_ref().unwrap().conditions;
@@ -49,6 +50,12 @@ fn a_class_that_is_missing_is_told_until_it_is_there_and_a_fault_is_made_good() 
             let site = seen(&api, nobody).await;
             tenantry_operator::site::reconcile(site, &operator.ctx, Timestamp::now()).await.unwrap();
             assert_eq!(ready(&*seen(&api, fits).await).1, "IngressClassMissing");
+
+            let site = seen(&api, lost).await;
+            let again = tenantry_operator::site::reconcile(site, &operator.ctx, Timestamp::now()).await.unwrap();
+            let (status, reason, message) = ready(&*seen(&api, fits).await);
+            assert_eq!((status.as_str(), reason.as_str()), ("False", "UnknownTimeZone"));
+            assert!(message.contains("\"Asia/Hanoi\"") && again.is_none(), "{message}");
 
             let site = seen(&api, fits).await;
             let again = tenantry_operator::site::reconcile(site, &operator.ctx, Timestamp::now()).await.unwrap();

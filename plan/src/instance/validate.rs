@@ -8,6 +8,7 @@ use tenantry_api::scheduling::Scheduling;
 use tenantry_api::tenant::Tenant;
 use tenantry_core::id::Id;
 use tenantry_core::secret::Secret;
+use tenantry_core::{host, zone};
 
 use super::choose::{chosen, given};
 use super::marks::{Marks, labels};
@@ -135,6 +136,9 @@ pub fn validate(
     if let Some(Err(e)) = spec.expires.as_deref().map(str::parse::<jiff::Timestamp>) {
         return Err(PlanError::invalid("spec.expires", format!("this is not a date and time of RFC 3339: {e}")));
     }
+    // The definition refuses most; an object may be older than its rules.
+    host::check(&spec.host).map_err(|e| PlanError::invalid("spec.host", e))?;
+    let time_zone = time_zone(tenant, settings)?;
     replicas::check(&release.blueprint, &release.spec, &spec.replicas)?;
     if let Some(wish) = &spec.scheduling {
         scheduling::check("spec.scheduling", wish)?;
@@ -156,7 +160,7 @@ pub fn validate(
         environment: spec.environment,
         host: spec.host.clone(),
         admin_email: spec.admin_email.clone().unwrap_or_else(|| format!("admin@{}", spec.host)),
-        time_zone: tenant.spec.time_zone.clone().unwrap_or_else(|| settings.site.time_zone.clone()),
+        time_zone,
         replicas: spec.replicas.clone(),
         scheduling: spec.scheduling.clone(),
         settings: chosen,
@@ -165,4 +169,20 @@ pub fn validate(
         database_server: spec.database_server.clone(),
         suspended,
     })
+}
+
+/// Its tenant's time zone, or the site's. An unknown one must reach neither a schedule nor the application, which would
+/// keep it when it is mended.
+fn time_zone(tenant: &Tenant, settings: &Settings) -> Result<String, PlanError> {
+    let (field, zone) = match &tenant.spec.time_zone {
+        Some(zone) => ("tenant.spec.timeZone", zone),
+        None => ("site.spec.timeZone", &settings.site.time_zone),
+    };
+    let name = tenant.metadata.name.as_deref().unwrap_or_default();
+    let next = match &tenant.spec.time_zone {
+        Some(_) => format!("`tenantry tenant set {name} --time-zone ZONE`"),
+        None => "`kubectl edit site site`".into(),
+    };
+    zone::check(zone).map_err(|e| PlanError::invalid(field, format!("{e}: {next}")))?;
+    Ok(zone.clone())
 }

@@ -8,7 +8,7 @@ use tenantry_core::quantity;
 use crate::child::{Child, Kind};
 use crate::labels::Labels;
 use crate::lost::Lost;
-use crate::{Claim, Settings, pod, scheduling};
+use crate::{Claim, Settings, pod, resources, scheduling};
 
 /// What was seen of a managed server.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -87,6 +87,24 @@ pub fn build_secret(server: &DatabaseServer, settings: &Settings, password: &ten
     let rest = json!({ "type": "Opaque", "stringData": {
         "username": admin_user(server.spec.engine), "password": password.reveal() } });
     Child::new(Kind::Secret, Some(&settings.system_namespace), &secret_name(server), &labels(name), rest)
+}
+
+/// Every problem of what is written of a managed server that its children would be refused for, each with its place.
+#[must_use]
+pub fn problems(managed: &Managed) -> Vec<String> {
+    let mut found = Vec::new();
+    if managed.image.contains(char::is_whitespace) {
+        found.push(format!("spec.managed.image: {:?} has a space: an image is one word", managed.image));
+    }
+    if let Err(e) = quantity::bytes(&managed.storage) {
+        found.push(format!("spec.managed.storage: {e}"));
+    }
+    if let Some(resources) = &managed.resources {
+        found.extend(resources::problems("spec.managed.resources", resources));
+    }
+    let wish = managed.scheduling.as_ref().map(|wish| scheduling::check("spec.managed.scheduling", wish));
+    found.extend(wish.and_then(Result::err).map(|e| e.to_string()));
+    found
 }
 
 /// Service and StatefulSet of a managed server, and its volume claim when that has to grow; nothing for an
@@ -315,6 +333,34 @@ mod tests {
         assert_eq!(with["nodeSelector"], scheduling["nodeSelector"]);
         assert_eq!(with["tolerations"], scheduling["tolerations"]);
         assert!(without.get("nodeSelector").is_none() && without.get("tolerations").is_none());
+    }
+
+    #[test]
+    fn what_the_api_server_would_refuse_of_a_server_is_told_with_its_place() {
+        let managed = |more: Value| -> Managed {
+            let mut managed = json!({ "image": "pg:15", "storage": "10G" });
+            managed.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            serde_json::from_value(managed).unwrap()
+        };
+        assert_eq!(problems(&managed(json!({ "resources": { "memoryLimit": "4Gi" } }))), Vec::<String>::new());
+        for (wrong, told) in [
+            (json!({ "resources": { "memoryLimit": "64MB" } }), "spec.managed.resources.memoryLimit: \"64MB\""),
+            (json!({ "resources": { "cpuRequest": "2", "cpuLimit": "1" } }), "cpuRequest is above cpuLimit"),
+            (json!({ "image": "pg: 15" }), "spec.managed.image"),
+            (json!({ "storage": "10GB" }), "spec.managed.storage"),
+            (json!({ "scheduling": { "nodeSelector": { "a b": "c" } } }), "spec.managed.scheduling.nodeSelector[a b]"),
+        ] {
+            let said = problems(&managed(wrong.clone())).join("; ");
+            assert!(said.contains(told), "{wrong}: {said}");
+        }
+        // What only the limit says is no contradiction of ours.
+        let mut small = server("50G");
+        let limit = json!({ "memoryLimit": "128Mi" });
+        small.spec.managed.as_mut().unwrap().resources = Some(serde_json::from_value(limit).unwrap());
+        let all = children(&small, &settings(None), &Seen::default());
+        let set = all.iter().find(|c| c.kind == Kind::StatefulSet).unwrap();
+        let resources = &set.object["spec"]["template"]["spec"]["containers"][0]["resources"];
+        assert_eq!(resources["requests"]["memory"], "128Mi");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use tenantry_api::plan::Plan;
 use tenantry_api::tenant::Tenant;
 use tenantry_core::id::Id;
 use tenantry_core::ledger::Limits;
+use tenantry_core::zone;
 
 use crate::labels::Labels;
 use crate::{PlanError, limits};
@@ -46,6 +47,9 @@ pub fn validate(tenant: &Tenant, plan: Option<&Plan>) -> Result<TenantWanted, Pl
             tenant.metadata.name.as_deref().unwrap_or_default()
         ))
     })?;
+    if let Some(zone) = &spec.time_zone {
+        zone::check(zone).map_err(|e| PlanError::invalid("spec.timeZone", e.to_string()))?;
+    }
     let limits = limits::resolve(spec, &plan.spec)?;
     Ok(TenantWanted {
         namespace: tenantry_core::names::namespace(&id),
