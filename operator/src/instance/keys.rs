@@ -1,7 +1,8 @@
 //! Keys of an instance: made once, kept with its data, never overwritten. Does I/O (Kubernetes).
 
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::Api;
+use kube::api::{Api, Patch, PatchParams};
+use serde_json::json;
 use tenantry_core::class::ErrorClass;
 use tenantry_core::names;
 use tenantry_plan::context::Keys;
@@ -32,12 +33,25 @@ pub async fn ensure(ctx: &Ctx, pass: &Pass, wanted: &Wanted) -> Result<Keys, Hal
         let stored = ctx.create_once(&build_keys_secret(wanted, &keys)).await.map_err(&at)?;
         found = Some(typed(&stored).map_err(&at)?);
     }
+    if let Some(open) = found.as_ref().filter(|s| s.immutable != Some(true)) {
+        close(&api, open).await.map_err(&at)?;
+    }
     let data = data_of(found.and_then(|s| s.data).as_ref());
     keys_of(&data).ok_or_else(|| {
         let text =
             format!("Secret {}/{name} with this instance's keys is missing or has no key admin-password; restore it, it is not made anew", wanted.namespace);
         Halt::fail("SpecValid", "KeysMissing", text, ErrorClass::Blocked)
     })
+}
+
+/// Keys that an older version made can be changed by a slip of the hand, after which the application cannot read its own
+/// data: from now on they cannot. Only these keys: a Secret that somebody changed meanwhile is looked at again.
+async fn close(api: &Api<Secret>, open: &Secret) -> crate::error::Result<()> {
+    let version = open.metadata.resource_version.as_deref();
+    let closed = json!({ "metadata": { "resourceVersion": version }, "immutable": true });
+    let name = open.metadata.name.as_deref().unwrap_or_default();
+    let patched = api.patch(name, &PatchParams::default(), &Patch::Merge(&closed)).await;
+    patched.map(|_| ()).map_err(Error::kube("make the keys immutable"))
 }
 
 fn generate(ctx: &Ctx, wanted: &Wanted) -> crate::error::Result<Keys> {
