@@ -37,7 +37,7 @@ pub(super) fn build_page(wanted: &Wanted, settings: &Settings, text: &PageText) 
                 "name": PAGE,
                 "image": settings.agent_image,
                 "imagePullPolicy": "IfNotPresent",
-                "args": ["page", "--listen", "0.0.0.0:8080"],
+                "args": ["page", "--listen", "[::]:8080"],
                 "env": [
                     { "name": "TENANTRY_PAGE_KIND", "value": "suspended" },
                     { "name": "TENANTRY_PAGE_REASON", "value": text.reason },
