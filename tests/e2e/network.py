@@ -19,15 +19,21 @@ INSIDE = ["169.254.170.2", "100.100.100.200", "168.63.129.16", "192.0.0.192", "1
 PORTS = [53, 5432, 8099]
 TRY = """
 import socket, sys
-for place in sys.argv[1:]:
+from concurrent.futures import ThreadPoolExecutor
+
+def reached(place):
     host, port = place.rsplit(':', 1)
     try:
         socket.create_connection((host, int(port)), timeout=2).close()
-        print(place)
     except ConnectionRefusedError:
-        print(place)
-    except OSError:
         pass
+    except OSError:
+        return False
+    return True
+
+with ThreadPoolExecutor(16) as many:
+    found = list(many.map(reached, sys.argv[1:]))
+print(*[place for place, ok in zip(sys.argv[1:], found) if ok])
 """
 
 
