@@ -63,7 +63,7 @@ enum What {
     /// Serves the page of a suspended or maintained application
     Page {
         /// Address to listen on
-        #[arg(long, default_value = "0.0.0.0:8080")]
+        #[arg(long, default_value = "[::]:8080")]
         listen: std::net::SocketAddr,
         /// The file with the page's texts; without it the texts come from the environment
         #[arg(long)]

@@ -124,6 +124,22 @@ fn sigterm_ends_the_page_with_0() {
 }
 
 #[test]
+fn every_address_is_one_of_ipv4_and_of_ipv6() {
+    let port = TcpListener::bind("[::]:0").unwrap().local_addr().unwrap().port();
+    let mut command = Command::new(AGENT);
+    command.args(["page", "--listen", &format!("[::]:{port}")]).stdin(Stdio::null());
+    let mut server = Server { child: command.spawn().unwrap(), address: String::new() };
+    for address in ["127.0.0.1", "::1"] {
+        server.address = match address.contains(':') {
+            true => format!("[{address}]:{port}"),
+            false => format!("{address}:{port}"),
+        };
+        eventually("the page listens", || TcpStream::connect(&server.address).is_ok());
+        assert!(server.get("/healthz", "").starts_with("HTTP/1.1 200"), "{address}");
+    }
+}
+
+#[test]
 fn a_wrong_file_or_address_is_refused() {
     let folder = Folder::new();
     let file = folder.file("page.json", r#"{"titel":"x"}"#);

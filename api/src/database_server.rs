@@ -143,8 +143,9 @@ pub struct Managed {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct External {
-    /// Host name or address, as seen from the operator and from the tenants' pods.
-    #[schemars(length(min = 1, max = 253))]
+    /// Host name or IPv4 address, as seen from the operator and from the tenants' pods. A server with an IPv6 address
+    /// needs a name: files of some products want brackets around an address, others do not take them.
+    #[schemars(length(min = 1, max = 253), regex(pattern = "^[^:]+$"))]
     pub host: String,
     /// Port; the engine's own when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]

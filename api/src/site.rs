@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
+use tenantry_core::address::{CIDR_PATTERN, Ranges};
 use tenantry_core::{bounds, zone};
 
 /// What kind of place a site is.
@@ -62,6 +63,7 @@ impl PodSecurityLevel {
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(validation = Rule::new("self.id == oldSelf.id").message("spec.id is the source of every billing event of this site and cannot change"))]
+#[x_kube(validation = Rule::new("!has(self.outsideIpv6) || !self.outsideIpv6 || (has(self.closedCidrs) && self.closedCidrs.exists(c, c.contains(':')))").message("spec.outsideIpv6 opens public IPv6 addresses, which nodes and pods of a cluster often have: name at least one IPv6 range of the cluster in spec.closedCidrs"))]
 pub struct SiteSpec {
     /// Immutable id, the `source` of its events.
     #[schemars(length(min = 3, max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
@@ -106,25 +108,49 @@ pub struct SiteSpec {
     pub ingress_namespaces: Vec<String>,
     /// Addresses from which NetworkPolicies let requests in (an ingress outside the cluster), as CIDR.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 20), inner(length(max = 50)))]
+    #[schemars(length(max = 20), inner(length(max = 43), regex(pattern = CIDR_PATTERN)))]
     pub ingress_cidrs: Vec<String>,
-    /// Addresses inside (IPv4, as CIDR) that tenants may reach as well, such as a mail server in the customer's own
-    /// network; private addresses are closed to them otherwise.
+    /// Addresses inside (as CIDR) that tenants may reach as well, such as a mail server in the customer's own network;
+    /// private addresses are closed to them otherwise.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(
-        length(max = 20),
-        inner(
-            length(max = 18),
-            regex(
-                pattern = r"^((25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])\.){3}(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])/(3[0-2]|[12]?[0-9])$"
-            )
-        )
-    )]
+    #[schemars(length(max = 20), inner(length(max = 43), regex(pattern = CIDR_PATTERN)))]
     pub internal_cidrs: Vec<String>,
+    /// Addresses (as CIDR) that stay closed to tenants whatever else opens them, such as public addresses of the
+    /// cluster's own nodes and pods. A database server whose `cidrs` lie in them is reached all the same.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50), inner(length(max = 43), regex(pattern = CIDR_PATTERN)))]
+    pub closed_cidrs: Vec<String>,
+    /// Addresses (as CIDR) on which the cluster's DNS answers beside the pods labelled `k8s-app: kube-dns` in
+    /// kube-system: a cache on each node, for example 169.254.20.10/32. Tenants ask no other DNS.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20), inner(length(max = 43), regex(pattern = CIDR_PATTERN)))]
+    pub dns_cidrs: Vec<String>,
+    /// Whether tenants may reach IPv6 addresses outside. Nodes and pods with IPv6 often have public addresses: name
+    /// their ranges in `closedCidrs`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub outside_ipv6: bool,
     /// Whom a suspended tenant's page names as contact.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 200))]
     pub contact: Option<String>,
+}
+
+impl SiteSpec {
+    /// What is wrong when it names nobody whose requests network rules let in, and what to do.
+    #[must_use]
+    pub fn lets_nobody_in(&self) -> Option<String> {
+        let nobody = self.ingress_namespaces.is_empty() && self.ingress_cidrs.is_empty();
+        nobody.then(|| {
+            "spec.ingressNamespaces and spec.ingressCidrs are empty: where the cluster enforces NetworkPolicies, nobody reaches a CRM. Name the namespace of your ingress controller: kubectl patch site site --type merge -p '{\"spec\":{\"ingressNamespaces\":[\"NAMESPACE\"]}}', and site.ingressNamespaces in the chart's values"
+                .to_owned()
+        })
+    }
+
+    /// What it says of the addresses that tenants reach.
+    #[must_use]
+    pub fn ranges(&self) -> Ranges {
+        Ranges { internal: self.internal_cidrs.clone(), closed: self.closed_cidrs.clone(), ipv6: self.outside_ipv6 }
+    }
 }
 
 fn utc() -> String {
@@ -167,7 +193,7 @@ pub struct SiteStatus {
     /// Generation that this status describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Ready`.
+    /// `Ready`, `IngressAdmitted`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
 }

@@ -151,8 +151,11 @@ fn an_integration_names_settings_that_there_are() {
 
 #[test]
 fn a_site_opens_ranges_of_addresses_and_nothing_else() {
-    let pattern = &schema("Site")["properties"]["spec"]["properties"]["internalCidrs"]["items"]["pattern"];
-    let pattern = pattern.as_str().unwrap();
+    let spec = &schema("Site")["properties"]["spec"]["properties"];
+    let pattern = spec["internalCidrs"]["items"]["pattern"].as_str().unwrap();
+    for field in ["ingressCidrs", "closedCidrs", "dnsCidrs"] {
+        assert_eq!(spec[field]["items"]["pattern"], pattern, "{field}");
+    }
     for (text, fits) in [
         ("10.20.0.25/32", true),
         ("192.168.0.0/16", true),
@@ -160,10 +163,31 @@ fn a_site_opens_ranges_of_addresses_and_nothing_else() {
         ("10.20.0.25", false),
         ("10.20.0.256/32", false),
         ("10.20.0.0/33", false),
-        ("fd00::/8", false),
+        ("fd00::/8", true),
+        ("2a00:1450:4001:80b::200e/128", true),
+        ("1:2:3:4:5:6:7:8/64", true),
+        ("::/0", true),
+        ("::1/128", true),
+        ("1::/129", false),
+        ("1:2:3:4:5:6:7:8:9/64", false),
+        ("1::2::3/64", false),
+        ("fd00::1", false),
+        ("FD00::/8", false),
+        ("::ffff:10.0.0.1/128", false),
     ] {
         assert_eq!(tenantry_core::pattern::matches_whole(pattern, text), Ok(fits), "{text}");
         assert!(!fits || tenantry_core::address::Cidr::parse(text).is_some(), "{text}");
+    }
+}
+
+#[test]
+fn public_ipv6_is_opened_only_where_the_cluster_says_which_of_it_is_its_own() {
+    let site = |more: Value| object("Site", "site", with(&json!({ "id": "site-1" }), more));
+    accepted("Site", &site(json!({ "outsideIpv6": false })), None);
+    accepted("Site", &site(json!({ "outsideIpv6": true, "closedCidrs": ["10.0.0.0/8", "fd00::/8"] })), None);
+    for closed in [json!(null), json!(["10.0.0.0/8"])] {
+        let open = site(json!({ "outsideIpv6": true, "closedCidrs": closed }));
+        refused("Site", &open, None, "name at least one IPv6 range");
     }
 }
 
@@ -188,6 +212,11 @@ fn a_database_server_is_managed_or_external_and_keeps_its_engine() {
     let old = server(json!({}));
     accepted("DatabaseServer", &old, None);
     refused("DatabaseServer", &server(json!({ "managed": null })), None, "either managed");
+    let host =
+        &schema("DatabaseServer")["properties"]["spec"]["properties"]["external"]["properties"]["host"]["pattern"];
+    for (text, fits) in [("db.example", true), ("192.0.2.7", true), ("fd00::5", false)] {
+        assert_eq!(tenantry_core::pattern::matches_whole(host.as_str().unwrap(), text), Ok(fits), "{text}");
+    }
     refused("DatabaseServer", &server(json!({ "engine": "mariadb" })), Some(&old), "cannot change");
     let smaller = json!({ "managed": { "image": "i", "storage": "5G" } });
     refused("DatabaseServer", &server(smaller), Some(&old), "cannot shrink");

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use kube::{Api, ResourceExt};
 use tenantry_api::condition::find;
 use tenantry_api::database_server::{DatabaseServer, TemplateStatus};
+use tenantry_core::address::authority;
 
 use crate::args::Targets;
 use crate::error::{Exit, Problem};
@@ -128,7 +129,7 @@ fn page(server: &DatabaseServer, wide: bool, now: Timestamp) -> Page {
     let counted = if status.databases.is_none() { "not counted yet: the server has not answered" } else { "" };
     page.noted("Databases", databases(server), counted);
     match (&status.host, status.port) {
-        (Some(host), Some(port)) => page.fact("Address", format!("{host}:{port}")),
+        (Some(host), Some(port)) => page.fact("Address", authority(host, port)),
         (Some(host), None) => page.fact("Address", host.clone()),
         (None, _) => page.fact("Address", "unknown: not set up yet"),
     };

@@ -46,6 +46,10 @@ pub const ANNOTATION_CHECK: &str = "tenantry.dev/check-integrations";
 pub const ANNOTATION_MADE_WITH: &str = "tenantry.dev/made-with";
 /// Finalizer of Tenant and CrmInstance: nothing is gone before it is archived.
 pub const FINALIZER: &str = "tenantry.dev/archive";
+/// Finalizer of Archive, which nobody takes away by itself: with it an Archive outlives the deletion of its definition.
+pub const FINALIZER_RECORD: &str = "tenantry.dev/record";
+/// Annotation in which a person writes the name of an object once more, before deleting what policies protect.
+pub const ANNOTATION_CONFIRM_DELETION: &str = "tenantry.dev/confirm-deletion";
 /// Namespace of the operator, its events, host claims, template jobs and managed database servers.
 pub const SYSTEM_NAMESPACE: &str = "tenantry-system";
 /// Annotation of an instance that is deleted although its database is lost: the name of the database, written once more.

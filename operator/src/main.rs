@@ -35,8 +35,8 @@ struct Args {
     /// Name of the operator's ServiceAccount, which is bound to Secrets of tenants.
     #[arg(long, env = "TENANTRY_SERVICE_ACCOUNT", default_value = "tenantry-operator")]
     service_account: String,
-    /// Address of health and metrics.
-    #[arg(long, env = "TENANTRY_METRICS_ADDR", default_value = "0.0.0.0:8080")]
+    /// Address of health and metrics; `[::]` is every address, of IPv4 as well.
+    #[arg(long, env = "TENANTRY_METRICS_ADDR", default_value = "[::]:8080")]
     metrics_addr: SocketAddr,
     /// Name of this process in the Lease.
     #[arg(long, env = "POD_NAME", default_value = "tenantry-operator")]

@@ -1,6 +1,7 @@
 //! The pod of a job whose steps the agent runs: what all such jobs have in common. No I/O.
 
 use serde_json::{Value, json};
+use tenantry_core::quantity;
 use tenantry_core::steps::JobFile;
 
 use crate::{Settings, pod};
@@ -43,6 +44,7 @@ impl AgentPod<'_> {
         }
         volumes.push(json!({ "name": "agent", "emptyDir": { "sizeLimit": "128Mi" } }));
         volumes.push(json!({ "name": "job", "secret": source }));
+        let disk = own_disk(&volumes);
         mounts.push(json!({ "name": "agent", "mountPath": BIN, "readOnly": true }));
         mounts.push(json!({ "name": "job", "mountPath": JOB, "readOnly": true }));
         json!({
@@ -67,12 +69,22 @@ impl AgentPod<'_> {
                 "command": [format!("{BIN}/tenantry-agent"), "run", "--file", format!("{JOB}/steps.json")],
                 "env": env,
                 "securityContext": security,
-                "resources": { "requests": { "cpu": "50m", "memory": "128Mi" }, "limits": { "memory": "1Gi" } },
+                "resources": {
+                    "requests": { "cpu": "50m", "memory": "128Mi", "ephemeral-storage": pod::DISK_REQUEST },
+                    "limits": { "memory": "1Gi", "ephemeral-storage": disk },
+                },
                 "volumeMounts": mounts,
             }],
             "volumes": volumes,
         })
     }
+}
+
+/// What a pod may take of its node's disk: all its folders when they are full, and beside them what any container may.
+fn own_disk(volumes: &[Value]) -> String {
+    let limits = volumes.iter().filter_map(|v| v.pointer("/emptyDir/sizeLimit")?.as_str());
+    let folders: u64 = limits.filter_map(|text| quantity::bytes(text).ok()).fold(0, u64::saturating_add);
+    folders.saturating_add(pod::DISK_LIMIT_BYTES).to_string()
 }
 
 /// The rest of such a job: one pod, never a second one by itself, and a deadline. `start_seconds` is what a pod may
@@ -85,4 +97,21 @@ pub fn job_rest(file: &JobFile, start_seconds: u32, template: &Value) -> Value {
         "ttlSecondsAfterFinished": KEEP_SECONDS,
         "template": template,
     }})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pod_may_fill_all_its_folders_and_no_more_of_the_disk_than_others() {
+        let volumes = [
+            json!({ "name": "data", "emptyDir": { "sizeLimit": "20000000000" } }),
+            json!({ "name": "scratch-0", "emptyDir": { "sizeLimit": "256Mi" } }),
+            json!({ "name": "files", "persistentVolumeClaim": { "claimName": "files" } }),
+        ];
+        let limit = 20_000_000_000 + (256 << 20) + pod::DISK_LIMIT_BYTES;
+        assert_eq!(own_disk(&volumes), limit.to_string());
+        assert_eq!(quantity::bytes(pod::DISK_LIMIT), Ok(pod::DISK_LIMIT_BYTES));
+    }
 }

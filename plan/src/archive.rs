@@ -97,6 +97,7 @@ pub fn build(ending: &Ending, now: Timestamp) -> Result<Archive, PlanError> {
             purge: None,
         },
     );
+    archive.metadata.finalizers = Some(vec![names::FINALIZER_RECORD.to_owned()]);
     archive.metadata.labels = Some(
         [
             (names::LABEL_MANAGED_BY, names::MANAGED_BY.to_owned()),
@@ -134,6 +135,30 @@ mod tests {
         assert!(!is_doomed(&none, before) && !is_doomed(&none, after));
         let strange = spec("some day", serde_json::json!({"confirm": "kabcdefghi-1"}));
         assert!(!is_doomed(&strange, after) && is_retained(&strange, after));
+    }
+
+    #[test]
+    fn an_archive_is_made_with_the_finalizer_that_keeps_it() {
+        let id = Id::parse("abcdefghij").unwrap();
+        let ending = Ending {
+            kind: ArchivedKind::Tenant,
+            id: id.clone(),
+            name: "acme".into(),
+            adopted_from: None,
+            tenant_id: id,
+            tenant_name: "acme".into(),
+            databases: Vec::new(),
+            volumes: Vec::new(),
+            secrets: Vec::new(),
+            data_generation: None,
+            release_hash: None,
+            release: None,
+            object: "{}".into(),
+            ledger: Recorded::default(),
+            retention_days: 90,
+        };
+        let made = build(&ending, Timestamp::UNIX_EPOCH).unwrap();
+        assert_eq!(made.metadata.finalizers, Some(vec!["tenantry.dev/record".to_owned()]));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tenantry_api::blueprint::{BlueprintSpec, CheckType, Integration, IntegrationCheck};
 use tenantry_api::crm_instance::Environment;
+use tenantry_core::address::Ranges;
 use tenantry_core::hash::sha256_hex;
 use tenantry_core::secret::Secret;
 use tenantry_core::smtp::Security;
@@ -123,8 +124,8 @@ pub struct Aim {
     pub target: Target,
     /// Longest time of the whole check.
     pub timeout: Duration,
-    /// Inside ranges that the Site opens.
-    pub internal: Vec<String>,
+    /// What the Site says of addresses.
+    pub ranges: Ranges,
 }
 
 impl Aim {
@@ -150,11 +151,11 @@ pub enum Work {
 
 /// What is to be done about each integration, by name. `values` are those of the instance.
 #[must_use]
-pub fn work(wanted: &Wanted, internal: &[String], values: &Value) -> Vec<(String, Work)> {
-    wanted.release.spec.integrations.iter().map(|i| (i.name.clone(), of(i, wanted, internal, values))).collect()
+pub fn work(wanted: &Wanted, ranges: &Ranges, values: &Value) -> Vec<(String, Work)> {
+    wanted.release.spec.integrations.iter().map(|i| (i.name.clone(), of(i, wanted, ranges, values))).collect()
 }
 
-fn of(integration: &Integration, wanted: &Wanted, internal: &[String], values: &Value) -> Work {
+fn of(integration: &Integration, wanted: &Wanted, ranges: &Ranges, values: &Value) -> Work {
     if wanted.environment != Environment::Production {
         return Work::Not(format!("not used: {} writes to nobody", wanted.environment.word()));
     }
@@ -167,7 +168,7 @@ fn of(integration: &Integration, wanted: &Wanted, internal: &[String], values: &
     match target(&integration.name, check, wanted, values) {
         Ok(Some(target)) => {
             let timeout = Duration::from_secs(u64::from(check.timeout_seconds));
-            Work::Check(Aim { target, timeout, internal: internal.to_vec() })
+            Work::Check(Aim { target, timeout, ranges: ranges.clone() })
         }
         Ok(None) => Work::Not("not set".into()),
         Err(why) => Work::Not(why),
@@ -304,7 +305,7 @@ mod tests {
                 login: Some(("crm".into(), Secret::new(password))),
             },
             timeout: Duration::from_secs(1),
-            internal: Vec::new(),
+            ranges: Ranges::default(),
         };
         assert_ne!(aim("hunter22").key(), aim("hunter23").key());
         assert_eq!(aim("hunter22").key(), aim("hunter22").key());

@@ -13,6 +13,14 @@ use crate::resources::{Source, fitted};
 /// is told to stop, and until they all have, they send it requests. They count against the time that it has to end.
 pub const DRAIN_SECONDS: u32 = 5;
 
+/// Most that a container takes of its node's disk (its log, its scratch folders) when nothing else is said: one that
+/// writes without end is ended itself, before its node is full and others are.
+pub const DISK_LIMIT: &str = "4Gi";
+/// The same in bytes.
+pub const DISK_LIMIT_BYTES: u64 = 4 << 30;
+/// What is set aside of the disk for it.
+pub const DISK_REQUEST: &str = "50Mi";
+
 /// `lifecycle` of a container that answers for a moment after it was told to end: by the kubelet, as images need not
 /// have a program that waits.
 #[must_use]

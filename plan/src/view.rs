@@ -54,7 +54,7 @@ impl<'a> View<'a> {
             let name = format!("data-{}", v.name);
             match claim {
                 Some(claim) => json!({"name": name, "persistentVolumeClaim": {"claimName": claim(&v.name)}}),
-                None => json!({"name": name, "emptyDir": {}}),
+                None => json!({"name": name, "emptyDir": {"sizeLimit": FORGOTTEN}}),
             }
         };
         let mut all: Vec<Value> = self.volumes.iter().map(data).collect();
@@ -72,6 +72,9 @@ impl<'a> View<'a> {
         volumes.chain(self.security.writable_paths.iter().map(String::as_str)).chain(files)
     }
 }
+
+/// Most of a volume of the blueprint that is an empty folder, where a template is built.
+const FORGOTTEN: &str = "4Gi";
 
 /// `volumeMounts` of the paths whose content is forgotten.
 pub fn scratch_mounts(security: &PodSecurity) -> impl Iterator<Item = Value> {

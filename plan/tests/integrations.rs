@@ -11,6 +11,7 @@ use tenantry_api::blueprint::{Blueprint, Effective};
 use tenantry_api::crm_instance::CrmInstance;
 use tenantry_api::site::Site;
 use tenantry_api::tenant::Tenant;
+use tenantry_core::address::Ranges;
 use tenantry_core::ledger::Limits;
 use tenantry_core::secret::Secret;
 use tenantry_core::smtp::Security;
@@ -107,7 +108,7 @@ fn a_copy_writes_to_nobody_and_asks_nobody() {
     for environment in ["staging", "rehearsal"] {
         let copy = wanted(&mail(json!({ "environment": environment })), &[("smtp_password", PASSWORD)]).unwrap();
         assert!(email(&copy).starts_with("uri = smtp://127.0.0.1:9"), "{}", email(&copy));
-        let work = work(&copy, &[], &values(&copy));
+        let work = work(&copy, &Ranges::default(), &values(&copy));
         assert!(matches!(&work[0].1, Work::Not(why) if why.contains(environment)), "{work:?}");
     }
 }
@@ -115,15 +116,18 @@ fn a_copy_writes_to_nobody_and_asks_nobody() {
 #[test]
 fn a_check_leads_where_the_settings_lead() {
     let wanted = wanted(&mail(json!({})), &[("smtp_password", PASSWORD)]).unwrap();
-    let all = work(&wanted, &["10.20.0.25/32".to_owned()], &values(&wanted));
+    let ranges = Ranges { internal: vec!["10.20.0.25/32".to_owned()], ..Ranges::default() };
+    let all = work(&wanted, &ranges, &values(&wanted));
     let [(name, Work::Check(aim))] = all.as_slice() else { panic!("{all:?}") };
-    assert_eq!((name.as_str(), aim.internal.as_slice()), ("mail", ["10.20.0.25/32".to_owned()].as_slice()));
+    assert_eq!((name.as_str(), aim.ranges.internal.as_slice()), ("mail", ["10.20.0.25/32".to_owned()].as_slice()));
     let login = Some(("crm@acme.example".to_owned(), Secret::new(PASSWORD)));
     let (host, security) = ("mx.acme.example".to_owned(), Security::Starttls);
     assert_eq!(aim.target, Target::Smtp { host, port: 587, security, login });
     let mut suspended = wanted.clone();
     suspended.suspended = Some("invoice".into());
-    assert!(matches!(&work(&suspended, &[], &values(&suspended))[0].1, Work::Not(why) if why.contains("suspended")));
+    assert!(
+        matches!(&work(&suspended, &Ranges::default(), &values(&suspended))[0].1, Work::Not(why) if why.contains("suspended"))
+    );
 }
 
 #[test]

@@ -19,7 +19,7 @@ const usage = `A real Kubernetes on this host, for tests.
 
 usage: cluster COMMAND [--name NAME] [--state DIR] ...
 
-  up [--control-plane-only] [--http-port P] [--https-port P]
+  up [--control-plane-only] [--enforce-network-policies] [--http-port P] [--https-port P]
                         make the cluster, or start what died, and wait until it can be used
   down                  end it and remove everything it put on this host
   status                components, pids, health; exit code 1 when something is not well
@@ -88,6 +88,7 @@ func runCommand(ctx context.Context, args []string) error {
 	options := lifecycle.Options{}
 	if command == "up" {
 		flags.BoolVar(&options.ControlPlaneOnly, "control-plane-only", false, "no node")
+		flags.BoolVar(&options.Enforce, "enforce-network-policies", false, "NetworkPolicies hold")
 		flags.IntVar(&options.HTTPPort, "http-port", 0, "HTTP port of the ingress stand-in, 0 for a free one")
 		flags.IntVar(&options.HTTPSPort, "https-port", 0, "HTTPS port of the ingress stand-in, 0 for a free one")
 	}

@@ -21,6 +21,7 @@ import (
 	kubelet "k8s.io/kubernetes/cmd/kubelet/app"
 
 	"tenantry.local/tests/cluster/internal/ingress"
+	"tenantry.local/tests/cluster/internal/netpol"
 	"tenantry.local/tests/cluster/internal/storage"
 )
 
@@ -33,6 +34,7 @@ var hidden = map[string]func(){
 	"kubelet":                 func() { os.Exit(cli.Run(kubelet.NewKubeletCommand(context.Background()))) },
 	"storage-provisioner":     func() { helper(storage.Run) },
 	"ingress":                 func() { helper(ingress.Run) },
+	"network-policy":          func() { helper(netpol.Run) },
 }
 
 func helper(run func(context.Context, []string) error) {

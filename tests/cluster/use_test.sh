@@ -129,6 +129,52 @@ k patch pv "$volume" -p '{"spec":{"persistentVolumeReclaimPolicy":"Delete"}}' >/
 gone() { [[ ! -e $state-use/volumes/$volume ]]; }
 check "Delete removes the folder" again gone
 
+on use down >/dev/null
+on use up --enforce-network-policies >/dev/null
+on use load-image "$work/full.tar" >/dev/null
+for namespace in shop other; do k create namespace $namespace >/dev/null; done
+pod() { # NAMESPACE NAME LABELS
+    k -n "$1" run "$2" --image=tenantry.local/testpod:1 --image-pull-policy=IfNotPresent --labels="$3" >/dev/null
+}
+pod shop web app=web; pod shop job app=job; pod other neighbour app=web
+for p in shop/web shop/job other/neighbour; do k -n "${p%/*}" wait --for=condition=Ready "pod/${p#*/}" --timeout=60s >/dev/null; done
+ip() { k -n "$1" get pod "$2" -o jsonpath='{.status.podIP}'; }
+fetch() { k -n "$1" exec "$2" -- /program fetch --within=2s "http://$3:${4:-8080}/"; } # from NAMESPACE POD to ADDRESS PORT
+blocked() { ! fetch "$@"; }
+check "without a policy everybody is reached" fetch shop job "$(ip other neighbour)"
+check "the node too" fetch shop web 10.244.0.1 "$(port ingressHTTP)"
+cat >"$work/policies.yaml" <<'YAML'
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: all}
+spec:
+  podSelector: {}
+  policyTypes: [Ingress, Egress]
+  ingress: [{from: [{podSelector: {}}]}]
+  egress: [{to: [{podSelector: {matchLabels: {app: web}}}]}]
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: outside}
+spec:
+  podSelector: {matchLabels: {app: web}}
+  policyTypes: [Egress]
+  egress: [{to: [{ipBlock: {cidr: 10.244.0.0/16, except: [10.244.0.1/32]}}]}]
+YAML
+k -n shop apply -f "$work/policies.yaml" >/dev/null
+check "the policy closes a neighbour on one bridge" again blocked shop job "$(ip other neighbour)"
+check "and the own namespace stays open" fetch shop job "$(ip shop web)"
+check "a second policy adds up" fetch shop web "$(ip other neighbour)"
+check "a neighbour does not come in" blocked other neighbour "$(ip shop web)"
+check "nor does the node answer" blocked shop web 10.244.0.1 "$(port ingressHTTP)"
+check "the node reaches every pod" curl -sS --max-time 5 -o /dev/null "http://$(ip shop web):8080/"
+k -n shop run late --image=tenantry.local/testpod:1 --image-pull-policy=IfNotPresent --restart=Never --labels=app=job \
+    --command -- /program fetch --within=2s "http://$(ip other neighbour):8080/" >/dev/null
+check "a pod is held from its first moment" k -n shop wait --for=jsonpath='{.status.phase}'=Failed pod/late --timeout=60s
+k -n shop delete networkpolicy --all >/dev/null
+check "without policies everybody is reached again" again fetch other neighbour "$(ip shop web)"
+check "status of a cluster that enforces" on use status
+
 on second up --control-plane-only >"$work/second.log" & second=$!
 on third up --control-plane-only >"$work/third.log"
 wait $second

@@ -4,15 +4,19 @@ import copy
 import json
 
 from harness import apply, check, get, kubectl, tenantry, wait
+from mailserver import host
 from world import ROOT, SYSTEM
 
 OPERATOR = ("-n", SYSTEM, "-l", "app.kubernetes.io/name=tenantry,app.kubernetes.io/component=operator")
 
 
 def install(*more):
+    # The test cluster's DNS, API server and the mail servers of these checks answer on its one node.
+    node = f"{host()}/32"
     tenantry(
         "install", "--charts", str(ROOT / "charts"),
         "--set", "image.tag=dev", "--set", "agentImage.tag=dev", "--set", "site.name=e2e",
+        "--set", f"site.dnsCidrs={{{node}}}", "--set", f"site.ingressCidrs={{{node}}}", "--set", f"networkPolicy.extraEgress[0].to[0].ipBlock.cidr={node}",
         "--set", "site.ingress.className=tenantry", "--set", "site.ingress.port=8092",
         "--set", "databaseServers.pg-shared-1.engine=postgresql",
         "--set", "databaseServers.pg-shared-1.managed.storage=10G", *more,
@@ -34,6 +38,9 @@ def an_operator_without_a_definition_says_which_and_works_once_it_is_there():
     kept = get("crd", definition)
     again = {"apiVersion": kept["apiVersion"], "kind": kept["kind"], "spec": kept["spec"], "metadata": {
         "name": definition, "labels": kept["metadata"]["labels"], "annotations": kept["metadata"]["annotations"]}}
+    refused = kubectl("delete", "crd", definition, ok=False)
+    assert refused.returncode and "tenantry.dev/confirm-deletion" in refused.stderr, refused
+    kubectl("annotate", "crd", definition, f"tenantry.dev/confirm-deletion={definition}")
     kubectl("delete", "crd", definition)
     try:
         kubectl("delete", "pod", *OPERATOR)

@@ -4,7 +4,7 @@ import json
 import time
 
 from harness import check, get, kubectl, tenantry, wait
-from mailserver import Hanging, Mail, free_port, host
+from mailserver import Hanging, Mail, Opened, free_port, host
 from world import instance, ready, says, tenant_with, there, unique, untouched
 
 STATE = {}
@@ -45,17 +45,6 @@ def mail():
 
 def mail_is(state, words="", seconds=60):
     return wait(f"the mail server is {state}", lambda: (lambda m: m if m.get("state") == state and words in m["message"] else None)(mail()), seconds)
-
-
-class Opened:
-    """The Site lets tenants reach the host."""
-
-    def __enter__(self):
-        patch = {"spec": {"internalCidrs": [f"{host()}/32"]}}
-        kubectl("patch", "site", "site", "--type=merge", "-p", json.dumps(patch))
-
-    def __exit__(self, *_):
-        kubectl("patch", "site", "site", "--type=merge", "-p", '{"spec":{"internalCidrs":null}}')
 
 
 @check

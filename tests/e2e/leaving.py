@@ -36,7 +36,8 @@ def uninstalling_takes_the_operator_and_nothing_of_a_tenant():
         assert session("acme/crm", "crm.acme.example").party(party)["name"] == "Customer of the last day"
         assert query(database, f"SELECT name FROM party_party WHERE id = {party}").stdout.strip() == "Customer of the last day"
         for words in (("namespace", instance("acme/crm")["metadata"]["namespace"]), ("secrets", "--all", "-n",
-                      instance("acme/crm")["metadata"]["namespace"])):
+                      instance("acme/crm")["metadata"]["namespace"]), ("crd", "archives.tenantry.dev"), ("site", "site"),
+                      ("plan", "fibo-1"), ("configmaps", "--all", "-n", SYSTEM)):
             refused = kubectl("delete", *words, "--wait=false", "--dry-run=server", ok=False)
             assert refused.returncode != 0, words
         assert untouched("acme/crm") == before

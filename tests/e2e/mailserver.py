@@ -2,6 +2,7 @@
 
 import atexit
 import hashlib
+import json
 import os
 import socket
 import subprocess
@@ -10,7 +11,7 @@ import tempfile
 import threading
 from pathlib import Path
 
-from harness import get, run, wait
+from harness import get, kubectl, run, wait
 
 REQUIREMENTS = Path(__file__).parent / "requirements.txt"
 
@@ -36,6 +37,24 @@ def python():
         run(str(folder / "bin" / "pip"), "install", "-q", "--require-hashes", "-r", str(REQUIREMENTS))
         (folder / "done").touch()
     return str(folder / "bin" / "python")
+
+
+class Opened:
+    """The Site lets tenants reach the host; with a namespace, its rules for the network say so already."""
+
+    def __init__(self, namespace=None):
+        self.namespace = namespace
+
+    def __enter__(self):
+        patch = {"spec": {"internalCidrs": [f"{host()}/32"]}}
+        kubectl("patch", "site", "site", "--type=merge", "-p", json.dumps(patch))
+        if self.namespace:
+            def said():
+                return host() in json.dumps(get("networkpolicy", "tenantry-outside", "-n", self.namespace)["spec"])
+            wait(f"{self.namespace} is led to the host", said, 30)
+
+    def __exit__(self, *_):
+        kubectl("patch", "site", "site", "--type=merge", "-p", '{"spec":{"internalCidrs":null}}')
 
 
 class Mail:

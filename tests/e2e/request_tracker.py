@@ -10,7 +10,7 @@ import urllib.request
 
 from engines import MARIA, mariadb_server, templates_of
 from harness import ADDRESS, check, get, kubectl, tenantry, wait
-from mailserver import Mail, host as mail_host
+from mailserver import Mail, Opened, host as mail_host
 from world import (ROOT, access, archives_of, fetch, instance, kinds, query_mariadb, ready, tenant_with, there,
                    unique)
 
@@ -183,7 +183,7 @@ def every_job_of_the_desk_that_runs_by_the_clock_succeeds():
 @check
 def a_copy_of_the_desk_has_its_tickets_and_writes_to_no_customer_while_the_original_does():
     name = STATE["name"]
-    with Mail() as server:
+    with Mail() as server, Opened(instance(crm())["metadata"]["namespace"]):
         tenantry("instance", "settings", "set", crm(), f"smtp_host={mail_host()}", f"smtp_port={server.port}", "smtp_security=none",
                  "--wait", "--timeout", "5m")
         mine = desk(120)

@@ -20,6 +20,7 @@ import big  # noqa: F401
 import operators  # noqa: F401
 import updates  # noqa: F401
 import integrations  # noqa: F401
+import network  # noqa: F401
 import refusals  # noqa: F401
 import terminal  # noqa: F401
 import authors  # noqa: F401

@@ -3,7 +3,7 @@
 mod content;
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -59,12 +59,22 @@ impl PageError {
     }
 }
 
+/// Listens; where there is no IPv6, every address of IPv6 means every one of IPv4. With IPv6, it means both.
+async fn listener(address: SocketAddr) -> std::io::Result<TcpListener> {
+    match TcpListener::bind(address).await {
+        Err(e) if address.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED) && e.kind() != std::io::ErrorKind::AddrInUse => {
+            TcpListener::bind((Ipv4Addr::UNSPECIFIED, address.port())).await
+        }
+        other => other,
+    }
+}
+
 /// Serves until SIGTERM or SIGINT.
 pub async fn serve(listen: SocketAddr, file: Option<&Path>) -> Result<(), PageError> {
     let page = Arc::new(Page::load(file, |name| std::env::var(name).ok()).map_err(PageError::File)?);
     let mut term = signal(SignalKind::terminate()).map_err(PageError::Signal)?;
     let mut int = signal(SignalKind::interrupt()).map_err(PageError::Signal)?;
-    let listener = TcpListener::bind(listen).await.map_err(|e| PageError::Listen(listen, e))?;
+    let listener = listener(listen).await.map_err(|e| PageError::Listen(listen, e))?;
     let permits = Arc::new(Semaphore::new(CONNECTIONS as usize));
     loop {
         let accepted = tokio::select! {

@@ -50,3 +50,39 @@ spec:
 {{- define "tenantry.allowedUsers" -}}
 [{{ include "tenantry.user" . | squote }}{{ range .Values.admission.allowedUsers }}, {{ . | squote }}{{ end }}]
 {{- end }}
+
+{{/* The way to the cluster's own DNS, as one rule of egress: what asks others can tell them everything. */}}
+{{- define "tenantry.names" -}}
+- ports:
+    - {protocol: UDP, port: 53}
+    - {protocol: TCP, port: 53}
+  to:
+    - namespaceSelector:
+        matchLabels:
+          kubernetes.io/metadata.name: kube-system
+      podSelector:
+        matchLabels:
+          k8s-app: kube-dns
+    {{- range .Values.site.dnsCidrs }}
+    - ipBlock: {cidr: {{ . | quote }}}
+    {{- end }}
+{{- end }}
+
+{{/* Addresses outside, as peers: the same as in the policies of tenants (core/src/address.rs; a test compares). */}}
+{{- define "tenantry.outside" -}}
+- ipBlock:
+    cidr: 0.0.0.0/0
+    except:
+      [10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, 169.254.0.0/16, 0.0.0.0/8, 100.64.0.0/10, 127.0.0.0/8, 168.63.129.16/32, 192.0.0.0/24, 198.18.0.0/15, 224.0.0.0/4, 240.0.0.0/4
+      {{- range .Values.site.closedCidrs }}{{ if not (or (contains ":" .) (hasSuffix "/0" .)) }}, {{ . }}{{ end }}{{ end }}]
+{{- if .Values.site.outsideIpv6 }}
+- ipBlock:
+    cidr: 2000::/3
+    except:
+      ["2001::/23", "2001:db8::/32", "2002::/16"
+      {{- range .Values.site.closedCidrs }}{{ if regexMatch "^[23][0-9a-f]{3}:.*/([4-9]|[1-9][0-9]+)$" . }}, {{ . | quote }}{{ end }}{{ end }}]
+{{- end }}
+{{- range .Values.site.internalCidrs }}
+- ipBlock: {cidr: {{ . | quote }}}
+{{- end }}
+{{- end }}

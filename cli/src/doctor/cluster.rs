@@ -37,6 +37,7 @@ pub async fn checks(session: &Session) -> Vec<Check> {
     let site = Api::<Site>::all(client.clone()).get_opt(SITE_NAME).await.ok().flatten();
     all.push(site_check(site.as_ref()));
     let spec = site.map(|s| s.spec);
+    all.extend(spec.as_ref().map(admitted));
     let classes = session.cluster.list(&Api::<StorageClass>::all(client.clone()), "storage classes", None).await;
     all.push(match classes {
         Ok(found) => storage(&found, spec.as_ref()),
@@ -65,11 +66,12 @@ pub fn version(shown: &str, major: &str, minor: &str) -> Check {
 
 /// Whether our definitions are there, established, and those of this program.
 pub fn definitions(found: &[CustomResourceDefinition]) -> Check {
-    let (mut missing, mut other, mut waiting) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut missing, mut other, mut waiting, mut going) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for ours in tenantry_api::definitions() {
         let name = ours.name_any();
         match found.iter().find(|f| f.name_any() == name) {
             None => missing.push(name),
+            Some(live) if live.metadata.deletion_timestamp.is_some() => going.push(name),
             Some(live) if !established(live) => waiting.push(name),
             Some(live) if schema(live) != schema(&ours) => other.push(first_difference(&name, live, &ours)),
             Some(_) => {}
@@ -81,6 +83,11 @@ pub fn definitions(found: &[CustomResourceDefinition]) -> Check {
         let check = Check::new(Verdict::Fail, title).line(format!("not installed: {}", missing.join(", ")));
         let check = if missing.len() == wanted { check.ground() } else { check };
         return check.help("install");
+    }
+    if !going.is_empty() {
+        return Check::new(Verdict::Fail, title)
+            .line(format!("being deleted: {}", going.join(", ")))
+            .line("objects with a finalizer stay: take none away before docs/protection.md was read, \"A definition was deleted\"");
     }
     if !waiting.is_empty() {
         return Check::new(Verdict::Fail, title)
@@ -124,6 +131,18 @@ fn site_check(site: Option<&Site>) -> Check {
         None => Check::new(Verdict::Fail, "Site")
             .line("this cluster has no Site: nothing knows how the world reaches it, and nothing can be billed")
             .help("install --site-id ID"),
+    }
+}
+
+/// Whether rules for the network let people's requests in.
+pub fn admitted(site: &SiteSpec) -> Check {
+    let title = "Requests are let in";
+    match site.lets_nobody_in() {
+        Some(text) => Check::new(Verdict::Warn, title).line(format!("the Site's {text}")),
+        None => {
+            let from: Vec<String> = site.ingress_namespaces.iter().chain(&site.ingress_cidrs).cloned().collect();
+            Check::new(Verdict::Pass, title).line(format!("from {}", from.join(", ")))
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod cluster;
 pub mod operator;
 pub mod passwords;
+pub mod records;
 pub mod report;
 pub mod stuck;
 #[cfg(test)]
@@ -62,6 +63,7 @@ async fn examined(args: &Args, place: &Where, out: &Out) -> Vec<Check> {
     }
     checks.extend(operator::checks(&session, &args.namespace).await);
     checks.extend(stuck::checks(&session, args.stuck_after).await);
+    checks.push(records::check(&session).await);
     checks.extend(passwords::check(&session).await);
     checks
 }

@@ -11,7 +11,7 @@ use tenantry_api::condition::{Said, set};
 
 use super::report::{Check, Verdict, exit, text};
 use super::stuck::{Watched, judged};
-use super::{cluster, operator, passwords};
+use super::{cluster, operator, passwords, records};
 use crate::error::Exit;
 use crate::output::paint::Paint;
 
@@ -51,6 +51,10 @@ fn definitions_of_another_version_are_seen() {
         .unwrap();
     }
     assert_eq!(cluster::definitions(&all).verdict, Verdict::Pass);
+    all[1].metadata.deletion_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at(1)));
+    let going = cluster::definitions(&all);
+    assert!(going.verdict == Verdict::Fail && going.lines[0].starts_with("being deleted: "), "{going:?}");
+    all[1].metadata.deletion_timestamp = None;
     all[0].spec.versions[0].schema = None;
     assert_eq!(cluster::definitions(&all).verdict, Verdict::Warn);
     all[0].status = None;
@@ -79,6 +83,22 @@ fn a_storage_class_is_the_default_or_named_by_the_site() {
         (vec![class(true)], Some(site("fast")), Verdict::Fail),
     ] {
         assert_eq!(cluster::storage(&found, site.as_ref()).verdict, verdict);
+    }
+}
+
+#[test]
+fn a_site_that_names_nobody_whose_requests_are_let_in_is_told_how() {
+    let site = |more: serde_json::Value| {
+        let mut spec = serde_json::json!({"id": "site"});
+        spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        serde_json::from_value(spec).unwrap()
+    };
+    let nobody = cluster::admitted(&site(serde_json::json!({})));
+    assert!(nobody.verdict == Verdict::Warn && nobody.lines[0].contains("kubectl patch site site"), "{nobody:?}");
+    for named in
+        [serde_json::json!({"ingressNamespaces": ["nginx"]}), serde_json::json!({"ingressCidrs": ["10.0.0.0/8"]})]
+    {
+        assert_eq!(cluster::admitted(&site(named)).verdict, Verdict::Pass);
     }
 }
 
@@ -146,4 +166,23 @@ fn a_password_that_was_shown_is_reminded_of_until_it_was_changed() {
     ] {
         assert_eq!(passwords::is_open(&annotations(shown, changed)), open, "{shown:?} {changed:?}");
     }
+}
+
+#[test]
+fn archives_without_a_finalizer_and_such_as_go_are_seen() {
+    let archive = |finalizers: &[&str], going: Option<&str>| {
+        serde_json::from_value(serde_json::json!({
+            "apiVersion": "tenantry.dev/v1alpha1", "kind": "Archive",
+            "metadata": {"name": "abcdefghij-1", "finalizers": finalizers, "deletionTimestamp": going},
+            "spec": {"kind": "Tenant", "id": "abcdefghij", "name": "acme", "life": 1, "tenantId": "abcdefghij",
+                "tenantName": "acme", "namespace": "tenant-abcdefghij", "object": "{}", "ledger": "{}",
+                "archivedAt": "2026-01-01T00:00:00Z", "retainUntil": "2026-04-01T00:00:00Z"},
+        }))
+        .unwrap()
+    };
+    let kept = ["tenantry.dev/record"];
+    assert_eq!(records::judged(&[archive(&kept, None)]).verdict, Verdict::Pass);
+    let old = records::judged(&[archive(&kept, None), archive(&[], None)]);
+    assert!(old.verdict == Verdict::Warn && old.help[0].contains("tenantry.dev/record"), "{old:?}");
+    assert_eq!(records::judged(&[archive(&kept, Some("2026-01-02T00:00:00Z"))]).verdict, Verdict::Fail);
 }

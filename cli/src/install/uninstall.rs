@@ -1,10 +1,11 @@
 //! `tenantry uninstall`: takes the operator away; definitions, tenants and their data stay. Does I/O.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::{DeleteParams, DynamicObject, ListParams};
+use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::{Api, ResourceExt};
 use serde_json::json;
+use tenantry_core::names;
 
 use super::{CHARTS, helm};
 use crate::args::{Confirm, DryRun};
@@ -90,13 +91,24 @@ async fn existing(session: &Session) -> Result<Vec<(String, usize)>, Problem> {
 
 /// The definitions are kept by helm, so that they are removed one by one.
 async fn remove_definitions(session: &Session, dry_run: bool) -> Result<(), Problem> {
-    let api: Api<CustomResourceDefinition> = Api::all(session.cluster.client.clone());
+    if dry_run {
+        // The policy tenantry-ground demands the name in an annotation first, which a dry run does not write.
+        return Ok(());
+    }
+    let definitions: Api<CustomResourceDefinition> = Api::all(session.cluster.client.clone());
     for crd in tenantry_api::definitions() {
-        let params = DeleteParams { dry_run, ..DeleteParams::default() };
-        match api.delete(&crd.name_any(), &params).await {
+        let name = crd.name_any();
+        let failed = |e: &kube::Error| api::problem(&format!("remove definition {name}"), e);
+        let confirmed = json!({ "metadata": { "annotations": { names::ANNOTATION_CONFIRM_DELETION: name.as_str() } } });
+        match definitions.patch_metadata(&name, &PatchParams::default(), &Patch::Merge(&confirmed)).await {
+            Ok(_) => {}
+            Err(kube::Error::Api(s)) if s.is_not_found() => continue,
+            Err(e) => return Err(failed(&e)),
+        }
+        match definitions.delete(&name, &DeleteParams::default()).await {
             Ok(_) => {}
             Err(kube::Error::Api(s)) if s.is_not_found() => {}
-            Err(e) => return Err(crate::error::api::problem(&format!("remove definition {}", crd.name_any()), &e)),
+            Err(e) => return Err(failed(&e)),
         }
     }
     Ok(())

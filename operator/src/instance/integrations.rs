@@ -32,7 +32,7 @@ pub async fn look(ctx: &Ctx, pass: &mut Pass, planned: &Planned<'_>, now: Timest
         return;
     }
     let values = context::instance(wanted, settings, limits, *database, keys);
-    let all = work(wanted, &settings.site.internal_cidrs, &values);
+    let all = work(wanted, &settings.site.ranges(), &values);
     let checked: Vec<&str> =
         all.iter().filter(|(_, w)| matches!(w, Work::Check(_))).map(|(name, _)| name.as_str()).collect();
     ctx.memory.checks.keep_only(&uid, &checked);

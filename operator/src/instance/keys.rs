@@ -2,7 +2,8 @@
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
-use kube::api::Api;
+use kube::api::{Api, Patch, PatchParams};
+use serde_json::json;
 use tenantry_core::class::ErrorClass;
 use tenantry_core::names;
 use tenantry_plan::context::Keys;
@@ -34,10 +35,16 @@ pub async fn ensure(ctx: &Ctx, pass: &Pass, wanted: &Wanted) -> Result<Keys, Hal
         found = Some(typed(&stored).map_err(&at)?);
     }
     let there = found.is_some();
-    let data = data_of(found.and_then(|s| s.data).as_ref());
+    let data = data_of(found.as_ref().and_then(|s| s.data.as_ref()));
     let missing = missing(wanted, &data);
     match keys_of(&data) {
-        Some(keys) if missing.is_empty() => Ok(keys),
+        Some(keys) if missing.is_empty() => {
+            // One that lacks keys stays open, so that a person can put them back.
+            if let Some(open) = found.as_ref().filter(|s| s.immutable != Some(true)) {
+                close(&api, open).await.map_err(&at)?;
+            }
+            Ok(keys)
+        }
         _ => Err(lost(pass, wanted, there, &missing)),
     }
 }
@@ -62,6 +69,16 @@ fn lost(pass: &Pass, wanted: &Wanted, there: bool, missing: &[String]) -> Halt {
         data.unwrap_or_default(),
     );
     Halt::fail("SpecValid", "KeysMissing", text, ErrorClass::Blocked)
+}
+
+/// Keys that an older version made can be changed by a slip of the hand, after which the application cannot read its own
+/// data: from now on they cannot. Only these keys: a Secret that somebody changed meanwhile is looked at again.
+async fn close(api: &Api<Secret>, open: &Secret) -> crate::error::Result<()> {
+    let version = open.metadata.resource_version.as_deref();
+    let closed = json!({ "metadata": { "resourceVersion": version }, "immutable": true });
+    let name = open.metadata.name.as_deref().unwrap_or_default();
+    let patched = api.patch(name, &PatchParams::default(), &Patch::Merge(&closed)).await;
+    patched.map(|_| ()).map_err(Error::kube("make the keys immutable"))
 }
 
 fn generate(ctx: &Ctx, wanted: &Wanted) -> crate::error::Result<Keys> {

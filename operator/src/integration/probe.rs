@@ -8,7 +8,7 @@ use http_body_util::Empty;
 use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
 use tenantry_api::integration::IntegrationState::{Answers, Refused, Unreachable};
-use tenantry_core::address::closed;
+use tenantry_core::address::{Ranges, authority, closed};
 use tenantry_core::calls::Gate;
 use tenantry_core::secret::Secret;
 use tenantry_core::smtp::{Dialogue, Next, REPLY_MAX, Reply, Security, Verdict};
@@ -47,22 +47,22 @@ pub async fn run(gate: &Arc<dyn Gate>, aim: &Aim) -> Found {
 /// `mx.example:587`.
 fn place(target: &Target) -> String {
     let (Target::Smtp { host, port, .. } | Target::Http { host, port, .. } | Target::Tcp { host, port }) = target;
-    format!("{host}:{port}")
+    authority(host, *port)
 }
 
 async fn attempt(aim: &Aim) -> Result<Found, Found> {
     let place = place(&aim.target);
     match &aim.target {
         Target::Tcp { host, port } => {
-            connect(host, *port, &aim.internal).await?;
+            connect(host, *port, &aim.ranges).await?;
             Ok(Found::new(Answers, format!("{place} takes connections")))
         }
         Target::Http { host, port, tls, path } => {
-            let stream = connect(host, *port, &aim.internal).await?;
+            let stream = connect(host, *port, &aim.ranges).await?;
             http(stream, host, &place, *tls, path).await
         }
         Target::Smtp { host, port, security, login } => {
-            let stream = connect(host, *port, &aim.internal).await?;
+            let stream = connect(host, *port, &aim.ranges).await?;
             let verdict = smtp(Box::new(stream), host, *security, login.clone()).await;
             verdict.map(|v| judged(&place, v)).map_err(|why| Found::new(Refused, format!("{place}: {why}")))
         }
@@ -77,14 +77,14 @@ fn judged(place: &str, verdict: Verdict) -> Found {
 }
 
 /// Connects to an address that tenants may reach, and to no other that the name may have a moment later.
-async fn connect(host: &str, port: u16, internal: &[String]) -> Result<TcpStream, Found> {
+async fn connect(host: &str, port: u16, ranges: &Ranges) -> Result<TcpStream, Found> {
     let away = |text: String| Found::new(Unreachable, text);
     let resolved = lookup_host((host, port)).await;
     let all: Vec<SocketAddr> = resolved.map_err(|_| away(format!("the name {host} is not known")))?.collect();
-    let open: Vec<&SocketAddr> = all.iter().filter(|a| closed(a.ip(), internal).is_none()).collect();
+    let open: Vec<&SocketAddr> = all.iter().filter(|a| closed(a.ip(), ranges).is_none()).collect();
     if open.is_empty() {
         // The address itself is not told: it would describe the inside to whoever may write an instance.
-        let why = all.iter().find_map(|a| closed(a.ip(), internal)).unwrap_or("has no address");
+        let why = all.iter().find_map(|a| closed(a.ip(), ranges)).unwrap_or("has no address");
         return Err(away(format!("tenants cannot reach {host}: it {why}")));
     }
     let mut last = ErrorKind::Other;
@@ -189,7 +189,11 @@ mod tests {
     use super::*;
 
     fn aim(target: Target) -> Aim {
-        Aim { target, timeout: Duration::from_millis(300), internal: vec!["0.0.0.0/0".into()] }
+        Aim {
+            target,
+            timeout: Duration::from_millis(300),
+            ranges: Ranges { internal: vec!["0.0.0.0/0".into()], ..Ranges::default() },
+        }
     }
 
     /// A server that says these texts, each after it has read something, and then is silent.

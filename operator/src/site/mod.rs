@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::api::networking::v1::IngressClass;
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::ResourceExt;
@@ -32,7 +33,10 @@ pub async fn reconcile(site: Arc<Site>, ctx: &Ctx, now: Timestamp) -> Result<Opt
         Some(problem) => Some(problem),
         None => ingress(&site, ctx).await?,
     };
-    let again = missing.as_ref().map(|_| AGAIN);
+    let closed = admitted(&site, ctx).await?;
+    // An empty list is the Site's own matter: it is seen again when the Site changes.
+    let absent = closed.as_ref().is_some_and(|(reason, _)| *reason == NAMESPACE_MISSING);
+    let again = (missing.is_some() || absent).then_some(AGAIN);
     let problem = wrong.or(missing);
     let said = match problem {
         None => Said::yes("Ready", "Fits", "the classes that it names exist"),
@@ -41,6 +45,11 @@ pub async fn reconcile(site: Arc<Site>, ctx: &Ctx, now: Timestamp) -> Result<Opt
     let generation = site.metadata.generation;
     let mut status = site.status.clone().unwrap_or_default();
     status.observed_generation = generation;
+    set(&mut status.conditions, said, generation, now);
+    let said = match closed {
+        None => Said::yes(ADMITTED, "Named", "rules for the network let requests in from where the Site says"),
+        Some((reason, message)) => Said::no(ADMITTED, reason, message),
+    };
     set(&mut status.conditions, said, generation, now);
     if site.status.as_ref() != Some(&status) {
         let object = json!({
@@ -58,6 +67,27 @@ pub async fn reconcile(site: Arc<Site>, ctx: &Ctx, now: Timestamp) -> Result<Opt
         }
     }
     Ok(again)
+}
+
+/// Condition: whether requests of people get through the network rules of tenants.
+const ADMITTED: &str = "IngressAdmitted";
+const NAMESPACE_MISSING: &str = "IngressNamespaceMissing";
+
+/// Whether the Site says from where the ingress controller sends requests, and that is there.
+async fn admitted(site: &Site, ctx: &Ctx) -> Result<Option<Problem>> {
+    if let Some(text) = site.spec.lets_nobody_in() {
+        return Ok(Some(("NobodyNamed", text)));
+    }
+    let api: Api<Namespace> = Api::all(ctx.client.clone());
+    for name in &site.spec.ingress_namespaces {
+        if api.get_metadata_opt(name).await.map_err(Error::kube("get the ingress controller's namespace"))?.is_none() {
+            let text = format!(
+                "spec.ingressNamespaces: namespace {name:?} does not exist, so no request comes from there; see `kubectl get namespaces`"
+            );
+            return Ok(Some((NAMESPACE_MISSING, text)));
+        }
+    }
+    Ok(None)
 }
 
 /// A problem: its reason and what to do.

@@ -61,6 +61,23 @@ fn a_class_that_is_missing_is_told_until_it_is_there_and_a_fault_is_made_good() 
             let again = tenantry_operator::site::reconcile(site, &operator.ctx, Timestamp::now()).await.unwrap();
             assert_eq!((again, ready(&*seen(&api, fits).await).0.as_str()), (None, "True"));
         }
+        let admitted = |site: &Site| {
+            let conditions = &site.status.as_ref().unwrap().conditions;
+            find(conditions, "IngressAdmitted").map(|c| (c.reason.clone(), c.message.clone())).unwrap()
+        };
+        let (reason, message) = admitted(&*seen(&api, fits).await);
+        assert!(reason == "NobodyNamed" && message.contains("ingressNamespaces"), "{message}");
+        let strays = |site: &mut Site| site.spec.ingress_namespaces = vec!["kube-system".into(), "nowhere".into()];
+        let site = seen(&api, strays).await;
+        let again = tenantry_operator::site::reconcile(site, &operator.ctx, Timestamp::now()).await.unwrap();
+        assert!(again.is_some() && admitted(&*seen(&api, fits).await).0 == "IngressNamespaceMissing");
+        let named = |site: &mut Site| site.spec.ingress_namespaces = vec!["kube-system".into()];
+        let site = seen(&api, named).await;
+        tenantry_operator::site::reconcile(site, &operator.ctx, Timestamp::now()).await.unwrap();
+        assert_eq!(admitted(&*seen(&api, fits).await).0, "Named");
+        let site = seen(&api, fits).await;
+        tenantry_operator::site::reconcile(site, &operator.ctx, Timestamp::now()).await.unwrap();
+
         operator.gate.count_anew();
         tenantry_operator::site::reconcile(seen(&api, fits).await, &operator.ctx, Timestamp::now()).await.unwrap();
         assert_eq!(operator.gate.writes(), Vec::<String>::new(), "it is written without a change");

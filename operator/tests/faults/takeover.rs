@@ -166,6 +166,34 @@ fn an_adoption_runs_the_release_that_wrote_the_data_from_its_first_pass() {
 }
 
 #[test]
+fn keys_cannot_be_changed_by_hand_nor_those_that_an_older_version_made() {
+    run(false, |base| async move {
+        let mut life = ready(&base, "closed").await;
+        let id = Id::parse(life.instance_id.as_deref().unwrap()).unwrap();
+        let secrets: Api<Secret> = Api::namespaced(base.clone(), &life.namespace());
+        let name = names::keys_secret(&id, 1);
+        let made = secrets.get(&name).await.unwrap();
+        assert_eq!(made.immutable, Some(true));
+        let slip = Patch::Merge(json!({ "stringData": { "admin-password": "other" } }));
+        let refused = secrets.patch(&name, &PatchParams::default(), &slip).await.unwrap_err();
+        assert!(refused.to_string().contains("immutable"), "{refused}");
+
+        secrets.delete(&name, &DeleteParams::default()).await.unwrap();
+        let mut older = made.clone();
+        older.immutable = None;
+        older.metadata.resource_version = None;
+        older.metadata.uid = None;
+        secrets.create(&PostParams::default(), &older).await.unwrap();
+        life.operator = Operator::new(&base);
+        for _ in 0..2 {
+            life.round().await.unwrap();
+        }
+        let closed = secrets.get(&name).await.unwrap();
+        assert_eq!((closed.immutable, closed.data), (Some(true), made.data), "closed, and as it was");
+    });
+}
+
+#[test]
 fn lost_keys_are_told_and_never_made_anew() {
     run(false, |base| async move {
         let mut life = ready(&base, "keys").await;

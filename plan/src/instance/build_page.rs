@@ -50,7 +50,7 @@ pub fn build_page(marks: &Marks, settings: &Settings, text: &PageText) -> Child 
                 "name": PAGE,
                 "image": settings.agent_image,
                 "imagePullPolicy": "IfNotPresent",
-                "args": ["page", "--listen", "0.0.0.0:8080"],
+                "args": ["page", "--listen", "[::]:8080"],
                 "env": [
                     { "name": "TENANTRY_PAGE_KIND", "value": "suspended" },
                     { "name": "TENANTRY_PAGE_REASON", "value": text.reason },

@@ -21,7 +21,8 @@ pub fn build_keys_secret(wanted: &Wanted, keys: &Keys) -> Child {
     }
     let labels = wanted.data_labels().and(LABEL_PURPOSE, "keys");
     let name = names::keys_secret(&wanted.id, wanted.generation);
-    Child::new(Kind::Secret, Some(&wanted.namespace), &name, &labels, json!({ "type": "Opaque", "stringData": data }))
+    let rest = json!({ "type": "Opaque", "immutable": true, "stringData": data });
+    Child::new(Kind::Secret, Some(&wanted.namespace), &name, &labels, rest)
 }
 
 /// Keys from the data of their Secret; none when the password is missing.

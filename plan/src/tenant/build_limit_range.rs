@@ -4,14 +4,15 @@ use serde_json::json;
 
 use super::TenantWanted;
 use crate::child::{Child, Kind};
+use crate::pod;
 
-/// The limit range.
+/// The limit range. It holds for new pods, so that a default that is added restarts nothing.
 #[must_use]
 pub(super) fn build_limit_range(wanted: &TenantWanted) -> Child {
     let rest = json!({ "spec": { "limits": [{
         "type": "Container",
-        "defaultRequest": { "cpu": "20m", "memory": "64Mi" },
-        "default": { "memory": "512Mi" },
+        "defaultRequest": { "cpu": "20m", "memory": "64Mi", "ephemeral-storage": pod::DISK_REQUEST },
+        "default": { "memory": "512Mi", "ephemeral-storage": pod::DISK_LIMIT },
     }]}});
     Child::new(Kind::LimitRange, Some(&wanted.namespace), "tenantry", &wanted.labels(), rest)
 }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 )
 
@@ -26,7 +27,13 @@ func run(args []string) error {
 		fmt.Println(addresses)
 		return err
 	case args[0] == "fetch" && len(args) == 2:
-		return fetch(args[1])
+		return fetch(args[1], 0)
+	case args[0] == "fetch" && len(args) == 3 && strings.HasPrefix(args[1], "--within="):
+		within, err := time.ParseDuration(strings.TrimPrefix(args[1], "--within="))
+		if err != nil {
+			return err
+		}
+		return fetch(args[2], within)
 	case args[0] == "write" && len(args) == 2:
 		return os.WriteFile(args[1], []byte("written\n"), 0o600)
 	case args[0] == "cat" && len(args) == 2:
@@ -53,8 +60,9 @@ func serve() error {
 	return http.ListenAndServe(":8080", nil)
 }
 
-func fetch(url string) error {
-	response, err := http.Get(url)
+func fetch(url string, within time.Duration) error {
+	asker := http.Client{Timeout: within} // for ever, when it is 0
+	response, err := asker.Get(url)
 	if err != nil {
 		return err
 	}

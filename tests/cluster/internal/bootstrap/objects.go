@@ -65,6 +65,10 @@ func roles() []role {
 			rule("", read, "endpoints", "services", "pods", "namespaces"),
 			rule("discovery.k8s.io", read, "endpointslices"),
 		}},
+		{controlplane.UserPolicy, []rbacv1.PolicyRule{
+			rule("", read, "pods", "namespaces"),
+			rule("networking.k8s.io", read, "networkpolicies"),
+		}},
 		{controlplane.UserProvisioner, []rbacv1.PolicyRule{
 			rule("", append([]string{"create", "delete", "update", "patch"}, read...), "persistentvolumes"),
 			rule("", append([]string{"update", "patch"}, read...), "persistentvolumeclaims"),

@@ -20,6 +20,7 @@ const (
 	UserProvisioner = "tenantry:storage-provisioner"
 	UserIngress     = "tenantry:ingress"
 	UserDNS         = "tenantry:coredns"
+	UserPolicy      = "tenantry:network-policy"
 	UserAPIServer   = "kube-apiserver-kubelet-client"
 )
 
@@ -50,6 +51,7 @@ func identities(c *state.Cluster) []identity {
 		client("coredns", UserDNS),
 		client("provisioner", UserProvisioner),
 		client("ingress", UserIngress),
+		client("network-policy", UserPolicy),
 		server("apiserver", apiHosts),
 		server("controller-manager-serving", local),
 		server("scheduler-serving", local),

@@ -32,6 +32,7 @@ var (
 	kubelet           = component{"kubelet", "", node.KubeletArgs, nodeHealth}
 	provisioner       = component{"storage-provisioner", "", provisionerArgs, provisionerHealth}
 	ingress           = component{"ingress", "", ingressArgs, ingressHealth}
+	networkPolicy     = component{"network-policy", "", networkPolicyArgs, networkPolicyHealth}
 )
 
 func components(c *state.Cluster) []component {
@@ -39,7 +40,19 @@ func components(c *state.Cluster) []component {
 	if c.WithNode {
 		all = append(all, containerd, coreDNS, kubeProxy, kubelet, provisioner, ingress)
 	}
+	if c.WithNode && c.Enforce {
+		all = append(all, networkPolicy)
+	}
 	return all
+}
+
+func networkPolicyArgs(c *state.Cluster) []string {
+	return []string{
+		"-kubeconfig", c.Kubeconfig("network-policy"),
+		"-network", c.Network(),
+		"-bridge", state.Bridge,
+		"-health", fmt.Sprintf("127.0.0.1:%d", c.Ports.PolicyHealth),
+	}
 }
 
 func containerdArgs(c *state.Cluster) []string {

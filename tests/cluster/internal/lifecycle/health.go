@@ -102,6 +102,10 @@ func provisionerHealth(ctx context.Context, c *state.Cluster) error {
 	return ask(ctx, c, fmt.Sprintf("http://127.0.0.1:%d/", c.Ports.ProvisionerHealth), "", "")
 }
 
+func networkPolicyHealth(ctx context.Context, c *state.Cluster) error {
+	return ask(ctx, c, fmt.Sprintf("http://127.0.0.1:%d/", c.Ports.PolicyHealth), "", "")
+}
+
 func ingressHealth(ctx context.Context, c *state.Cluster) error {
 	for _, port := range []int{c.Ports.IngressHTTP, c.Ports.IngressHTTPS} {
 		dialer := net.Dialer{Timeout: askTimeout}

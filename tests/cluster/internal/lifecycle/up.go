@@ -24,6 +24,7 @@ type Options struct {
 	ControlPlaneOnly bool
 	HTTPPort         int
 	HTTPSPort        int
+	Enforce          bool
 }
 
 // patience is generous: the machine may be busy with builds.
@@ -74,7 +75,7 @@ func create(options Options, out io.Writer) (*state.Cluster, error) {
 	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("state folder: %w", err)
 	}
-	c := &state.Cluster{Name: options.Name, Dir: options.Dir, WithNode: !options.ControlPlaneOnly, Created: time.Now().UTC()}
+	c := &state.Cluster{Name: options.Name, Dir: options.Dir, WithNode: !options.ControlPlaneOnly, Created: time.Now().UTC(), Enforce: options.Enforce}
 	if c.WithNode && os.Geteuid() != 0 {
 		fmt.Fprintln(out, "not root: control plane only")
 		c.WithNode = false
@@ -150,6 +151,9 @@ func stages(c *state.Cluster) []stage {
 			stage{"Services and DNS answering", func(ctx context.Context) error { return startAndWait(ctx, c, kubeProxy, coreDNS) }},
 			stage{"storage and ingress", func(ctx context.Context) error { return startAndWait(ctx, c, provisioner, ingress) }},
 		)
+	}
+	if c.WithNode && c.Enforce {
+		all = append(all, stage{"NetworkPolicies enforced", func(ctx context.Context) error { return startAndWait(ctx, c, networkPolicy) }})
 	}
 	return append(all, stage{"defaults for pods", func(ctx context.Context) error { return wait(ctx, c, controllerManager.name, defaultsThere) }})
 }

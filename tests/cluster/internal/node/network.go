@@ -12,6 +12,7 @@ import (
 
 	"github.com/vishvananda/netlink"
 
+	"tenantry.local/tests/cluster/internal/netpol"
 	"tenantry.local/tests/cluster/internal/state"
 )
 
@@ -87,7 +88,7 @@ func removeTables(c *state.Cluster) error {
 		return err
 	}
 	for _, table := range tables {
-		own := table == "ip "+natTable || table == "ip kube-proxy" || table == "ip6 kube-proxy"
+		own := table == "ip "+natTable || table == "ip "+netpol.Table || table == "ip6 "+netpol.Table || table == "ip kube-proxy" || table == "ip6 kube-proxy"
 		if own && !slices.Contains(c.NftTables, table) {
 			if err := nft("delete table " + table + "\n"); err != nil {
 				return err

@@ -158,7 +158,7 @@ func ReservePorts(c *Cluster) error {
 func (c *Cluster) portFields() []*int {
 	p := &c.Ports
 	return []*int{&p.API, &p.Etcd, &p.EtcdPeer, &p.ControllerManager, &p.Scheduler, &p.Kubelet, &p.KubeletHealth,
-		&p.ProxyHealth, &p.ProxyMetrics, &p.ProvisionerHealth, &p.IngressHTTP, &p.IngressHTTPS, &p.ContainerdStreamer}
+		&p.ProxyHealth, &p.ProxyMetrics, &p.ProvisionerHealth, &p.PolicyHealth, &p.IngressHTTP, &p.IngressHTTPS, &p.ContainerdStreamer}
 }
 
 // checkPort looks at a port that was asked for, or that the cluster holds already.

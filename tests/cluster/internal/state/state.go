@@ -38,6 +38,7 @@ type Ports struct {
 	ProxyHealth        int `json:"proxyHealth"`
 	ProxyMetrics       int `json:"proxyMetrics"`
 	ProvisionerHealth  int `json:"provisionerHealth"`
+	PolicyHealth       int `json:"policyHealth"`
 	IngressHTTP        int `json:"ingressHTTP"`
 	IngressHTTPS       int `json:"ingressHTTPS"`
 	ContainerdStreamer int `json:"containerdStreamer"`
@@ -45,9 +46,11 @@ type Ports struct {
 
 // Cluster is the content of cluster.json.
 type Cluster struct {
-	Name      string            `json:"name"`
-	Dir       string            `json:"dir"`
-	WithNode  bool              `json:"withNode"`
+	Name     string `json:"name"`
+	Dir      string `json:"dir"`
+	WithNode bool   `json:"withNode"`
+	// Enforce is whether NetworkPolicies hold.
+	Enforce   bool              `json:"enforceNetworkPolicies,omitempty"`
 	Ports     Ports             `json:"ports"`
 	Created   time.Time         `json:"created"`
 	Sysctls   map[string]string `json:"sysctlsBefore,omitempty"`
