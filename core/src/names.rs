@@ -35,6 +35,9 @@ pub const MANAGED_BY: &str = "tenantry";
 pub const ANNOTATION_LEDGER: &str = "tenantry.dev/ledger";
 /// Annotation on CrmInstance: when somebody asked for its integrations to be checked anew (see [`crate::request`]).
 pub const ANNOTATION_CHECK: &str = "tenantry.dev/check-integrations";
+/// Annotation on a Tenant or CrmInstance that was made only to archive what nothing refers to any more: its id.
+/// It is not brought up; deleting it archives what there is of that id.
+pub const ANNOTATION_ORPHAN: &str = "tenantry.dev/orphan";
 /// Finalizer of Tenant and CrmInstance: nothing is gone before it is archived.
 pub const FINALIZER: &str = "tenantry.dev/archive";
 /// Namespace of the operator, its events, host claims, template jobs and managed database servers.
@@ -104,10 +107,13 @@ pub fn config_secret(instance: &Id, generation: u32, content: &[u8]) -> String {
     format!("{instance}-config-g{generation}-{}", short_hash(content))
 }
 
+/// How the names of all databases begin that belong to instances.
+pub const DATABASE_PREFIX: &str = "crm_";
+
 /// Name of an instance's database, and of the role that owns it.
 #[must_use]
 pub fn database(instance: &Id, generation: u32) -> String {
-    format!("crm_{instance}_g{generation}")
+    format!("{DATABASE_PREFIX}{instance}_g{generation}")
 }
 
 /// How the names of all databases begin that are templates.
@@ -172,6 +178,12 @@ pub fn archive(id: &Id, life: u32) -> String {
 #[must_use]
 pub fn owner_of_instance(instance: &Id) -> String {
     format!("instance/{instance}")
+}
+
+/// The id of the instance that an owner in a server's registry is.
+#[must_use]
+pub fn instance_of_owner(owner: &str) -> Option<Id> {
+    owner.strip_prefix("instance/").and_then(|id| Id::parse(id).ok())
 }
 
 /// Owner written into a server's registry for a template database.

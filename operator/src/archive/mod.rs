@@ -1,5 +1,7 @@
 //! The Archive controller: keeps, and purges what was asked for by name. Does I/O.
 
+mod blank;
+pub mod orphans;
 mod purge;
 mod reconcile;
 mod volumes;

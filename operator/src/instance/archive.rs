@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Secret};
 use kube::ResourceExt;
 use kube::api::{Api, ListParams};
 use tenantry_api::archive::{ArchivedKind, KeptDatabase};
-use tenantry_api::crm_instance::CrmInstance;
+use tenantry_api::crm_instance::{CrmInstance, CrmInstanceSpec};
 use tenantry_core::id::Id;
 use tenantry_core::ledger::{Facts, Life};
 use tenantry_core::names::{self, LABEL_DATA_GENERATION, LABEL_INSTANCE_ID, LABEL_PURPOSE};
@@ -18,7 +18,7 @@ use tenantry_plan::instance::access_of;
 
 use super::live::generation_of;
 use super::release::ANNOTATION_RELEASE;
-use super::{database, host};
+use super::{database, hide, host, orphan};
 use crate::cluster::{Stream, data_of, dynamic_api, record, replay};
 use crate::context::Ctx;
 use crate::error::{Error, Result};
@@ -41,11 +41,16 @@ pub async fn run(instance: &CrmInstance, ctx: &Ctx, now: Timestamp) -> std::resu
     let recorded = recorded_of(instance.annotations())?;
     let tenant_id = namespace.strip_prefix("tenant-").and_then(|id| Id::parse(id).ok());
     let reported = instance.status.as_ref().is_some_and(|s| s.data_generation.is_some());
-    let (Some(id), true, Some(tenant_id)) = (id, reported || recorded.is_some(), tenant_id) else {
+    let orphan = adopt::is_orphan(instance.annotations(), instance.spec.id.as_deref());
+    let (Some(id), true, Some(tenant_id)) = (id, reported || recorded.is_some() || orphan, tenant_id) else {
         // Nothing was ever made from it.
         return release(&api, instance).await.map_err(at);
     };
-    let free = if reported { Ok(()) } else { adopt::check_instance(ctx, instance, &id).await };
+    let free = match (orphan, reported) {
+        (true, _) => adopt::check_orphan(ctx, &id, instance.spec.adopt.as_deref()).await,
+        (false, true) => Ok(()),
+        (false, false) => adopt::check_instance(ctx, instance, &id).await,
+    };
     let mine = match free {
         Ok(()) => claim::claim(ctx, instance, &id).await,
         refused => refused,
@@ -68,10 +73,13 @@ pub async fn run(instance: &CrmInstance, ctx: &Ctx, now: Timestamp) -> std::resu
         return Err(Halt::wait(CONDITION, "StoppingProcesses", text, Duration::from_secs(2)));
     }
 
-    let generation = generation_of(instance);
-    let kept = kept_database(ctx, instance, &id, generation).await.map_err(&at)?;
-    if let Some(kept) = &kept {
-        let settings = ctx.settings().await.map_err(&at)?;
+    let mut data = match orphan {
+        true => orphan::found(ctx, &id, &instance.spec).await?,
+        false => kept_data(ctx, instance, &id).await.map_err(&at)?,
+    };
+    hide::secrets(ctx, instance, &id, &mut data).await.map_err(&at)?;
+    let settings = ctx.settings().await.map_err(&at)?;
+    for kept in &data.databases {
         database::lock(ctx, &id, kept, &settings).await.map_err(&at)?;
     }
     let selector = format!("{LABEL_INSTANCE_ID}={id},{LABEL_DATA_GENERATION}");
@@ -96,12 +104,12 @@ pub async fn run(instance: &CrmInstance, ctx: &Ctx, now: Timestamp) -> std::resu
         adopted_from: instance.spec.adopt.clone(),
         tenant_id,
         tenant_name: instance.spec.tenant.clone(),
-        databases: kept.into_iter().collect(),
+        databases: std::mem::take(&mut data.databases),
         volumes,
         secrets,
-        data_generation: Some(generation),
-        release_hash: instance.annotations().get(ANNOTATION_RELEASE).cloned(),
-        object: serde_json::to_string(&instance.spec).map_err(|e| at(e.into()))?,
+        data_generation: Some(data.generation),
+        release_hash: data.release_hash,
+        object: serde_json::to_string(&data.spec).map_err(|e| at(e.into()))?,
         ledger,
         retention_days: tenant.and_then(|t| t.spec.retention_days).unwrap_or(site.spec.retention_days),
     };
@@ -132,6 +140,24 @@ async fn pods(ctx: &Ctx, namespace: &str, id: &Id) -> Result<usize> {
     let list = api.list(&params).await.map_err(Error::kube("list pods"))?;
     let ended = |p: &Pod| matches!(p.status.as_ref().and_then(|s| s.phase.as_deref()), Some("Succeeded" | "Failed"));
     Ok(list.items.iter().filter(|p| !ended(p)).count())
+}
+
+/// What is kept of an instance beside volumes and Secrets.
+pub(super) struct Data {
+    pub(super) databases: Vec<KeptDatabase>,
+    pub(super) generation: u32,
+    pub(super) release_hash: Option<String>,
+    pub(super) spec: CrmInstanceSpec,
+}
+
+async fn kept_data(ctx: &Ctx, instance: &CrmInstance, id: &Id) -> Result<Data> {
+    let generation = generation_of(instance);
+    Ok(Data {
+        databases: kept_database(ctx, instance, id, generation).await?.into_iter().collect(),
+        generation,
+        release_hash: instance.annotations().get(ANNOTATION_RELEASE).cloned(),
+        spec: instance.spec.clone(),
+    })
 }
 
 /// Where the data lies: as its Secret says, or, when that was lost, as the status says.

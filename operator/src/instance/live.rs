@@ -20,7 +20,7 @@ use tenantry_plan::context::{DatabaseAccess, Keys};
 use tenantry_plan::event::Subject;
 use tenantry_plan::instance::{Wanted, in_the_open, validate};
 
-use super::{copy, database, host, integrations, keys, place, prepare, processes, referenced, verify};
+use super::{copy, database, host, integrations, keys, place, prepare, processes, referenced, room, verify};
 use crate::cluster::{Stream, record};
 use crate::context::Ctx;
 use crate::error::{Error, Result};
@@ -155,6 +155,9 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
     pass.url = Some(settings.url(&wanted.host));
     pass.wanted = Some(wanted.clone());
     let (limits, resources) = limits(ctx, &tenant).await?;
+    if !pass.held("SpecValid", generation) {
+        room::ask(ctx, &wanted, &limits).await?;
+    }
     pass.reached.push(("SpecValid", spec_said(&pass.instance, &wanted)));
 
     host::claim(ctx, &wanted, pass.held("HostClaimed", generation)).await?;

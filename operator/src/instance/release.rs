@@ -128,19 +128,26 @@ fn replaces(old: &BlueprintSpec, new: &BlueprintSpec, made: bool) -> bool {
     old.secrets == new.secrets && (same_database || !made)
 }
 
-async fn kept(ctx: &Ctx, hash: &str) -> Result<Effective, Halt> {
-    let at = Halt::at("SpecValid");
+/// The kept copy of a release, if there is one.
+///
+/// # Errors
+/// [`Error`].
+pub async fn found(ctx: &Ctx, hash: &str) -> Result<Option<Effective>, Error> {
     let api: Api<ConfigMap> = Api::namespaced(ctx.client.clone(), &ctx.system_namespace);
-    let found = api.get_opt(&name_of(hash)).await.map_err(|e| at(Error::kube("get the pinned release")(e)))?;
-    let text = found.and_then(|c| c.data).and_then(|mut d| d.remove("release.json")).ok_or_else(|| {
+    let found = api.get_opt(&name_of(hash)).await.map_err(Error::kube("get the pinned release"))?;
+    let text = found.and_then(|c| c.data).and_then(|mut d| d.remove("release.json"));
+    Ok(text.map(|text| serde_json::from_str(&text)).transpose()?)
+}
+
+async fn kept(ctx: &Ctx, hash: &str) -> Result<Effective, Halt> {
+    found(ctx, hash).await.map_err(Halt::at("SpecValid"))?.ok_or_else(|| {
         let text = format!(
             "the pinned release {hash} is missing (ConfigMap {}/{}): the instance keeps running as it is; restore the ConfigMap, or the Blueprint as it was",
             ctx.system_namespace,
             name_of(hash)
         );
         Halt::fail("SpecValid", "PinnedReleaseMissing", text, ErrorClass::Blocked)
-    })?;
-    serde_json::from_str(&text).map_err(|e| at(e.into()))
+    })
 }
 
 async fn keep(ctx: &Ctx, release: &Effective) -> Result<(), Halt> {

@@ -14,6 +14,7 @@ use tenantry_core::names;
 use tenantry_plan::{Kind, Settings, server};
 
 use super::observe::{observe, volume};
+use crate::archive::orphans;
 use crate::context::Ctx;
 use crate::error::{Error, Result};
 use crate::halt::Halt;
@@ -166,6 +167,21 @@ async fn probe(
     status.databases = Some(server.admin.count().await.map_err(|e| at(e.into()))?);
     let said = Said::yes("Reachable", "Answers", answers(status));
     set(&mut status.conditions, said, object.metadata.generation, now);
+    let uid = object.metadata.uid.as_deref().unwrap_or_default();
+    if orphans::is_due(ctx, uid, status, now) {
+        // It answers: that this look fails is no reason to say otherwise, and it is made again at its next time.
+        ctx.memory.looked(uid, now);
+        match orphans::on_server(ctx, &server).await {
+            Ok((count, told)) => {
+                if !told.is_empty() || !status.orphans.is_empty() {
+                    let said = orphans::said(&object.name_any(), count, &told);
+                    set(&mut status.conditions, said, object.metadata.generation, now);
+                }
+                status.orphans = told;
+            }
+            Err(error) => tracing::warn!(%error, "databases to which nothing leads were not looked for"),
+        }
+    }
     Ok(())
 }
 
