@@ -313,9 +313,13 @@ fn what_an_archive_knows_of_the_object_is_only_ever_blanked_and_only_when_it_is_
         made
     };
     let known = r#"{"contacts":["a@b.example"]}"#;
-    for (phase, blanked) in
-        [(None, false), (Some("Archived"), false), (Some("Adopted"), true), (Some("Purging"), true), (Some("Purged"), true)]
-    {
+    for (phase, blanked) in [
+        (None, false),
+        (Some("Archived"), false),
+        (Some("Adopted"), true),
+        (Some("Purging"), true),
+        (Some("Purged"), true),
+    ] {
         let old = archive(known, phase);
         refused("Archive", &archive("x", phase), Some(&old), "is a record");
         match blanked {
