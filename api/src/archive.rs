@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 
 /// Longest text of a release that an Archive carries.
 pub const RELEASE_MAX: usize = 200_000;
+/// What is left of [`ArchiveSpec::object`] when the data was purged.
+pub const BLANK: &str = "{}";
 
 /// What was archived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -37,10 +39,11 @@ pub enum ArchivedKind {
     validation = Rule::new("!has(self.spec.purge) || self.spec.purge.confirm == self.metadata.name || self.spec.purge.confirm == self.spec.name").message("spec.purge.confirm must be the name of this Archive: purging destroys the data for ever"),
     // Several archives may be of one name. Demands of that name that were stored by earlier versions stay valid.
     validation = Rule::new("!has(self.spec.purge) || has(oldSelf.spec.purge) || self.spec.purge.confirm == self.metadata.name").message("spec.purge.confirm must be the name of this Archive (not the archived name, which others may have as well): purging destroys the data for ever"),
+    validation = Rule::new("self.spec.object == oldSelf.spec.object || (self.spec.object == '{}' && has(oldSelf.status) && has(oldSelf.status.phase) && oldSelf.status.phase in ['Adopted', 'Purging', 'Purged'])").message("an Archive is a record and cannot be changed; only its spec.object is blanked when the data is purged"),
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(validation = Rule::new("self.kind == oldSelf.kind && self.id == oldSelf.id && self.name == oldSelf.name && self.tenantId == oldSelf.tenantId && self.tenantName == oldSelf.tenantName && self.__namespace__ == oldSelf.__namespace__ && self.archivedAt == oldSelf.archivedAt").message("an Archive is a record and cannot be changed; only retainUntil and purge can"))]
-#[x_kube(validation = Rule::new("self.databases == oldSelf.databases && self.volumes == oldSelf.volumes && self.secrets == oldSelf.secrets && self.object == oldSelf.object && self.ledger == oldSelf.ledger").message("an Archive is a record and cannot be changed; only retainUntil and purge can"))]
+#[x_kube(validation = Rule::new("self.databases == oldSelf.databases && self.volumes == oldSelf.volumes && self.secrets == oldSelf.secrets && self.ledger == oldSelf.ledger").message("an Archive is a record and cannot be changed; only retainUntil and purge can"))]
 #[x_kube(validation = Rule::new("self.life == oldSelf.life && has(self.dataGeneration) == has(oldSelf.dataGeneration) && (!has(self.dataGeneration) || self.dataGeneration == oldSelf.dataGeneration) && has(self.releaseHash) == has(oldSelf.releaseHash) && (!has(self.releaseHash) || self.releaseHash == oldSelf.releaseHash)").message("an Archive is a record and cannot be changed; only retainUntil and purge can"))]
 #[x_kube(validation = Rule::new("has(self.release) == has(oldSelf.release) && (!has(self.release) || self.release == oldSelf.release)").message("an Archive is a record and cannot be changed; only retainUntil and purge can"))]
 #[x_kube(validation = Rule::new("!has(oldSelf.purge) || (has(self.purge) && self.purge.confirm == oldSelf.purge.confirm && (!(has(oldSelf.purge.beforeRetention) && oldSelf.purge.beforeRetention) || (has(self.purge.beforeRetention) && self.purge.beforeRetention)))").message("a purge that was asked for cannot be taken back"))]
@@ -90,7 +93,7 @@ pub struct ArchiveSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 200_000))]
     pub release: Option<String>,
-    /// The object's spec as JSON, for `adopt`.
+    /// The object's spec as JSON, for `adopt`; `{}` when the data was purged: it names people.
     // The longest spec that the definitions admit, every character escaped, is shorter: tests/rules.rs.
     #[schemars(length(max = 700_000))]
     pub object: String,
@@ -157,6 +160,13 @@ pub struct ArchiveStatus {
     /// Phase.
     #[serde(default)]
     pub phase: ArchivePhase,
+    /// PersistentVolumes behind the claims, noted before a purge takes the claims away: the data is gone when they are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 200), inner(length(max = 253)))]
+    pub volumes: Vec<String>,
+    /// Whether a purge has dropped the databases.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub databases_gone: bool,
     /// `Purged`, with what holds a purge up.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,

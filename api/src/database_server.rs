@@ -220,7 +220,26 @@ pub struct DatabaseServerStatus {
     /// Port for the tenants' pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
-    /// `Ready`, `Reachable`, `VolumeReady`.
+    /// Databases to which no living instance and no archive leads, some of them. They are kept.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20))]
+    pub orphans: Vec<OrphanedDatabase>,
+    /// `Ready`, `Reachable`, `VolumeReady`, `NoOrphans`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
+}
+
+/// A database to which nothing leads.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OrphanedDatabase {
+    /// Its name.
+    #[schemars(length(max = 63))]
+    pub name: String,
+    /// Id of the instance that it was made for.
+    #[schemars(length(max = 10))]
+    pub instance: String,
+    /// Id of the tenant.
+    #[schemars(length(max = 10))]
+    pub tenant: String,
 }

@@ -344,6 +344,37 @@ fn an_archive_is_a_record_and_is_purged_only_by_its_name() {
 }
 
 #[test]
+fn what_an_archive_knows_of_the_object_is_only_ever_blanked_and_only_when_it_is_needed_no_more() {
+    let spec = |object: &str| {
+        json!({ "kind": "Tenant", "id": "abcdefghij", "name": "acme", "life": 1, "tenantId": "abcdefghij",
+            "tenantName": "acme", "namespace": "tenant-abcdefghij", "object": object, "ledger": "{}",
+            "archivedAt": "t", "retainUntil": "t" })
+    };
+    let archive = |text: &str, phase: Option<&str>| {
+        let mut made = object("Archive", "abcdefghij-1", spec(text));
+        if let Some(phase) = phase {
+            made["status"] = json!({ "phase": phase });
+        }
+        made
+    };
+    let known = r#"{"contacts":["a@b.example"]}"#;
+    for (phase, blanked) in [
+        (None, false),
+        (Some("Archived"), false),
+        (Some("Adopted"), true),
+        (Some("Purging"), true),
+        (Some("Purged"), true),
+    ] {
+        let old = archive(known, phase);
+        refused("Archive", &archive("x", phase), Some(&old), "is a record");
+        match blanked {
+            true => accepted("Archive", &archive("{}", phase), Some(&old)),
+            false => refused("Archive", &archive("{}", phase), Some(&old), "is a record"),
+        }
+    }
+}
+
+#[test]
 fn an_event_cannot_be_changed_and_there_is_one_site() {
     let spec = json!({ "id": "a-1", "source": "s", "type": "t", "time": "t", "sequence": 1, "subject": "s",
         "tenantId": "abcdefghij", "tenantName": "acme", "after": { "suspended": false, "life": "Active" } });

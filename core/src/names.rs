@@ -44,6 +44,9 @@ pub const ANNOTATION_TAKEN_OVER: &str = "tenantry.dev/data-taken-over";
 pub const ANNOTATION_CHECK: &str = "tenantry.dev/check-integrations";
 /// Annotation on CrmInstance: prints of the settings that it was made with and that nothing reads since.
 pub const ANNOTATION_MADE_WITH: &str = "tenantry.dev/made-with";
+/// Annotation on a Tenant or CrmInstance that was made only to archive what nothing refers to any more: its id.
+/// It is not brought up; deleting it archives what there is of that id.
+pub const ANNOTATION_ORPHAN: &str = "tenantry.dev/orphan";
 /// Finalizer of Tenant and CrmInstance: nothing is gone before it is archived.
 pub const FINALIZER: &str = "tenantry.dev/archive";
 /// Finalizer of Archive, which nobody takes away by itself: with it an Archive outlives the deletion of its definition.
@@ -54,8 +57,6 @@ pub const ANNOTATION_CONFIRM_DELETION: &str = "tenantry.dev/confirm-deletion";
 pub const SYSTEM_NAMESPACE: &str = "tenantry-system";
 /// Annotation of an instance that is deleted although its database is lost: the name of the database, written once more.
 pub const ANNOTATION_CONFIRM_LOSS: &str = "tenantry.dev/confirm-loss";
-/// Annotation of what is deleted although nothing shows that it holds no data: its own name, written once more.
-pub const ANNOTATION_CONFIRM_DELETION: &str = "tenantry.dev/confirm-deletion";
 /// Annotation of a DatabaseServer that begins anew with an empty volume although data was on it: its own name.
 pub const ANNOTATION_CONFIRM_EMPTY: &str = "tenantry.dev/confirm-empty";
 
@@ -124,10 +125,13 @@ pub fn config_secret(instance: &Id, generation: u32, content: &[u8]) -> String {
     format!("{instance}-config-g{generation}-{}", short_hash(content))
 }
 
+/// How the names of all databases begin that belong to instances.
+pub const DATABASE_PREFIX: &str = "crm_";
+
 /// Name of an instance's database, and of the role that owns it.
 #[must_use]
 pub fn database(instance: &Id, generation: u32) -> String {
-    format!("crm_{instance}_g{generation}")
+    format!("{DATABASE_PREFIX}{instance}_g{generation}")
 }
 
 /// How the names of all databases begin that are templates.
@@ -198,6 +202,12 @@ pub fn pinned_release(hash: &str) -> String {
 #[must_use]
 pub fn owner_of_instance(instance: &Id) -> String {
     format!("instance/{instance}")
+}
+
+/// The id of the instance that an owner in a server's registry is.
+#[must_use]
+pub fn instance_of_owner(owner: &str) -> Option<Id> {
+    owner.strip_prefix("instance/").and_then(|id| Id::parse(id).ok())
 }
 
 /// Owner written into a server's registry for a template database.

@@ -28,6 +28,9 @@ pub trait Administration: Send + Sync + std::fmt::Debug {
     /// All records of an owner: rebuilds a placement whose status was lost.
     async fn find_by_owner(&self, owner: &str) -> Result<Vec<DatabaseRecord>>;
 
+    /// All records of a tenant: tells whether a server holds anything of it.
+    async fn find_by_tenant(&self, tenant: &str) -> Result<Vec<DatabaseRecord>>;
+
     /// Names of all databases that the registry knows and that are there: one question, however many there are.
     async fn present(&self) -> Result<BTreeSet<String>>;
 

@@ -155,6 +155,11 @@ impl<S: Server> Administration for Flow<S> {
         self.registry.of_owner(&mut self.session().await?, owner).await
     }
 
+    async fn find_by_tenant(&self, tenant: &str) -> Result<Vec<DatabaseRecord>> {
+        quote::label("tenant", tenant)?;
+        self.registry.of_tenant(&mut self.session().await?, tenant).await
+    }
+
     async fn present(&self) -> Result<BTreeSet<String>> {
         self.registry.present(&mut self.session().await?).await
     }

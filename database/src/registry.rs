@@ -74,6 +74,11 @@ impl Registry {
         self.read(session, "registry rows of an owner", &rest).await
     }
 
+    pub(crate) async fn of_tenant(self, session: &mut Session, tenant: &str) -> Result<Vec<DatabaseRecord>> {
+        let rest = format!("WHERE tenant = {} ORDER BY name LIMIT {PAGE_MAX}", self.text(tenant));
+        self.read(session, "registry rows of a tenant", &rest).await
+    }
+
     pub(crate) async fn of_role(self, session: &mut Session, role: &str) -> Result<Vec<DatabaseRecord>> {
         let rest = format!("WHERE role = {} ORDER BY name LIMIT {PAGE_MAX}", self.text(role));
         self.read(session, "registry rows of a role", &rest).await

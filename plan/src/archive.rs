@@ -1,12 +1,18 @@
 //! Archives: the object that remains of a tenant or instance. No I/O.
 
+use std::collections::BTreeMap;
+
 use jiff::{SignedDuration, Timestamp};
 use tenantry_api::archive::{Archive, ArchiveSpec, ArchivedKind, KeptDatabase};
+use tenantry_api::blueprint::BlueprintSpec;
+use tenantry_api::crm_instance::CrmInstanceSpec;
+use tenantry_api::integration::SettingSource;
 use tenantry_core::id::Id;
 use tenantry_core::ledger::Recorded;
 use tenantry_core::names;
 
 use crate::PlanError;
+use crate::instance::in_the_open;
 
 /// What is known of a life that ends.
 #[derive(Debug, Clone)]
@@ -54,6 +60,23 @@ pub fn is_doomed(archive: &ArchiveSpec, now: Timestamp) -> bool {
 #[must_use]
 pub fn is_retained(archive: &ArchiveSpec, now: Timestamp) -> bool {
     archive.retain_until.parse::<Timestamp>().map_or(true, |until| now < until)
+}
+
+/// Takes the values that the blueprint marks as secret out of a spec that everybody who may look at archives reads.
+/// They are returned, by their key in a Secret, which the spec refers to from then on.
+#[must_use]
+pub fn hide(spec: &mut CrmInstanceSpec, blueprint: &BlueprintSpec, secret: &str) -> BTreeMap<String, String> {
+    let open: Vec<String> = in_the_open(spec, blueprint).into_iter().map(ToOwned::to_owned).collect();
+    let mut values = BTreeMap::new();
+    for name in open {
+        let Some(value) = spec.settings.remove(&name) else { continue };
+        // Not the setting's own name, under which somebody may keep another value.
+        let key = format!("archived.{name}");
+        let source = SettingSource { secret: secret.to_owned(), key: key.clone(), revision: None };
+        spec.settings_from.insert(name, source);
+        values.insert(key, value);
+    }
+    values
 }
 
 /// Which life this is: one more than the one it was adopted from.
@@ -159,6 +182,24 @@ mod tests {
         };
         let made = build(&ending, Timestamp::UNIX_EPOCH).unwrap();
         assert_eq!(made.metadata.finalizers, Some(vec!["tenantry.dev/record".to_owned()]));
+    }
+
+    #[test]
+    fn a_plain_value_of_a_secret_setting_leaves_the_spec_and_can_be_found_again() {
+        let blueprint: BlueprintSpec = serde_json::from_value(serde_json::json!({ "title": "t",
+            "settings": { "smtpPassword": { "secret": true }, "smtpHost": {} },
+            "releases": [{ "version": "1", "image": "i" }], "processes": [] }))
+        .unwrap();
+        let mut spec: CrmInstanceSpec = serde_json::from_value(serde_json::json!({ "tenant": "acme",
+            "blueprint": "b", "host": "a.b", "settings": { "smtpPassword": "hunter2", "smtpHost": "mail" } }))
+        .unwrap();
+        let values = hide(&mut spec, &blueprint, "x-settings");
+        assert_eq!(values.get("archived.smtpPassword").map(String::as_str), Some("hunter2"));
+        assert!(!serde_json::to_string(&spec).unwrap().contains("hunter2"), "{spec:?}");
+        assert_eq!(spec.settings.get("smtpHost").map(String::as_str), Some("mail"));
+        let source = &spec.settings_from["smtpPassword"];
+        assert_eq!((source.secret.as_str(), source.key.as_str()), ("x-settings", "archived.smtpPassword"));
+        assert!(hide(&mut spec, &blueprint, "x-settings").is_empty(), "twice is once");
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 pub mod ending;
 pub mod keep;
+pub mod orphan;
+mod orphan_parts;
 pub mod purge;
 pub mod view;
 
@@ -25,6 +27,8 @@ pub enum Command {
     Show(ShowArgs),
     /// Destroys the data of single archives for ever
     Purge(purge::Args),
+    /// Makes an archive of what has neither object nor archive, so that it can be adopted or purged
+    Orphan(orphan::Args),
 }
 
 /// Arguments of `list`.
@@ -61,5 +65,6 @@ pub async fn run(command: Command, session: &Session) -> Result<Exit, Problem> {
             listing::pages(out, &all, |a| view::page(a, now))
         }
         Command::Purge(args) => purge::run(&args, session).await,
+        Command::Orphan(args) => orphan::run(&args, session).await,
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod cluster;
 pub mod operator;
+pub mod orphans;
 pub mod passwords;
 pub mod records;
 pub mod report;
@@ -64,6 +65,7 @@ async fn examined(args: &Args, place: &Where, out: &Out) -> Vec<Check> {
     checks.extend(operator::checks(&session, &args.namespace).await);
     checks.extend(stuck::checks(&session, args.stuck_after).await);
     checks.push(records::check(&session).await);
+    checks.push(orphans::check(&session, &args.namespace).await);
     checks.extend(passwords::check(&session).await);
     checks
 }

@@ -146,7 +146,9 @@ async fn servers(session: &Session) -> Result<Vec<Watched>, Problem> {
     let (all, unreadable) = session.cluster.read_list(&api, "database servers", None).await?;
     let found = all.iter().map(|s| {
         let name = s.name_any();
-        let conditions = s.status.as_ref().map(|s| s.conditions.clone());
+        let mut conditions = s.status.as_ref().map(|s| s.conditions.clone());
+        // Told at once, with the commands, by the check of what has no owner.
+        conditions.iter_mut().for_each(|all| all.retain(|c| c.type_ != "NoOrphans"));
         watched(s, format!("database server {name}"), format!("database-server show {name}"), conditions)
     });
     Ok(found.chain(unreadable.iter().map(left_alone)).collect())

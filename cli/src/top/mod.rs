@@ -135,7 +135,7 @@ pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
         What::Servers => (servers(session, &targets).await?, names::LABEL_DATABASE_SERVER),
     };
     let client = session.cluster.client.clone();
-    // Install jobs carry the label of a server as well; what a server uses is its own pods.
+    // Install jobs of older versions carry the label of a server as well; what a server uses is its own pods.
     let selector = match args.what {
         What::Servers => format!("{label},{}=database-server", names::LABEL_PURPOSE),
         What::Tenants | What::Instances => label.to_owned(),

@@ -1,6 +1,8 @@
 //! The Archive controller: keeps, and purges what was asked for by name. Does I/O.
 
+mod blank;
 mod entry;
+pub mod orphans;
 mod purge;
 mod reconcile;
 mod volumes;

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use kube::ResourceExt;
-use kube::api::{Api, ListParams};
-use tenantry_api::archive::{Archive, ArchivePhase, ArchivedKind};
+use kube::api::{Api, DynamicObject, ListParams, PartialObjectMeta};
+use tenantry_api::archive::{Archive, ArchivePhase, ArchiveStatus, ArchivedKind};
 use tenantry_api::crm_instance::CrmInstance;
 use tenantry_core::class::ErrorClass;
 use tenantry_core::id::Id;
@@ -16,8 +16,8 @@ use tenantry_plan::Kind;
 use tenantry_plan::archive::is_doomed;
 use tenantry_plan::event::Subject;
 
-use super::volumes::set_reclaim_policy;
-use crate::cluster::{Stream, dynamic_api, record};
+use super::{orphans, reconcile, volumes};
+use crate::cluster::{Stream, dynamic_api, record, replay};
 use crate::context::Ctx;
 use crate::error::Error;
 use crate::halt::Halt;
@@ -25,7 +25,8 @@ use crate::sql;
 use crate::tenant::adopt::{archives_of, ledger_of};
 use crate::tenant::claim;
 
-const CONDITION: &str = "Purged";
+/// The condition that says how far a purge is.
+pub(super) const CONDITION: &str = "Purged";
 
 /// Longest time without a look at the clock.
 const LONGEST: Duration = Duration::from_secs(86_400);
@@ -64,7 +65,14 @@ pub async fn may(archive: &Archive, ctx: &Ctx, now: Timestamp) -> Result<(), Hal
     }
     match spec.kind {
         ArchivedKind::CrmInstance => nobody_lives_on(archive, ctx, &id).await,
-        ArchivedKind::Tenant => nobody_lives_in(archive, &all, ctx, &id).await,
+        ArchivedKind::Tenant => {
+            nobody_lives_in(archive, &all, ctx, &id).await?;
+            // Once it has begun there is nothing to find but what is going.
+            match archive.status.as_ref().map(|s| s.phase) {
+                Some(ArchivePhase::Purging) => Ok(()),
+                _ => orphans::none_of(ctx, &all, &id).await,
+            }
+        }
     }
 }
 
@@ -87,14 +95,14 @@ fn retained(archive: &Archive, now: Timestamp) -> Halt {
 /// # Errors
 /// [`Halt`] at `Purged` while something holds it up.
 #[tracing::instrument(target = "tenantry::trace", level = "debug", name = "purge", skip_all)]
-pub async fn run(archive: &Archive, ctx: &Ctx, now: Timestamp) -> Result<(), Halt> {
+pub async fn run(archive: &Archive, ctx: &Ctx, status: &mut ArchiveStatus, now: Timestamp) -> Result<(), Halt> {
     let at = Halt::at(CONDITION);
     let spec = &archive.spec;
     let id = Id::parse(&spec.id).map_err(|e| blocked(e.to_string()))?;
     let tenant_id = Id::parse(&spec.tenant_id).map_err(|e| blocked(e.to_string()))?;
     match spec.kind {
-        ArchivedKind::CrmInstance => instance(archive, ctx, &id).await?,
-        ArchivedKind::Tenant => tenant(ctx, &id).await?,
+        ArchivedKind::CrmInstance => instance(archive, ctx, status, &id).await?,
+        ArchivedKind::Tenant => tenant(archive, ctx, &id).await?,
     }
     let subject = Subject {
         id,
@@ -105,7 +113,11 @@ pub async fn run(archive: &Archive, ctx: &Ctx, now: Timestamp) -> Result<(), Hal
         tenant_id,
         tenant_name: spec.tenant_name.clone(),
     };
-    let recorded = ledger_of(archive)?;
+    let mut recorded = ledger_of(archive)?;
+    if recorded.sequence == 0 {
+        // An orphan's archive that was written without the operator.
+        recorded = replay(ctx, &subject.id).await.map_err(&at)?;
+    }
     let facts = Facts { life: Life::Purged, ..recorded.facts.clone() };
     record(ctx, &Stream { subject, recorded }, &facts, now).await.map_err(at)?;
     Ok(())
@@ -123,12 +135,45 @@ async fn nobody_lives_on(archive: &Archive, ctx: &Ctx, id: &Id) -> Result<(), Ha
     }
 }
 
-async fn instance(archive: &Archive, ctx: &Ctx, id: &Id) -> Result<(), Halt> {
+/// When to look again at what goes at the pace of the cluster.
+pub(super) fn again(archive: &Archive, ctx: &Ctx) -> Duration {
+    let passes = ctx.memory.failed(archive.metadata.uid.as_deref().unwrap_or_default());
+    Duration::from_secs(ErrorClass::Transient.backoff_seconds(passes))
+}
+
+/// Notes the volumes behind the claims, stores that, and takes all away; done when nothing of it is there any more.
+async fn instance(archive: &Archive, ctx: &Ctx, status: &mut ArchiveStatus, id: &Id) -> Result<(), Halt> {
     let at = Halt::at(CONDITION);
-    let spec = &archive.spec;
+    let claims = volumes::claims_of(archive, ctx).await.map_err(&at)?;
+    if volumes::note(&claims, &mut status.volumes) {
+        reconcile::write(archive, ctx, status.clone()).await.map_err(&at)?;
+    }
+    volumes::remove(archive, ctx, &claims).await.map_err(&at)?;
+    if !status.databases_gone {
+        databases(archive, ctx, id).await?;
+        status.databases_gone = true;
+    }
+    let secrets = secrets(archive, ctx, id).await.map_err(&at)?;
+    if !claims.is_empty() {
+        let names: Vec<String> = claims.iter().map(ResourceExt::name_any).collect();
+        return Err(volumes::going(
+            archive,
+            ctx,
+            &format!("waiting until these claims are gone: {}", names.join(", ")),
+        ));
+    }
+    if secrets > 0 {
+        let text = format!("waiting until {secrets} Secrets are gone");
+        return Err(Halt::wait(CONDITION, "RemovingSecrets", text, again(archive, ctx)));
+    }
+    volumes::gone(archive, ctx, &status.volumes).await
+}
+
+async fn databases(archive: &Archive, ctx: &Ctx, id: &Id) -> Result<(), Halt> {
+    let at = Halt::at(CONDITION);
     let settings = ctx.settings().await.map_err(&at)?;
     let owner = names::owner_of_instance(id);
-    for database in &spec.databases {
+    for database in &archive.spec.databases {
         let object = ctx.database_server(&database.server).await.map_err(&at)?;
         let object = object.ok_or_else(|| {
             blocked(format!(
@@ -140,22 +185,35 @@ async fn instance(archive: &Archive, ctx: &Ctx, id: &Id) -> Result<(), Halt> {
         server.admin.drop_database(&database.name, &owner).await.map_err(|e| at(e.into()))?;
         drop_templates(archive, ctx, &database.server, &server).await?;
     }
-    let ns = Some(spec.namespace.as_str());
-    set_reclaim_policy(ctx, &spec.namespace, &spec.volumes, "Delete").await.map_err(&at)?;
-    for claim in &spec.volumes {
-        ctx.remove(Kind::PersistentVolumeClaim, ns, claim).await.map_err(&at)?;
-    }
-    // Rendered configuration and secret settings are not listed in the archive; they hold passwords and go, too.
-    let selector = format!("{}={id},{} in (config,settings)", names::LABEL_INSTANCE_ID, names::LABEL_PURPOSE);
-    let rendered = dynamic_api(&ctx.client, Kind::Secret, ns)
-        .list_metadata(&ListParams::default().labels(&selector))
-        .await
-        .map_err(|e| at(Error::kube("list configurations")(e)))?;
-    let rendered = rendered.items.iter().map(ResourceExt::name_any);
-    for secret in spec.secrets.iter().cloned().chain(rendered) {
-        ctx.remove(Kind::Secret, ns, &secret).await.map_err(&at)?;
-    }
     Ok(())
+}
+
+/// Takes away every Secret of the instance, listed in the archive or not: rendered configuration and the Secrets of
+/// jobs hold passwords, too. Returns how many were there.
+async fn secrets(archive: &Archive, ctx: &Ctx, id: &Id) -> crate::error::Result<usize> {
+    let namespace = archive.spec.namespace.as_str();
+    let all = dynamic_api(&ctx.client, Kind::Secret, Some(namespace)).list_metadata(&ListParams::default()).await;
+    let all = match all.map_err(Error::kube("list the Secrets")) {
+        Ok(all) => all.items,
+        // The right to read them goes with the namespace, and so did they.
+        Err(e) if e.api_code() == Some(403) && !has_namespace(ctx, namespace).await? => return Ok(0),
+        Err(e) => return Err(e),
+    };
+    let of_it = |s: &&PartialObjectMeta<DynamicObject>| {
+        s.labels().get(names::LABEL_INSTANCE_ID).map(String::as_str) == Some(id.as_str())
+            || archive.spec.secrets.contains(&s.name_any())
+    };
+    let mine: Vec<_> = all.iter().filter(of_it).collect();
+    for secret in mine.iter().filter(|s| s.metadata.deletion_timestamp.is_none()) {
+        ctx.remove(Kind::Secret, Some(namespace), &secret.name_any()).await?;
+    }
+    Ok(mine.len())
+}
+
+/// Whether there is a namespace of a name.
+pub(super) async fn has_namespace(ctx: &Ctx, name: &str) -> crate::error::Result<bool> {
+    let found = dynamic_api(&ctx.client, Kind::Namespace, None).get_opt(name).await;
+    Ok(found.map_err(Error::kube("get the namespace"))?.is_some())
 }
 
 /// Templates of a Blueprint that was deleted are copied by nobody any more: they go with what was made from them,
@@ -225,7 +283,7 @@ async fn nobody_lives_in(archive: &Archive, all: &[Archive], ctx: &Ctx, id: &Id)
     Ok(())
 }
 
-async fn tenant(ctx: &Ctx, id: &Id) -> Result<(), Halt> {
+async fn tenant(archive: &Archive, ctx: &Ctx, id: &Id) -> Result<(), Halt> {
     let at = Halt::at(CONDITION);
     let namespace = names::namespace(id);
     let api = dynamic_api(&ctx.client, Kind::Namespace, None);
@@ -241,7 +299,7 @@ async fn tenant(ctx: &Ctx, id: &Id) -> Result<(), Halt> {
                 CONDITION,
                 "RemovingNamespace",
                 format!("namespace {namespace} is going"),
-                Duration::from_secs(2),
+                again(archive, ctx),
             ))
         }
     }

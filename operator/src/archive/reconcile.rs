@@ -7,11 +7,11 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::api::{Api, Patch, PatchParams};
 use serde_json::json;
-use tenantry_api::archive::{Archive, ArchivePhase, ArchiveStatus};
+use tenantry_api::archive::{Archive, ArchivePhase, ArchiveStatus, ArchivedKind};
 use tenantry_api::condition::{Said, set};
 use tenantry_core::names;
 
-use super::{Entry, purge};
+use super::{Entry, blank, purge, volumes};
 use crate::context::Ctx;
 use crate::error::{Error, Result};
 use crate::halt::Halt;
@@ -38,8 +38,7 @@ pub async fn turn(entry: Arc<Entry>, ctx: &Ctx, now: Timestamp) -> Result<Option
 /// [`Error::Kube`] while the status is written.
 pub async fn reconcile(archive: Arc<Archive>, ctx: &Ctx, now: Timestamp) -> Result<Option<Duration>> {
     let mut status = archive.status.clone().unwrap_or_default();
-    let generation = archive.metadata.generation;
-    status.observed_generation = generation;
+    let mut generation = archive.metadata.generation;
     if archive.status.is_none() && purge::is_superseded(&archive, ctx).await? {
         // Its status was lost; that a later life exists tells that it was taken over.
         status.phase = ArchivePhase::Adopted;
@@ -51,8 +50,10 @@ pub async fn reconcile(archive: Arc<Archive>, ctx: &Ctx, now: Timestamp) -> Resu
     let mut again = None;
     if archive.spec.purge.is_some() && !matches!(status.phase, ArchivePhase::Purged | ArchivePhase::Adopted) {
         match purge_it(&archive, ctx, &mut status, now).await? {
-            Ok(()) => {
+            Ok(blanked) => {
+                generation = blanked;
                 status.phase = ArchivePhase::Purged;
+                ctx.memory.recovered(archive.metadata.uid.as_deref().unwrap_or_default());
                 set(&mut status.conditions, Said::yes("Purged", "Done", "the data is gone"), generation, now);
             }
             Err(halt) => {
@@ -65,11 +66,16 @@ pub async fn reconcile(archive: Arc<Archive>, ctx: &Ctx, now: Timestamp) -> Resu
             }
         }
     }
+    if archive.status.as_ref().is_some_and(|s| s.phase == ArchivePhase::Purged) {
+        // Purged before archives were blanked.
+        generation = blank::one(&archive, ctx).await?;
+    }
+    status.observed_generation = generation;
     write(&archive, ctx, status).await?;
     Ok(again)
 }
 
-/// Purges an archive once nothing is in its way.
+/// Purges an archive once nothing is in its way. Returns its new generation.
 ///
 /// `Purging` is stored before anything is destroyed and refuses every adoption; then it is asked once more whether
 /// an adoption came before that. A purge that is refused leaves the archive as it was.
@@ -78,22 +84,44 @@ async fn purge_it(
     ctx: &Ctx,
     status: &mut ArchiveStatus,
     now: Timestamp,
-) -> Result<std::result::Result<(), Halt>> {
+) -> Result<std::result::Result<Option<i64>, Halt>> {
     if let Err(halt) = purge::may(archive, ctx, now).await {
         return Ok(Err(halt));
     }
     if status.phase != ArchivePhase::Purging {
         status.phase = ArchivePhase::Purging;
+        // Pauses are counted anew for what goes now.
+        ctx.memory.recovered(archive.metadata.uid.as_deref().unwrap_or_default());
+        if archive.spec.kind == ArchivedKind::CrmInstance {
+            match volumes::claims_of(archive, ctx).await {
+                Ok(claims) => drop(volumes::note(&claims, &mut status.volumes)),
+                Err(error) => {
+                    status.phase = ArchivePhase::Archived;
+                    return Ok(Err(Halt::at(purge::CONDITION)(error)));
+                }
+            }
+        }
         write(archive, ctx, status.clone()).await?;
         if let Err(halt) = purge::may(archive, ctx, now).await {
             status.phase = ArchivePhase::Archived;
             return Ok(Err(halt));
         }
     }
-    Ok(purge::run(archive, ctx, now).await)
+    if let Err(halt) = purge::run(archive, ctx, status, now).await {
+        return Ok(Err(halt));
+    }
+    if let Err(halt) = blank::earlier(archive, ctx).await {
+        return Ok(Err(halt));
+    }
+    // Last: what it knows is needed by a purge that is begun again.
+    Ok(blank::one(archive, ctx).await.map_err(Halt::at(purge::CONDITION)))
 }
 
-async fn write(archive: &Archive, ctx: &Ctx, status: ArchiveStatus) -> Result<()> {
+/// Writes the status when it differs from the stored one.
+///
+/// # Errors
+/// [`Error::Kube`].
+pub(super) async fn write(archive: &Archive, ctx: &Ctx, status: ArchiveStatus) -> Result<()> {
     if archive.status.as_ref() == Some(&status) {
         return Ok(());
     }

@@ -1,11 +1,17 @@
-//! Volumes behind claims: whether they go with their claim. Does I/O (Kubernetes).
+//! Volumes behind claims: whether they go with their claim, and whether they are gone. Does I/O (Kubernetes).
 
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
+use kube::ResourceExt;
 use kube::api::{Api, Patch, PatchParams};
 use serde_json::json;
+use tenantry_api::archive::Archive;
+use tenantry_core::class::ErrorClass;
+use tenantry_plan::Kind;
 
+use super::purge::CONDITION;
 use crate::context::Ctx;
 use crate::error::{Error, Result};
+use crate::halt::Halt;
 
 /// Sets what becomes of the volumes of some claims when the claims go: `Retain` or `Delete`.
 ///
@@ -36,4 +42,136 @@ pub async fn set_policy(ctx: &Ctx, volume: &str, policy: &str) -> Result<()> {
     let patch = json!({ "spec": { "persistentVolumeReclaimPolicy": policy } });
     let patched = volumes.patch(volume, &PatchParams::default(), &Patch::Merge(&patch)).await;
     patched.map(drop).map_err(Error::kube(format!("set volume {volume} to {policy}")))
+}
+
+/// The claims of an archive that are there.
+///
+/// # Errors
+/// [`Error::Kube`].
+pub async fn claims_of(archive: &Archive, ctx: &Ctx) -> Result<Vec<PersistentVolumeClaim>> {
+    let api: Api<PersistentVolumeClaim> = Api::namespaced(ctx.client.clone(), &archive.spec.namespace);
+    let mut found = Vec::new();
+    for name in &archive.spec.volumes {
+        found.extend(api.get_opt(name).await.map_err(Error::kube(format!("get claim {name}")))?);
+    }
+    Ok(found)
+}
+
+/// Adds the volumes behind claims to those that are known; once a claim is gone nothing else leads to its volume.
+/// Returns whether there was a new one.
+pub fn note(claims: &[PersistentVolumeClaim], noted: &mut Vec<String>) -> bool {
+    let before = noted.len();
+    for volume in claims.iter().filter_map(|c| c.spec.as_ref()?.volume_name.clone()) {
+        if !noted.contains(&volume) {
+            noted.push(volume);
+        }
+    }
+    noted.len() > before
+}
+
+/// Takes claims away, with what is behind them.
+///
+/// # Errors
+/// [`Error::Kube`].
+pub async fn remove(archive: &Archive, ctx: &Ctx, claims: &[PersistentVolumeClaim]) -> Result<()> {
+    for claim in claims.iter().filter(|c| c.metadata.deletion_timestamp.is_none()) {
+        if let Some(volume) = claim.spec.as_ref().and_then(|s| s.volume_name.as_deref()) {
+            set_policy(ctx, volume, "Delete").await?;
+        }
+        ctx.remove(Kind::PersistentVolumeClaim, Some(&archive.spec.namespace), &claim.name_any()).await?;
+    }
+    Ok(())
+}
+
+/// Looks whether the volumes of an archive are gone, when its claims are: until then the files can be read.
+///
+/// # Errors
+/// [`Halt`] at `Purged` while one is there.
+pub async fn gone(archive: &Archive, ctx: &Ctx, noted: &[String]) -> std::result::Result<(), Halt> {
+    let at = Halt::at(CONDITION);
+    let api: Api<PersistentVolume> = Api::all(ctx.client.clone());
+    let mut left = Vec::new();
+    for name in noted {
+        let found = api.get_opt(name).await.map_err(|e| at(Error::kube(format!("get volume {name}"))(e)))?;
+        // One that serves another claim by now holds nothing of this archive.
+        let Some(volume) = found.filter(|v| is_behind(v, archive)) else { continue };
+        set_policy(ctx, name, "Delete").await.map_err(&at)?;
+        if let Some(why) = failed(&volume) {
+            let text = format!(
+                "volume {name} is not removed by its storage: {why}. Its files may still be readable, and nothing is recorded as purged; databases and Secrets are gone. Remove what is behind it (`kubectl get pv {name} -o yaml` says where it lies), then `kubectl delete pv {name}`"
+            );
+            return Err(Halt::fail(CONDITION, "VolumeNotRemoved", text, ErrorClass::Blocked));
+        }
+        left.push(name.as_str());
+    }
+    match left.as_slice() {
+        [] => Ok(()),
+        left => Err(going(archive, ctx, &format!("waiting until the storage has removed {}", left.join(", ")))),
+    }
+}
+
+/// That volumes are going, at the pace of the cluster: looked at again soon, then less often.
+pub fn going(archive: &Archive, ctx: &Ctx, text: &str) -> Halt {
+    Halt::wait(CONDITION, "RemovingVolumes", text, super::purge::again(archive, ctx))
+}
+
+fn is_behind(volume: &PersistentVolume, archive: &Archive) -> bool {
+    let claim = volume.spec.as_ref().and_then(|s| s.claim_ref.as_ref());
+    claim.is_none_or(|c| {
+        c.namespace.as_deref() == Some(archive.spec.namespace.as_str())
+            && c.name.as_ref().is_some_and(|name| archive.spec.volumes.contains(name))
+    })
+}
+
+/// Why a volume cannot be removed, if the storage has said so.
+fn failed(volume: &PersistentVolume) -> Option<String> {
+    let status = volume.status.as_ref().filter(|s| s.phase.as_deref() == Some("Failed"))?;
+    Some(status.message.clone().or_else(|| status.reason.clone()).unwrap_or_else(|| "it does not say why".into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn archive() -> Archive {
+        let spec = json!({ "kind": "CrmInstance", "id": "kkkkkkkkkk", "name": "crm", "life": 1,
+            "tenantId": "tttttttttt", "tenantName": "acme", "namespace": "tenant-tttttttttt",
+            "volumes": ["kkkkkkkkkk-files-g1"], "object": "{}", "ledger": "{}", "archivedAt": "", "retainUntil": "" });
+        Archive::new("kkkkkkkkkk-1", serde_json::from_value(spec).unwrap())
+    }
+
+    fn volume(claim: &serde_json::Value, phase: &str) -> PersistentVolume {
+        serde_json::from_value(json!({ "metadata": { "name": "pv" }, "spec": { "claimRef": claim },
+            "status": { "phase": phase, "message": "no plugin" } }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_volume_counts_as_gone_only_when_it_serves_somebody_else() {
+        let of = |namespace: &str, name: &str| json!({ "namespace": namespace, "name": name });
+        let archive = archive();
+        for (claim, ours) in [
+            (of("tenant-tttttttttt", "kkkkkkkkkk-files-g1"), true),
+            (of("tenant-tttttttttt", "another"), false),
+            (of("tenant-uuuuuuuuuu", "kkkkkkkkkk-files-g1"), false),
+            (serde_json::Value::Null, true),
+        ] {
+            assert_eq!(is_behind(&volume(&claim, "Released"), &archive), ours, "{claim}");
+        }
+        let claim = of("tenant-tttttttttt", "kkkkkkkkkk-files-g1");
+        assert_eq!(failed(&volume(&claim, "Released")), None);
+        assert_eq!(failed(&volume(&claim, "Failed")).as_deref(), Some("no plugin"));
+    }
+
+    #[test]
+    fn a_volume_is_noted_once_and_a_claim_without_one_is_nothing_new() {
+        let claim = |volume: serde_json::Value| -> PersistentVolumeClaim {
+            serde_json::from_value(json!({ "metadata": { "name": "c" }, "spec": { "volumeName": volume } })).unwrap()
+        };
+        let mut noted = Vec::new();
+        assert!(!note(&[claim(serde_json::Value::Null)], &mut noted));
+        assert!(note(&[claim("pv-1".into())], &mut noted));
+        assert!(!note(&[claim("pv-1".into())], &mut noted));
+        assert_eq!(noted, ["pv-1"]);
+    }
 }

@@ -45,6 +45,8 @@ pub struct Memory {
     pruned: Mutex<HashMap<Id, String>>,
     /// Versions of our own objects as this process last wrote them, by uid.
     written: Mutex<HashMap<String, u64>>,
+    /// When rare looks were made, by uid.
+    looked: Mutex<HashMap<String, jiff::Timestamp>>,
     /// Volumes that outlive their claims.
     kept: Mutex<HashSet<String>>,
     /// Pinned releases whose copies are there, by hash.
@@ -231,6 +233,17 @@ impl Memory {
         Self::lock(&self.pruned).get(instance).is_some_and(|known| known == in_use)
     }
 
+    /// Whether a look that is made only now and then is due; a process looks when it starts.
+    #[must_use]
+    pub fn is_due(&self, uid: &str, now: jiff::Timestamp, every: std::time::Duration) -> bool {
+        Self::lock(&self.looked).get(uid).is_none_or(|at| now.duration_since(*at).unsigned_abs() >= every)
+    }
+
+    /// Remembers such a look.
+    pub fn looked(&self, uid: &str, now: jiff::Timestamp) {
+        Self::lock(&self.looked).insert(uid.to_owned(), now);
+    }
+
     /// Remembers that a volume outlives its claim.
     pub fn kept(&self, volume: &str) {
         Self::lock(&self.kept).insert(volume.to_owned());
@@ -323,6 +336,7 @@ impl Memory {
         self.recovered(uid);
         self.checks.forget(uid);
         self.trust(uid);
+        Self::lock(&self.looked).remove(uid);
         Self::lock(&self.written).remove(uid);
     }
 

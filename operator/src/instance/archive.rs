@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Secret};
 use kube::ResourceExt;
 use kube::api::{Api, ListParams};
 use tenantry_api::archive::{ArchivedKind, KeptDatabase};
-use tenantry_api::crm_instance::CrmInstance;
+use tenantry_api::crm_instance::{CrmInstance, CrmInstanceSpec};
 use tenantry_core::id::Id;
 use tenantry_core::ledger::{Facts, Life, Recorded};
 use tenantry_core::names::{self, ANNOTATION_TAKEN_OVER, LABEL_DATA_GENERATION, LABEL_INSTANCE_ID, LABEL_PURPOSE};
@@ -19,7 +19,7 @@ use tenantry_plan::instance::release::{Choice, Known, Row, choose};
 
 use super::database::Found;
 use super::live::generation_of;
-use super::{database, found, host, release};
+use super::{database, found, hide, host, orphan, release};
 use crate::cluster::{Stream, data_of, dynamic_api, record, replay};
 use crate::context::Ctx;
 use crate::error::{Error, Result};
@@ -42,11 +42,16 @@ pub async fn run(instance: &CrmInstance, ctx: &Ctx, now: Timestamp) -> std::resu
     let recorded = recorded_of(instance.annotations())?;
     let tenant_id = namespace.strip_prefix("tenant-").and_then(|id| Id::parse(id).ok());
     let reported = instance.status.as_ref().is_some_and(|s| s.data_generation.is_some());
-    let (Some(id), true, Some(tenant_id)) = (id, reported || recorded.is_some(), tenant_id) else {
+    let orphan = adopt::is_orphan(instance.annotations(), instance.spec.id.as_deref());
+    let (Some(id), true, Some(tenant_id)) = (id, reported || recorded.is_some() || orphan, tenant_id) else {
         // Nothing was ever made from it.
         return let_go(&api, instance).await.map_err(at);
     };
-    let free = if reported { Ok(()) } else { adopt::check_instance(ctx, instance, &id, now).await };
+    let free = match (orphan, reported) {
+        (true, _) => adopt::check_orphan(ctx, &id, instance.spec.adopt.as_deref()).await,
+        (false, true) => Ok(()),
+        (false, false) => adopt::check_instance(ctx, instance, &id, now).await,
+    };
     let mine = match free {
         Ok(()) => claim::claim(ctx, instance, &id).await,
         refused => refused,
@@ -69,17 +74,22 @@ pub async fn run(instance: &CrmInstance, ctx: &Ctx, now: Timestamp) -> std::resu
         return Err(Halt::wait(CONDITION, "StoppingProcesses", text, Duration::from_secs(2)));
     }
 
-    let generation = generation_of(instance);
-    let kept = kept_database(ctx, instance, &id, generation).await.map_err(&at)?;
-    let kept = match kept {
-        Some(kept) => promised(ctx, instance, &id, kept, recorded.facts.installed.is_some()).await?,
+    let mut data = match orphan {
+        true => orphan::found(ctx, &id, &instance.spec).await?,
+        false => kept_data(ctx, instance, &id, &recorded).await?,
+    };
+    let release = match &data.release_hash {
+        Some(hash) => release::text_of(ctx, &data.spec, hash).await?,
         None => None,
     };
-    let release_hash = release_hash(ctx, instance, &recorded, &id).await?;
-    let release_text = match &release_hash {
-        Some(hash) => release::text_of(ctx, &instance.spec, hash).await?,
-        None => None,
-    };
+    if orphan {
+        let settings = ctx.settings().await.map_err(&at)?;
+        for kept in &data.databases {
+            let looked = database::look(ctx, &id, kept, &settings).await.map_err(&at)?;
+            database::lock(&looked).await.map_err(&at)?;
+        }
+    }
+    hide::secrets(ctx, instance, &id, &mut data).await.map_err(&at)?;
     let selector = format!("{LABEL_INSTANCE_ID}={id},{LABEL_DATA_GENERATION}");
     let volumes = names_of::<PersistentVolumeClaim>(ctx, &namespace, &selector).await.map_err(&at)?;
     // Rendered configuration is rendered again; what is kept are keys and the way to the database.
@@ -102,13 +112,13 @@ pub async fn run(instance: &CrmInstance, ctx: &Ctx, now: Timestamp) -> std::resu
         adopted_from: instance.spec.adopt.clone(),
         tenant_id,
         tenant_name: instance.spec.tenant.clone(),
-        databases: kept.into_iter().collect(),
+        databases: std::mem::take(&mut data.databases),
         volumes,
         secrets,
-        data_generation: Some(generation),
-        release_hash,
-        release: release_text,
-        object: serde_json::to_string(&instance.spec).map_err(|e| at(e.into()))?,
+        data_generation: Some(data.generation),
+        release_hash: data.release_hash,
+        release,
+        object: serde_json::to_string(&data.spec).map_err(|e| at(e.into()))?,
         ledger,
         retention_days: tenant.and_then(|t| t.spec.retention_days).unwrap_or(site.spec.retention_days),
     };
@@ -167,6 +177,34 @@ async fn pods(ctx: &Ctx, namespace: &str, id: &Id) -> Result<usize> {
     let list = api.list(&params).await.map_err(Error::kube("list pods"))?;
     let ended = |p: &Pod| matches!(p.status.as_ref().and_then(|s| s.phase.as_deref()), Some("Succeeded" | "Failed"));
     Ok(list.items.iter().filter(|p| !ended(p)).count())
+}
+
+/// What is kept of an instance beside volumes and Secrets.
+pub(super) struct Data {
+    pub(super) databases: Vec<KeptDatabase>,
+    pub(super) generation: u32,
+    pub(super) release_hash: Option<String>,
+    pub(super) spec: CrmInstanceSpec,
+}
+
+async fn kept_data(
+    ctx: &Ctx,
+    instance: &CrmInstance,
+    id: &Id,
+    recorded: &Recorded,
+) -> std::result::Result<Data, Halt> {
+    let generation = generation_of(instance);
+    let kept = kept_database(ctx, instance, id, generation).await.map_err(Halt::at(CONDITION))?;
+    let kept = match kept {
+        Some(kept) => promised(ctx, instance, id, kept, recorded.facts.installed.is_some()).await?,
+        None => None,
+    };
+    Ok(Data {
+        databases: kept.into_iter().collect(),
+        generation,
+        release_hash: release_hash(ctx, instance, recorded, id).await?,
+        spec: instance.spec.clone(),
+    })
 }
 
 /// Locks the database that is to be kept. What an archive names is there: one that was never made is left out, and one

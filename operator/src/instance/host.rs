@@ -2,9 +2,11 @@
 
 use k8s_openapi::api::networking::v1::Ingress;
 use kube::ResourceExt;
-use kube::api::{Api, ListParams};
+use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Preconditions};
 use serde_json::json;
+use tenantry_api::crm_instance::CrmInstance;
 use tenantry_core::class::ErrorClass;
+use tenantry_core::id::Id;
 use tenantry_core::names;
 use tenantry_plan::instance::{Wanted, serves};
 use tenantry_plan::{Child, Kind};
@@ -12,6 +14,7 @@ use tenantry_plan::{Child, Kind};
 use crate::context::Ctx;
 use crate::error::Error;
 use crate::halt::Halt;
+use crate::tenant::claim;
 
 /// Ingresses that are read at once.
 const PAGE: u32 = 250;
@@ -53,6 +56,16 @@ pub async fn claim(ctx: &Ctx, wanted: &Wanted, class: Option<&str>, claimed_befo
         ctx.memory.applied(&child, &stored.metadata);
         return Ok(());
     }
+    if let Some(claimed) = released(ctx, &stored, &owner).await? {
+        // Whoever is first to make it anew has it.
+        let again = ctx.create_once(&child).await.map_err(&at)?;
+        if again.labels().get(names::LABEL_INSTANCE_ID).map(String::as_str) == Some(wanted.id.as_str()) {
+            ctx.memory.applied(&child, &again.metadata);
+            return Ok(());
+        }
+        let text = format!("spec.host: {} was just taken by another instance, after {claimed} was gone", wanted.host);
+        return Err(Halt::fail("HostClaimed", "HostTaken", text, ErrorClass::Blocked));
+    }
     let data =
         |key: &str| stored.data.pointer(&format!("/data/{key}")).and_then(|v| v.as_str()).unwrap_or("?").to_owned();
     let text = format!(
@@ -88,6 +101,41 @@ async fn served_elsewhere(ctx: &Ctx, wanted: &Wanted, class: Option<&str>) -> Re
             None => return Ok(()),
         }
     }
+}
+
+/// Takes away a claim whose holder is gone, with everything that could serve its host. Returns who had it; none: it
+/// is in use.
+async fn released(ctx: &Ctx, stored: &DynamicObject, owner: &str) -> Result<Option<String>, Halt> {
+    let at = Halt::at("HostClaimed");
+    let text = |key: &str| stored.data.pointer(&format!("/data/{key}")).and_then(|v| v.as_str()).unwrap_or_default();
+    let tenant = stored.labels().get(names::LABEL_TENANT_ID).and_then(|id| Id::parse(id).ok());
+    let (Ok(id), Some(tenant)) = (Id::parse(owner), tenant) else { return Ok(None) };
+    let namespace = names::namespace(&tenant);
+    let living: Api<CrmInstance> = Api::namespaced(ctx.client.clone(), &namespace);
+    let holder = living.get_opt(text("name")).await.map_err(|e| at(Error::kube("get who has the host")(e)))?;
+    if holder.is_some_and(|i| i.spec.id.as_deref() == Some(owner)) || claim::living(ctx, &id).await?.is_some() {
+        return Ok(None);
+    }
+    let ingress = crate::cluster::dynamic_api(&ctx.client, Kind::Ingress, Some(&namespace));
+    let serves = ingress.get_opt(&names::service(&id)).await.map_err(|e| at(Error::kube("get its Ingress")(e)))?;
+    if serves.is_some() {
+        let message = format!(
+            "the host is served by what is left of instance {id} ({}/{}), whose object is gone. Nothing was changed there. `tenantry archive orphan {tenant}/{id}` archives it with all its data, and the host is free then",
+            text("tenant"),
+            text("name")
+        );
+        return Err(Halt::fail("HostClaimed", "HostOrphaned", message, ErrorClass::Blocked));
+    }
+    let api = crate::cluster::dynamic_api(&ctx.client, Kind::ConfigMap, Some(&ctx.system_namespace));
+    // This very claim: what was claimed anew meanwhile is left alone.
+    let preconditions = Preconditions { uid: stored.metadata.uid.clone(), resource_version: None };
+    let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
+    match api.delete(&stored.name_any(), &params).await {
+        Ok(_) => {}
+        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => {}
+        Err(e) => return Err(at(Error::kube("take the host over")(e))),
+    }
+    Ok(Some(format!("{}/{}", text("tenant"), text("name"))))
 }
 
 /// Gives back every host of an instance but the one it keeps.

@@ -26,7 +26,7 @@ use tenantry_plan::tenant::STOPPED;
 
 use super::found::Found;
 use super::{
-    copy, database, host, integrations, keys, made_with, place, prepare, processes, reach, referenced, verify,
+    copy, database, host, integrations, keys, made_with, place, prepare, processes, reach, referenced, room, verify,
     volumes,
 };
 use crate::cluster::{Stream, record};
@@ -212,6 +212,9 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
     pass.url = Some(settings.url(&wanted.host));
     pass.wanted = Some(wanted.clone());
     let (limits, resources) = limits(ctx, &tenant).await?;
+    if !pass.held("SpecValid", generation) {
+        room::ask(ctx, &wanted, &limits).await?;
+    }
     pass.reached.push(("SpecValid", spec_said(&pass.instance, &wanted)));
     let lost = volumes::look(ctx, pass, &wanted, &settings, &limits).await?;
     if let Some(halt) = lost.as_ref()

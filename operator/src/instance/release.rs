@@ -158,18 +158,26 @@ pub async fn neutralised_anew(ctx: &Ctx, instance: &CrmInstance, hash: &str, mad
     Ok(mended)
 }
 
+/// The kept copy of a release, if there is one.
+///
+/// # Errors
+/// [`Error`].
+pub async fn found(ctx: &Ctx, hash: &str) -> Result<Option<Effective>, Error> {
+    let api: Api<ConfigMap> = Api::namespaced(ctx.client.clone(), &ctx.system_namespace);
+    let found = api.get_opt(&names::pinned_release(hash)).await.map_err(Error::kube("get the pinned release"))?;
+    let text = found.and_then(|c| c.data).and_then(|mut d| d.remove(CONTENT));
+    Ok(text.map(|text| serde_json::from_str(&text)).transpose()?)
+}
+
 async fn kept(
     ctx: &Ctx,
     spec: &CrmInstanceSpec,
     blueprint: Option<&BlueprintSpec>,
     hash: &str,
 ) -> Result<Effective, Halt> {
-    let at = Halt::at("SpecValid");
-    let api: Api<ConfigMap> = Api::namespaced(ctx.client.clone(), &ctx.system_namespace);
     let name = names::pinned_release(hash);
-    let found = api.get_opt(&name).await.map_err(|e| at(Error::kube("get the pinned release")(e)))?;
-    let found = match found.and_then(|c| c.data).and_then(|mut d| d.remove(CONTENT)) {
-        Some(text) => serde_json::from_str(&text).map_err(|e| at(e.into()))?,
+    let found = match found(ctx, hash).await.map_err(Halt::at("SpecValid"))? {
+        Some(kept) => kept,
         None => {
             let same = blueprint.and_then(|b| Effective::find(&spec.blueprint, b, hash));
             let again = match same {

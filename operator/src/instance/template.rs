@@ -20,9 +20,10 @@ use tenantry_plan::instance::Wanted;
 use tenantry_plan::job::{self, Place};
 use tenantry_plan::labels::Labels;
 use tenantry_plan::one_node::Together;
-use tenantry_plan::{Kind, Settings, server as plan_server};
+use tenantry_plan::{Settings, server as plan_server};
 
 use super::attempts::{self, Next};
+use super::job_secrets;
 use crate::cluster::trouble;
 use crate::context::Ctx;
 use crate::error::Error;
@@ -73,10 +74,16 @@ pub async fn ensure(
         return Ok(name);
     }
     let newest = build.newest().await?;
+    // Of the attempt that made the database its job may be gone already.
+    let made_by = record.map_or(0, |(_, attempt)| attempt);
     match attempts::next(record, newest.as_ref()) {
         Next::Follow(attempt, job) => build.follow(attempt, job).await?,
-        Next::Start(attempt) => return build.start(attempt).await,
+        Next::Start(attempt) => {
+            build.forget(made_by).await?;
+            return build.start(attempt).await;
+        }
         Next::Anew(attempt) => {
+            build.forget(made_by).await?;
             server.admin.drop_database(&name, &owner).await.map_err(|e| at(e.into()))?;
             return build.start(attempt).await;
         }
@@ -97,7 +104,7 @@ pub(super) struct Build<'a> {
 }
 
 impl Build<'_> {
-    fn job_name(&self, attempt: u32) -> String {
+    pub(super) fn job_name(&self, attempt: u32) -> String {
         names::template_job(&self.release.blueprint, &self.release.hash, &self.object.name_any(), attempt)
     }
 
@@ -163,11 +170,8 @@ impl Build<'_> {
         let config = Config::render(blueprint, spec, &values, false).map_err(|e| at(e.into()))?;
         let file = job::file(blueprint, "install", list, &values).map_err(|e| at(e.into()))?;
         let job_name = self.job_name(attempt);
-        let labels = Labels::managed()
-            .and(LABEL_TEMPLATE, self.key)
-            .and(names::LABEL_PURPOSE, "install")
-            .and(names::LABEL_DATABASE_SERVER, self.object.name_any());
-        // The server's own pods carry the server's label and its purpose; a job's purpose is `install`.
+        let labels = Labels::managed().and(LABEL_TEMPLATE, self.key).and(names::LABEL_PURPOSE, "install");
+        // Not the label of the server: it protects data, and would keep everybody from deleting this job's Secret.
         let image = self.release.release().map(|r| self.settings.image(&r.image)).unwrap_or_default();
         let place = Place {
             namespace: &ctx.system_namespace,
@@ -181,10 +185,11 @@ impl Build<'_> {
             claims: None,
             together: None,
         };
+        self.forget(attempt.saturating_sub(1)).await?;
         self.server.admin.create(&new).await.map_err(|e| at(e.into()))?;
         ctx.apply(&job::build_secret(&place, &file).map_err(|e| at(e.into()))?).await.map_err(&at)?;
         self.server.admin.set_state(self.name, self.owner, State::Installing).await.map_err(|e| at(e.into()))?;
-        ctx.create_once(&job::build_job(&place, &file, self.settings)).await.map_err(&at)?;
+        job_secrets::start(ctx, &job::build_job(&place, &file, self.settings)).await.map_err(&at)?;
         Err(self.building(attempt))
     }
 
@@ -207,9 +212,7 @@ impl Build<'_> {
         match outcome(job) {
             Outcome::Succeeded => {
                 self.server.admin.seal_template(self.name, self.owner).await.map_err(|e| at(e.into()))?;
-                // Its password is locked, its log has served.
-                let ns = Some(self.ctx.system_namespace.as_str());
-                self.ctx.remove(Kind::Secret, ns, &self.job_name(attempt)).await.map_err(&at)
+                self.forget(attempt).await
             }
             Outcome::Running => match self.pods(job).await?.and_then(|pods| trouble(&pods)) {
                 Some(t) => Err(Halt {
@@ -321,7 +324,10 @@ pub async fn personalise_due(ctx: &Ctx, wanted: &Wanted) -> Result<Option<u32>, 
         // A job of another release worked in a copy that was dropped for this one.
         let of_this_copy = job.labels().get(names::LABEL_RELEASE) == Some(&release_label(wanted));
         match outcome(job) {
-            Outcome::Succeeded if of_this_copy => return Ok(None),
+            Outcome::Succeeded if of_this_copy => {
+                job_secrets::clear(ctx, wanted, &label).await.map_err(&at)?;
+                return Ok(None);
+            }
             Outcome::Succeeded => {}
             Outcome::Failed { .. } if !of_this_copy => {}
             Outcome::Running => {
@@ -370,7 +376,7 @@ pub async fn start_personalise(
     let place = Place {
         namespace: &wanted.namespace,
         name: &job_name,
-        labels: wanted.labels().and(names::LABEL_PURPOSE, label).and(names::LABEL_RELEASE, release_label(wanted)),
+        labels: wanted.labels().and(names::LABEL_PURPOSE, &label).and(names::LABEL_RELEASE, release_label(wanted)),
         spec: &wanted.release.spec,
         image: wanted.release.release().map(|r| settings.image(&r.image)).unwrap_or_default(),
         config: &config,
@@ -378,8 +384,9 @@ pub async fn start_personalise(
         claims: Some(&claim),
         together: Together::jobs(wanted),
     };
+    job_secrets::clear(ctx, wanted, &label).await.map_err(&at)?;
     ctx.apply(&job::build_secret(&place, file).map_err(|e| at(e.into()))?).await.map_err(&at)?;
-    ctx.create_once(&job::build_job(&place, file, settings)).await.map_err(&at)?;
+    job_secrets::start(ctx, &job::build_job(&place, file, settings)).await.map_err(&at)?;
     Ok(personalising())
 }
 

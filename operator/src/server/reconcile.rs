@@ -18,6 +18,7 @@ use super::stuck::explain;
 use super::sweep::sweep;
 use super::templates;
 use super::uses::uses;
+use crate::archive::orphans;
 use crate::context::Ctx;
 use crate::error::{Error, Result};
 use crate::halt::Halt;
@@ -214,6 +215,21 @@ async fn probe(
     {
         // It answers all the same; the next look tries again.
         tracing::warn!(%error, "the server's templates were not looked at");
+    }
+    let uid = object.metadata.uid.as_deref().unwrap_or_default();
+    if orphans::is_due(ctx, uid, status, now) {
+        // It answers: that this look fails is no reason to say otherwise, and it is made again at its next time.
+        ctx.memory.looked(uid, now);
+        match orphans::on_server(ctx, &server).await {
+            Ok((count, told)) => {
+                if !told.is_empty() || !status.orphans.is_empty() {
+                    let said = orphans::said(&object.name_any(), count, &told);
+                    set(&mut status.conditions, said, object.metadata.generation, now);
+                }
+                status.orphans = told;
+            }
+            Err(error) => tracing::warn!(%error, "databases to which nothing leads were not looked for"),
+        }
     }
     Ok(())
 }

@@ -116,6 +116,31 @@ pub async fn check_instance(ctx: &Ctx, instance: &CrmInstance, id: &Id, now: Tim
     }
 }
 
+/// Refuses to archive what is left of an id as an orphan while an archive keeps it; the last archive that was adopted
+/// or purged must be named, so that this one counts one life more.
+///
+/// # Errors
+/// [`Halt`] at `Ready`.
+pub async fn check_orphan(ctx: &Ctx, id: &Id, adopt: Option<&str>) -> Result<(), Halt> {
+    match latest(ctx, id).await? {
+        None if adopt.is_none() => Ok(()),
+        Some(last) if matches!(phase(&last), ArchivePhase::Archived | ArchivePhase::Purging) => {
+            Err(refuse(format!("id {id} is no orphan: archive {} keeps its data", last.name_any())))
+        }
+        Some(last) if adopt == Some(last.name_any().as_str()) => Ok(()),
+        last => Err(refuse(format!(
+            "spec.adopt: {adopt:?} is not the last archive of id {id}, which is {:?}; run `tenantry archive orphan` again",
+            last.map(|a| a.name_any())
+        ))),
+    }
+}
+
+/// Whether an object was made only to archive what is left of its id.
+#[must_use]
+pub fn is_orphan(annotations: &std::collections::BTreeMap<String, String>, id: Option<&str>) -> bool {
+    annotations.get(names::ANNOTATION_ORPHAN).is_some_and(|orphan| Some(orphan.as_str()) == id)
+}
+
 /// Refuses an instance's archive to the instances of another tenant, which live in another namespace.
 fn is_of(archive: &Archive, namespace: Option<&str>) -> Result<(), Halt> {
     if archive.spec.kind == ArchivedKind::CrmInstance && namespace != Some(archive.spec.namespace.as_str()) {

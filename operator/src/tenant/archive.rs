@@ -35,11 +35,16 @@ pub async fn run(tenant: &Tenant, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
     let id = tenant.spec.id.as_deref().and_then(|id| Id::parse(id).ok());
     let recorded = recorded_of(tenant.annotations())?;
     let reported = tenant.status.as_ref().is_some_and(|s| s.namespace.is_some());
-    let (Some(id), true) = (id, reported || recorded.is_some()) else {
+    let orphan = adopt::is_orphan(tenant.annotations(), tenant.spec.id.as_deref());
+    let (Some(id), true) = (id, reported || recorded.is_some() || orphan) else {
         // Nothing was ever made from it.
         return prepare::release(&api, tenant).await.map_err(at);
     };
-    let mine = match adopt::check(ctx, tenant, &id, now).await {
+    let free = match orphan {
+        true => adopt::check_orphan(ctx, &id, tenant.spec.adopt.as_deref()).await,
+        false => adopt::check(ctx, tenant, &id, now).await,
+    };
+    let mine = match free {
         Ok(()) => claim::claim(ctx, tenant, &id).await,
         refused => refused,
     };
@@ -73,6 +78,11 @@ pub async fn run(tenant: &Tenant, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
     let subject = Subject { id: id.clone(), kind: "tenant", tenant_id: id.clone(), tenant_name: name.clone() };
     let facts = Facts { life: Life::Archived, ..recorded.facts.clone() };
     let ledger = record(ctx, &Stream { subject, recorded }, &facts, now).await.map_err(&at)?;
+    let mut spec = tenant.spec.clone();
+    if let (true, Some(limits)) = (orphan, &ledger.facts.limits) {
+        // Its object is lost; the ledger knows the plan.
+        spec.plan.clone_from(&limits.plan);
+    }
     let ending = Ending {
         kind: ArchivedKind::Tenant,
         id: id.clone(),
@@ -86,7 +96,7 @@ pub async fn run(tenant: &Tenant, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
         data_generation: None,
         release_hash: None,
         release: None,
-        object: serde_json::to_string(&tenant.spec).map_err(|e| at(e.into()))?,
+        object: serde_json::to_string(&spec).map_err(|e| at(e.into()))?,
         ledger,
         retention_days: tenant.spec.retention_days.unwrap_or(site.spec.retention_days),
     };

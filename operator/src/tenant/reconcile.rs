@@ -33,6 +33,10 @@ pub async fn reconcile(tenant: Arc<Tenant>, ctx: &Ctx, now: Timestamp) -> Result
             Some(halt) => status::write_halted(&tenant, ctx, halt, true, now).await,
         };
     }
+    if super::adopt::is_orphan(tenant.annotations(), tenant.spec.id.as_deref()) {
+        // Whoever made it is about to delete it, which archives.
+        return Ok(None);
+    }
     let mut pass = live::Pass { tenant, wanted: None, suspension: None };
     match live::run(&mut pass, ctx, now).await {
         Ok(()) => {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{Namespace, Pod};
+use k8s_openapi::api::core::v1::{Namespace, PersistentVolumeClaim, Pod};
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
@@ -377,6 +377,7 @@ impl Life {
         let namespaces: Api<Namespace> = Api::all(self.base.clone());
         let deployments: Api<Deployment> = Api::namespaced(self.base.clone(), &ns);
         let pods: Api<Pod> = Api::namespaced(self.base.clone(), &ns);
+        let claims: Api<PersistentVolumeClaim> = Api::namespaced(self.base.clone(), &ns);
         let all = ListParams::default();
         let mut pause = Duration::from_millis(50);
         loop {
@@ -386,8 +387,13 @@ impl Life {
             // Pods of jobs stay when they have ended; they are no Deployment's.
             let processes = ListParams::default().labels("!batch.kubernetes.io/job-name");
             let pods = pods.list(&processes).await.map_err(said("list pods"))?.items.len();
+            let claims = claims.list(&all).await.map_err(said("list claims"))?.items;
             let replicas: i32 = wanted.iter().map(|d| d.spec.as_ref().and_then(|s| s.replicas).unwrap_or(1)).sum();
-            if !going && pods == usize::try_from(replicas).unwrap_or(0) && wanted.iter().all(rests) {
+            if !going
+                && pods == usize::try_from(replicas).unwrap_or(0)
+                && wanted.iter().all(rests)
+                && !claims.iter().any(goes)
+            {
                 return Ok(());
             }
             if start.elapsed() > PATIENCE {
@@ -413,6 +419,12 @@ impl Life {
             archives.iter().map(|a| (a.name_any(), &a.status)).collect::<Vec<_>>()
         )
     }
+}
+
+/// Whether a claim is about to go; one that a test holds is not.
+fn goes(claim: &PersistentVolumeClaim) -> bool {
+    let held = claim.finalizers().iter().any(|f| !f.starts_with("kubernetes.io/"));
+    claim.metadata.deletion_timestamp.is_some() && !held
 }
 
 fn rests(deployment: &Deployment) -> bool {

@@ -45,6 +45,7 @@ async fn purge(life: &mut Life, delete_blueprint: bool, fault: Option<Planned>) 
     life.operator.gate.arm(fault);
     let mut fired = None;
     for _ in 0..ROUNDS {
+        life.controllers_rest().await?;
         // What goes wrong on the way is the test's own doing.
         let _trouble = life.round().await?;
         fired = fired.or(life.operator.gate.fired());

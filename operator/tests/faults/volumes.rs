@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use kube::Client;
-use kube::api::{Api, DeleteParams, Patch, PatchParams};
+use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use tenantry_api::condition::find;
 use tenantry_api::database_server::{DatabaseServer, DatabaseServerStatus};
@@ -16,8 +16,9 @@ use tenantry_operator::cluster::dynamic_api;
 use tenantry_plan::Kind;
 
 use crate::life::{Life, Step};
-use crate::scenarios::{ready, run};
-use crate::world::{Operator, SYSTEM, World, apply};
+use crate::scenarios::{children_of, condition, ready, run};
+use crate::unfinished::rounds;
+use crate::world::{Operator, SYSTEM, World, apply, blueprint, fixture};
 
 /// A volume set aside for a claim, so that the claim is bound without a provisioner.
 pub async fn volume_for(base: &Client, class: &str, namespace: &str, claim: &str) {
@@ -47,7 +48,7 @@ async fn asked(base: &Client, namespace: &str, claim: &str) -> (Value, Value) {
     (at("/spec/resources/requests/storage"), at("/spec/storageClassName"))
 }
 
-async fn policy(base: &Client, volume: &str) -> Option<String> {
+pub async fn policy(base: &Client, volume: &str) -> Option<String> {
     let api: Api<PersistentVolume> = Api::all(base.clone());
     api.get(volume).await.unwrap().spec.and_then(|s| s.persistent_volume_reclaim_policy)
 }
@@ -263,4 +264,46 @@ where
         assert!(start.elapsed() < Duration::from_secs(90), "{name} stays");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
+}
+
+#[test]
+fn archives_that_use_up_a_tenants_room_are_named_before_anything_is_made() {
+    run(false, |base| async move {
+        let mut life = Life::new(&base, "room");
+        life.blueprint = World::get().name("room");
+        let mut spec = fixture("nothing=secret\n");
+        for part in ["database", "personalise"] {
+            spec.as_object_mut().unwrap().remove(part);
+        }
+        spec["volumes"][0]["percentOfStorage"] = 100.into();
+        blueprint(&base, &life.blueprint, spec).await;
+        life.tenants().create(&PostParams::default(), &life.tenant_object(&json!({"storage": "10G"}))).await.unwrap();
+        rounds(&mut life).await;
+        let mut archived = Vec::new();
+        for _ in 0..4 {
+            life.instances().create(&PostParams::default(), &life.instance_object(&json!({}))).await.unwrap();
+            rounds(&mut life).await;
+            life.instances().delete("crm", &DeleteParams::default()).await.unwrap();
+            life.controllers_rest().await.unwrap();
+            rounds(&mut life).await;
+            assert!(life.instance().await.unwrap().is_none(), "{}", life.describe().await);
+            archived.push(format!("{}-1", life.instance_id.take().unwrap()));
+        }
+        life.instances().create(&PostParams::default(), &life.instance_object(&json!({}))).await.unwrap();
+        rounds(&mut life).await;
+        let (status, reason, message) = condition(&life, "crm", "SpecValid").await;
+        assert_eq!((status.as_str(), reason.as_str()), ("False", "NoRoom"), "{message}");
+        assert!(archived.iter().all(|a| message.contains(a)), "{archived:?}: {message}");
+        assert!(message.contains("0 B of 40 GB") && !message.contains("exceeded quota"), "{message}");
+        assert_eq!(children_of(&life, "crm").await.len(), 4, "only the claims of the four archives are there");
+
+        life.ask_purge(&archived[0], "crm").await.unwrap();
+        let start = Instant::now();
+        // The controller of quotas counts anew when it hears of it.
+        while condition(&life, "crm", "SpecValid").await.0 != "True" {
+            assert!(start.elapsed() < Duration::from_secs(90), "{}", life.describe().await);
+            life.controllers_rest().await.unwrap();
+            rounds(&mut life).await;
+        }
+    });
 }

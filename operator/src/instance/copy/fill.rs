@@ -23,6 +23,7 @@ use super::{COPIED, Filling, Target};
 use crate::error::Error;
 use crate::halt::Halt;
 use crate::instance::attempts::{self, Next};
+use crate::instance::job_secrets;
 use crate::instance::template::{Outcome, outcome};
 use crate::sql;
 
@@ -131,7 +132,7 @@ async fn begin(filling: &Filling<'_>, target: &Target<'_>, original: &Original, 
     let made = record.ok_or_else(|| at(Error::Bug("a database that was made is not written down".into())))?;
     ctx.apply(&secret).await.map_err(&at)?;
     let job = copy::build_database_job(&place, &file, limits.storage_bytes, size, &made.created_at, settings);
-    ctx.create_once(&job).await.map_err(&at)?;
+    job_secrets::start(ctx, &job).await.map_err(&at)?;
     Err(Stage::Database.under_way(filling, attempt))
 }
 
@@ -215,7 +216,8 @@ pub async fn files(filling: &Filling<'_>) -> Result<(), Halt> {
     let processes = hold_volumes(filling, &original.id).await?;
     let beside = (!processes.is_empty()).then_some(Beside { original: &original.id, processes: &processes });
     ctx.apply(&copy::build_secret(&place, &file, &[]).map_err(|e| at(e.into()))?).await.map_err(&at)?;
-    ctx.create_once(&copy::build_files_job(&place, &file, spec, &pairs, beside, settings)).await.map_err(&at)?;
+    let job = copy::build_files_job(&place, &file, spec, &pairs, beside, settings);
+    job_secrets::start(ctx, &job).await.map_err(&at)?;
     Err(Stage::Files.under_way(filling, attempt))
 }
 

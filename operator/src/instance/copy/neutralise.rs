@@ -19,6 +19,7 @@ use super::{Filling, NEUTRALISED, Target};
 use crate::error::Error;
 use crate::halt::Halt;
 use crate::instance::install::SHORTEST;
+use crate::instance::job_secrets;
 use crate::instance::template::{Outcome, outcome, release_label};
 
 /// Reason of a blueprint that does not say how.
@@ -171,6 +172,6 @@ async fn by_commands(
     let secret = job::build_secret(&place("config"), &file).map_err(|e| at(e.into()))?;
     ctx.apply(&secret).await.map_err(&at)?;
     let purpose = Stage::Neutralise.purpose(wanted.generation);
-    ctx.create_once(&job::build_job(&place(&purpose), &file, settings)).await.map_err(&at)?;
+    job_secrets::start(ctx, &job::build_job(&place(&purpose), &file, settings)).await.map_err(&at)?;
     Err(Stage::Neutralise.under_way(filling, attempt))
 }

@@ -1,0 +1,49 @@
+//! What an Archive knows of people goes with the data: contacts, addresses, settings. Does I/O (Kubernetes).
+
+use kube::ResourceExt;
+use kube::api::{Api, Patch, PatchParams};
+use serde_json::json;
+use tenantry_api::archive::{Archive, ArchivePhase, BLANK};
+use tenantry_core::id::Id;
+use tenantry_core::names;
+
+use crate::context::Ctx;
+use crate::error::{Error, Result};
+use crate::halt::Halt;
+use crate::tenant::adopt::archives_of;
+
+/// Blanks the spec that an Archive carries; id, name, what there was and the end of the ledger stay. Returns the new
+/// generation.
+///
+/// # Errors
+/// [`Error::Kube`].
+pub async fn one(archive: &Archive, ctx: &Ctx) -> Result<Option<i64>> {
+    if archive.spec.object == BLANK {
+        return Ok(archive.metadata.generation);
+    }
+    let api: Api<Archive> = Api::all(ctx.client.clone());
+    let body = json!({ "metadata": { "uid": archive.metadata.uid }, "spec": { "object": BLANK } });
+    let params = PatchParams { field_manager: Some(names::MANAGED_BY.into()), ..PatchParams::default() };
+    let blanked = api.patch(&archive.name_any(), &params, &Patch::Merge(&body)).await;
+    let blanked = blanked.map_err(Error::kube("blank what the archive knows of people"))?;
+    Ok(blanked.metadata.generation)
+}
+
+/// The same for the archives of earlier lives, which were adopted: what they held went on into this one.
+///
+/// # Errors
+/// [`Halt`] at `Purged`.
+pub async fn earlier(archive: &Archive, ctx: &Ctx) -> std::result::Result<(), Halt> {
+    if archive.spec.life <= 1 {
+        return Ok(());
+    }
+    let at = Halt::at(super::purge::CONDITION);
+    let tenant = Id::parse(&archive.spec.tenant_id).map_err(|e| at(Error::Blocked(e.to_string())))?;
+    for old in archives_of(ctx, &tenant).await? {
+        let adopted = old.status.as_ref().is_some_and(|s| s.phase == ArchivePhase::Adopted);
+        if adopted && old.spec.id == archive.spec.id && old.spec.life < archive.spec.life {
+            one(&old, ctx).await.map_err(&at)?;
+        }
+    }
+    Ok(())
+}

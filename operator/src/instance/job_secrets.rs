@@ -1,0 +1,61 @@
+//! The Secrets of jobs, which hold passwords: each goes with its job, and before the next attempt. Does I/O (Kubernetes).
+
+use kube::ResourceExt;
+use kube::api::{ListParams, Patch, PatchParams};
+use serde_json::json;
+use tenantry_core::names;
+use tenantry_plan::instance::Wanted;
+use tenantry_plan::{Child, Kind};
+
+use super::template::{Build, CONDITION};
+use crate::cluster::{FIELD_MANAGER, dynamic_api};
+use crate::context::Ctx;
+use crate::error::{Error, Result};
+use crate::halt::Halt;
+
+/// Makes a job whose Secret, of the same name, is there, and hands that to it: it goes when the job goes, which is a
+/// day after its end at the latest. A crash between leaves a Secret that the next attempt or a purge takes away.
+///
+/// # Errors
+/// [`Error::Kube`].
+pub async fn start(ctx: &Ctx, job: &Child) -> Result<()> {
+    let made = ctx.create_once(job).await?;
+    let owner = json!({ "metadata": { "ownerReferences": [{
+        "apiVersion": "batch/v1", "kind": "Job", "name": job.name, "uid": made.metadata.uid,
+    }]}});
+    let secrets = dynamic_api(&ctx.client, Kind::Secret, job.namespace.as_deref());
+    let params = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
+    match secrets.patch_metadata(&job.name, &params, &Patch::Merge(&owner)).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        Err(e) => Err(Error::kube(format!("hand Secret {} to its job", job.name))(e)),
+    }
+}
+
+/// Takes away the Secrets of all attempts of a purpose.
+///
+/// # Errors
+/// [`Error::Kube`].
+pub async fn clear(ctx: &Ctx, wanted: &Wanted, purpose: &str) -> Result<()> {
+    let selector = format!("{}={},{}={purpose}", names::LABEL_INSTANCE_ID, wanted.id, names::LABEL_PURPOSE);
+    let secrets = dynamic_api(&ctx.client, Kind::Secret, Some(&wanted.namespace));
+    let all = secrets.list_metadata(&ListParams::default().labels(&selector)).await;
+    for secret in all.map_err(Error::kube("list the Secrets of earlier attempts"))?.items {
+        ctx.remove(Kind::Secret, Some(&wanted.namespace), &secret.name_any()).await?;
+    }
+    Ok(())
+}
+
+impl Build<'_> {
+    /// Takes the Secret of an attempt at a template away: its database is used no more, or its job is done.
+    ///
+    /// # Errors
+    /// [`Halt`] at `Installed`.
+    pub(super) async fn forget(&self, attempt: u32) -> Result<(), Halt> {
+        if attempt == 0 {
+            return Ok(());
+        }
+        let ns = Some(self.ctx.system_namespace.as_str());
+        self.ctx.remove(Kind::Secret, ns, &self.job_name(attempt)).await.map_err(Halt::at(CONDITION))
+    }
+}
