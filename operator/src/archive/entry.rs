@@ -93,7 +93,6 @@ mod tests {
         let bytes: usize = all.iter().map(|e| serde_json::to_string(&**e).unwrap().len()).sum();
         assert_eq!(all.len(), 1000);
         assert!(bytes < 2_000_000, "{bytes} bytes of 700 MB");
-        println!("{bytes} bytes are remembered of 1000 archives of 704 kB each");
     }
 
     #[test]

@@ -51,9 +51,11 @@ fn lies_on(instance: &CrmInstance, server: &str) -> bool {
     match instance.status.as_ref().and_then(|s| s.database.as_ref()) {
         Some(database) => database.server == server,
         None => {
-            let recorded = recorded_of(instance.annotations());
-            // What cannot be read may be anything.
-            let installed = recorded.map_or(true, |r| r.is_some_and(|r| r.facts.installed.is_some()));
+            let installed = match recorded_of(instance.annotations()) {
+                Ok(recorded) => recorded.is_some_and(|r| r.facts.installed.is_some()),
+                // What cannot be read may be anything.
+                Err(_) => true,
+            };
             installed && instance.spec.database_server.as_deref() == Some(server)
         }
     }
