@@ -187,7 +187,7 @@ mod tests {
     #[test]
     fn a_plain_value_of_a_secret_setting_leaves_the_spec_and_can_be_found_again() {
         let blueprint: BlueprintSpec = serde_json::from_value(serde_json::json!({ "title": "t",
-            "settings": { "smtpPassword": { "secret": true }, "smtpHost": {} },
+            "settings": { "smtpPassword": { "secret": true }, "smtpHost": { "default": "" } },
             "releases": [{ "version": "1", "image": "i" }], "processes": [] }))
         .unwrap();
         let mut spec: CrmInstanceSpec = serde_json::from_value(serde_json::json!({ "tenant": "acme",
