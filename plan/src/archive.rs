@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
-use tenantry_api::archive::{Archive, ArchiveSpec, ArchivedKind, KeptDatabase};
+use tenantry_api::archive::{Archive, ArchiveSpec, ArchivedKind, KeptDatabase, Purge};
 use tenantry_api::blueprint::BlueprintSpec;
 use tenantry_api::crm_instance::CrmInstanceSpec;
 use tenantry_api::integration::SettingSource;
@@ -53,13 +53,23 @@ pub struct Ending {
 /// words. A day that cannot be read is not over.
 #[must_use]
 pub fn is_doomed(archive: &ArchiveSpec, now: Timestamp) -> bool {
-    archive.purge.as_ref().is_some_and(|p| p.before_retention || !is_retained(archive, now))
+    purge_holds(archive.purge.as_ref(), &archive.retain_until, now)
+}
+
+/// The same of the parts of an Archive that it depends on.
+#[must_use]
+pub fn purge_holds(purge: Option<&Purge>, retain_until: &str, now: Timestamp) -> bool {
+    purge.is_some_and(|p| p.before_retention || is_over(retain_until, now))
+}
+
+fn is_over(retain_until: &str, now: Timestamp) -> bool {
+    retain_until.parse::<Timestamp>().is_ok_and(|until| now >= until)
 }
 
 /// Whether the day until which the data is kept at least is still to come.
 #[must_use]
 pub fn is_retained(archive: &ArchiveSpec, now: Timestamp) -> bool {
-    archive.retain_until.parse::<Timestamp>().map_or(true, |until| now < until)
+    !is_over(&archive.retain_until, now)
 }
 
 /// Takes the values that the blueprint marks as secret out of a spec that everybody who may look at archives reads.

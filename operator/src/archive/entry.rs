@@ -2,8 +2,8 @@
 
 use kube::Resource;
 use kube::api::ObjectMeta;
-use serde::{Deserialize, Serialize};
-use tenantry_api::archive::{Archive, ArchivePhase, ArchiveStatus, KeptDatabase, Purge};
+use serde::{Deserialize, Deserializer, Serialize};
+use tenantry_api::archive::{Archive, ArchivePhase, ArchiveStatus, BLANK, KeptDatabase, Purge};
 
 /// An Archive without the object that was archived, its ledger and the names of what is kept: those are hundreds of
 /// kilobytes at worst, of archives that stay for ever, and are read when there is something to be done.
@@ -27,8 +27,18 @@ pub struct EntrySpec {
     /// Databases kept.
     #[serde(default)]
     pub databases: Vec<KeptDatabase>,
+    /// Until when the data is kept at least, RFC 3339.
+    #[serde(default)]
+    pub retain_until: String,
     /// The demand to destroy the data.
     pub purge: Option<Purge>,
+    /// Whether the archived object was blanked; the object itself is not remembered.
+    #[serde(default, rename = "object", deserialize_with = "is_blank", skip_serializing)]
+    pub blank: bool,
+}
+
+fn is_blank<'de, D: Deserializer<'de>>(object: D) -> Result<bool, D::Error> {
+    String::deserialize(object).map(|object| object == BLANK)
 }
 
 impl Entry {
@@ -50,7 +60,9 @@ impl Entry {
         let observed = self.status.as_ref().and_then(|s| s.observed_generation);
         let purged = self.spec.purge.is_none() || !self.is_kept();
         let goes = self.metadata.deletion_timestamp.is_some();
-        observed.is_some() && observed == self.metadata.generation && purged && !goes
+        // One that was purged before archives were blanked is blanked now.
+        let blanked = self.phase() != ArchivePhase::Purged || self.spec.blank;
+        observed.is_some() && observed == self.metadata.generation && purged && blanked && !goes
     }
 }
 

@@ -21,7 +21,7 @@ use tenantry_api::condition::find;
 use tenantry_api::crm_instance::{CrmInstance, InstancePhase};
 use tenantry_api::database_server::{DatabaseServer, DatabaseServerPhase};
 use tenantry_api::tenant::{Tenant, TenantPhase};
-use tenantry_plan::archive::is_doomed;
+use tenantry_plan::archive::purge_holds;
 
 use crate::archive::Entry;
 
@@ -221,8 +221,8 @@ fn deleted(meta: &ObjectMeta) -> Option<Timestamp> {
 
 fn purging_since(archive: &Entry, now: Timestamp) -> Option<Timestamp> {
     // Also a purge that is refused: somebody asked for it and waits. But not while it waits for its day.
-    let asked =
-        |phase| phase == ArchivePhase::Purging || phase == ArchivePhase::Archived && is_doomed(&archive.spec, now);
+    let holds = purge_holds(archive.spec.purge.as_ref(), &archive.spec.retain_until, now);
+    let asked = |phase| phase == ArchivePhase::Purging || phase == ArchivePhase::Archived && holds;
     let status = archive.status.as_ref().filter(|s| asked(s.phase))?;
     let asked_early = archive.spec.purge.as_ref().is_some_and(|p| p.before_retention);
     let day = archive.spec.retain_until.parse::<Timestamp>().ok().filter(|day| !asked_early && *day <= now);

@@ -29,6 +29,13 @@ use crate::tenant::{metadata, release};
 /// How often a server that is well is asked; SQL has no watch.
 const PULSE: Duration = Duration::from_secs(30);
 
+/// How long to wait for one that never answered: a quarter of the time that there has been to start, so that it is
+/// taken up soon when it starts well, and asked less and less when it does not.
+fn starting(object: &DatabaseServer, now: Timestamp) -> Duration {
+    let age = object.metadata.creation_timestamp.as_ref().map_or(0, |t| now.duration_since(t.0).as_secs());
+    Duration::from_secs(u64::try_from(age / 4).unwrap_or(0)).clamp(Duration::from_secs(1), PULSE)
+}
+
 /// Reconciles a database server.
 ///
 /// # Errors
@@ -75,8 +82,11 @@ pub async fn reconcile(object: Arc<DatabaseServer>, ctx: &Ctx, now: Timestamp) -
             if transient || halt.condition == "Reachable" {
                 ctx.servers.forget(&object.name_any()).await;
             }
-            // One that is starting is looked at when its StatefulSet says that it is ready; the pause grows meanwhile.
-            pause(ctx, uid, &halt).min(PULSE)
+            if status.version.is_none() && transient {
+                starting(&object, now)
+            } else {
+                pause(ctx, uid, &halt).min(PULSE)
+            }
         }
     };
     write(&object, ctx, status).await?;

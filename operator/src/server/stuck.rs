@@ -20,7 +20,9 @@ const REVISION: &str = "controller-revision-hash";
 /// A pod of an older revision is ended on the way, for nobody else does it: a StatefulSet waits until it is ready.
 pub async fn explain(ctx: &Ctx, server: &str, halt: Halt) -> Halt {
     match look(ctx, server).await {
-        Ok(Found::Trouble(reason, message)) => Halt::fail(halt.condition, &reason, message, ErrorClass::Blocked),
+        Ok(Found::Trouble(reason, why)) => {
+            Halt::fail(halt.condition, &reason, format!("{}; {why}", halt.message), ErrorClass::Blocked)
+        }
         Ok(Found::NoPod(text)) => Halt { message: format!("{}; {text}", halt.message), ..halt },
         Ok(Found::Nothing) => halt,
         Err(error) => Halt::at(halt.condition)(error),
