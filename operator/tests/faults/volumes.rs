@@ -298,7 +298,7 @@ fn archives_that_use_up_a_tenants_room_are_named_before_anything_is_made() {
         let (id, left) = (life.instance_id.clone().unwrap(), children_of(&life, "crm").await);
         assert!(!left.iter().any(|child| child.contains(&id)), "something was made: {left:?}");
 
-        life.ask_purge(&archived[0], "crm").await.unwrap();
+        life.ask_purge(&archived[0]).await.unwrap();
         let start = Instant::now();
         // The controller of quotas counts anew when it hears of it.
         while condition(&life, "crm", "SpecValid").await.0 != "True" {
