@@ -111,6 +111,7 @@ pub fn bare(
         secrets: Vec::new(),
         data_generation: Some(1),
         release_hash: None,
+        release: None,
         object: json!(spec).to_string(),
         // The operator reads the events themselves before it adds to them.
         ledger: Recorded::default(),

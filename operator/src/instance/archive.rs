@@ -187,12 +187,7 @@ pub(super) struct Data {
     pub(super) spec: CrmInstanceSpec,
 }
 
-async fn kept_data(
-    ctx: &Ctx,
-    instance: &CrmInstance,
-    id: &Id,
-    recorded: &Recorded,
-) -> std::result::Result<Data, Halt> {
+async fn kept_data(ctx: &Ctx, instance: &CrmInstance, id: &Id, recorded: &Recorded) -> std::result::Result<Data, Halt> {
     let generation = generation_of(instance);
     let kept = kept_database(ctx, instance, id, generation).await.map_err(Halt::at(CONDITION))?;
     let kept = match kept {

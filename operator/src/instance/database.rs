@@ -108,9 +108,9 @@ pub async fn ensure(
         server.admin.set_state(name, &owner, was).await.map_err(|e| at(e.into()))?;
         if was == State::Personalised {
             if known && !placed.untold {
-            return Ok(());
-        }
-        return place::tell(ctx, wanted, placed, &server).await;
+                return Ok(());
+            }
+            return place::tell(ctx, wanted, placed, &server).await;
         }
     }
     let source = match &wanted.release.spec.install {

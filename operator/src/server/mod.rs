@@ -3,8 +3,8 @@
 mod observe;
 mod reconcile;
 mod stuck;
-mod templates;
 mod sweep;
+mod templates;
 mod uses;
 
 pub use reconcile::reconcile;

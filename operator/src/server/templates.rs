@@ -13,8 +13,8 @@ use tenantry_database::{DatabaseRecord, Page};
 
 use crate::context::Ctx;
 use crate::error::{Error, Result};
-use tenantry_core::names::ANNOTATION_RELEASE;
 use crate::sql::Server;
+use tenantry_core::names::ANNOTATION_RELEASE;
 
 /// How often they are looked at when nothing on the server has changed.
 const EVERY: SignedDuration = SignedDuration::from_hours(1);

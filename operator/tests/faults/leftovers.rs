@@ -48,7 +48,7 @@ fn the_secret_of_a_failed_attempt_goes_before_the_next_and_the_last_one_with_a_p
         finish(&base, &namespace, &job(2), false).await.unwrap();
         life.drive(Step::Delete, None).await.unwrap_or_else(|e| panic!("{e}"));
         let archive = format!("{id}-1");
-        life.ask_purge(&archive, INSTANCE).await.unwrap();
+        life.ask_purge(&archive).await.unwrap();
         for _ in 0..5 {
             life.controllers_rest().await.unwrap();
             life.round().await.unwrap();

@@ -66,7 +66,7 @@ fn nothing_counts_as_purged_while_a_claim_or_the_volume_behind_it_is_there() {
         life.drive(Step::Delete, None).await.unwrap_or_else(|e| panic!("{e}"));
         hold(&base, &namespace, &claim, true).await;
 
-        life.ask_purge(&archive, INSTANCE).await.unwrap();
+        life.ask_purge(&archive).await.unwrap();
         for _ in 0..3 {
             life.round().await.unwrap();
         }
@@ -169,7 +169,7 @@ fn a_tenant_is_not_purged_while_there_is_more_of_it_than_archives_name_and_that_
         life.drive(Step::Delete, None).await.unwrap_or_else(|e| panic!("{e}"));
         assert!(told_of(&base, "pg-a").await.contains(&database), "nobody tells of it");
 
-        life.ask_purge(&format!("{tenant_id}-1"), &name).await.unwrap();
+        life.ask_purge(&format!("{tenant_id}-1")).await.unwrap();
         rounds(&mut life).await;
         let (phase, reason, message) = purging(&life, &format!("{tenant_id}-1")).await;
         assert_eq!((phase, reason.as_str()), (ArchivePhase::Archived, "Orphans"), "{message}");
@@ -199,7 +199,7 @@ fn a_tenant_is_not_purged_while_there_is_more_of_it_than_archives_name_and_that_
         assert!(!told_of(&base, "pg-a").await.contains(&database), "it is told of for ever");
 
         // From here on it goes the ordinary way.
-        life.ask_purge(&format!("{id}-1"), INSTANCE).await.unwrap();
+        life.ask_purge(&format!("{id}-1")).await.unwrap();
         rounds(&mut life).await;
         for archive in [format!("{id}-1"), format!("{tenant_id}-1")] {
             let (phase, reason, message) = purging(&life, &archive).await;
@@ -224,8 +224,8 @@ fn a_volume_that_somebody_else_made_in_a_tenants_namespace_keeps_it_from_being_p
         let foreign = json!({"metadata": {"name": "by-hand"}, "spec": {"accessModes": ["ReadWriteOnce"],
             "resources": {"requests": {"storage": "1M"}}}});
         claims.create(&PostParams::default(), &serde_json::from_value(foreign).unwrap()).await.unwrap();
-        life.ask_purge(&format!("{id}-1"), INSTANCE).await.unwrap();
-        life.ask_purge(&format!("{tenant_id}-1"), &name).await.unwrap();
+        life.ask_purge(&format!("{id}-1")).await.unwrap();
+        life.ask_purge(&format!("{tenant_id}-1")).await.unwrap();
         rounds(&mut life).await;
         let (phase, reason, message) = purging(&life, &format!("{tenant_id}-1")).await;
         assert_eq!((phase, reason.as_str()), (ArchivePhase::Archived, "Orphans"), "{message}");
