@@ -51,7 +51,8 @@ async fn lost_claim(ctx: &Ctx, object: &DatabaseServer, claim: Option<&Persisten
     let name = object.name_any();
     let confirmed = object.annotations().get(ANNOTATION_CONFIRM_EMPTY) == Some(&name);
     let counted = object.status.as_ref().and_then(|s| s.databases).is_some_and(|n| n > 0);
-    if confirmed || !(counted || !uses(ctx, &name).await?.is_empty()) {
+    let had_data = counted || !uses(ctx, &name).await?.is_empty();
+    if confirmed || !had_data {
         return Ok(None);
     }
     let found = lost(ctx, &ctx.system_namespace, vec![claim_name(&name)]).await?;

@@ -104,13 +104,14 @@ async fn live(
     let settings = ctx.settings().await.map_err(Halt::at("Ready"))?;
     let kept = upkeep(object, ctx, api, &settings, status, now).await;
     // One that ran before is asked all the same: whether it answers concerns those on it.
-    if kept.is_ok() || (kept.as_ref().is_err_and(|halt| halt.condition != "Reachable") && status.version.is_some()) {
-        if let Err(halt) = probe(object, ctx, &settings, status, now).await {
-            return Err(match object.spec.managed {
-                Some(_) => explain(ctx, &object.name_any(), halt).await,
-                None => halt,
-            });
-        }
+    let ran = kept.as_ref().is_err_and(|halt| halt.condition != "Reachable") && status.version.is_some();
+    if (kept.is_ok() || ran)
+        && let Err(halt) = probe(object, ctx, &settings, status, now).await
+    {
+        return Err(match object.spec.managed {
+            Some(_) => explain(ctx, &object.name_any(), halt).await,
+            None => halt,
+        });
     }
     kept
 }
