@@ -10,7 +10,7 @@ use tenantry_core::id::Id;
 use tenantry_core::names;
 
 use crate::jobs::finish;
-use crate::life::{INSTANCE, Step};
+use crate::life::Step;
 use crate::scenarios::run;
 use crate::unfinished::{begun, root, rounds};
 use crate::world::{SYSTEM, blueprint, fixture};

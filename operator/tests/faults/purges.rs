@@ -164,7 +164,7 @@ fn a_tenant_is_not_purged_while_there_is_more_of_it_than_archives_name_and_that_
     run(false, |base| async move {
         let mut life = ready(&base, "more").await;
         let (tenant_id, id) = life.ids().unwrap();
-        let (namespace, database, name) = (life.namespace(), life.database_name(), life.name.clone());
+        let (namespace, database) = (life.namespace(), life.database_name());
         lose(&life.instances(), INSTANCE).await;
         life.drive(Step::Delete, None).await.unwrap_or_else(|e| panic!("{e}"));
         assert!(told_of(&base, "pg-a").await.contains(&database), "nobody tells of it");
@@ -218,7 +218,6 @@ fn a_volume_that_somebody_else_made_in_a_tenants_namespace_keeps_it_from_being_p
     run(false, |base| async move {
         let mut life = ready(&base, "foreign").await;
         let (tenant_id, id) = life.ids().unwrap();
-        let name = life.name.clone();
         life.drive(Step::Delete, None).await.unwrap_or_else(|e| panic!("{e}"));
         let claims: Api<PersistentVolumeClaim> = Api::namespaced(base.clone(), &life.namespace());
         let foreign = json!({"metadata": {"name": "by-hand"}, "spec": {"accessModes": ["ReadWriteOnce"],
