@@ -116,7 +116,7 @@ mod tests {
         assert!(!entry(json!({ "phase": "Archived" })).rests());
         let asked = |phase: &str| {
             let mut entry = entry(json!({ "phase": phase, "observedGeneration": 1 }));
-            entry.spec.purge = Some(Purge { confirm: "crm".into() });
+            entry.spec.purge = Some(Purge { confirm: "crm".into(), before_retention: false });
             entry
         };
         assert!(!asked("Archived").rests() && !asked("Purging").rests());
