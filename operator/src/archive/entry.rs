@@ -120,7 +120,10 @@ mod tests {
             entry
         };
         assert!(!asked("Archived").rests() && !asked("Purging").rests());
-        assert!(asked("Purged").rests() && !asked("Purged").is_kept());
+        assert!(!asked("Purged").rests() && !asked("Purged").is_kept(), "it was purged before archives were blanked");
+        let mut blanked = asked("Purged");
+        blanked.spec.blank = true;
+        assert!(blanked.rests());
         let mut changed = resting;
         changed.metadata.generation = Some(2);
         assert!(!changed.rests());
