@@ -73,7 +73,7 @@ fn a_setting_by_secret_is_missed_by_name_then_found_and_then_followed() {
         for value in ["first", "second"] {
             secret(&life, json!({}), value).await;
             rounds(&mut life).await;
-            assert_eq!(configurations(&life).await, [format!("mail={value}\n")]);
+            assert_eq!(configurations(&life).await, [format!("mail={value}\n")], "{}", life.describe().await);
             life.check_rest().await.unwrap_or_else(|e| panic!("{value}: {e}"));
         }
         // What belongs to another is not taken, and what runs goes on.
