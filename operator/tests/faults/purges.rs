@@ -290,8 +290,7 @@ fn what_was_purged_knows_nobody_any_more_and_no_archive_ever_knows_a_secret() {
     run(false, |base| async move {
         let blueprint = crate::world::World::get().name("private");
         let mut spec = crate::world::fixture("key={{ secrets.key }}\n");
-        spec["settings"] =
-            json!({"smtpPassword": {"secret": true}, "smtpHost": {}});
+        spec["settings"] = json!({"smtpPassword": {"secret": true}, "smtpHost": {}});
         crate::world::blueprint(&base, &blueprint, spec).await;
         let mut life = Life::new(&base, "private");
         life.blueprint = blueprint;
