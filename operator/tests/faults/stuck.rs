@@ -87,9 +87,7 @@ fn a_server_that_never_starts_is_asked_less_and_less() {
         }
         assert!(pauses.is_sorted(), "{pauses:?}");
         assert_eq!((pauses.first(), pauses.last()), (Some(&1), Some(&30)), "{pauses:?}");
-        servers.delete(&name, &kube::api::DeleteParams::default()).await.unwrap();
-        let object = Arc::new(servers.get(&name).await.unwrap());
-        tenantry_operator::server::reconcile(object, &operator.ctx, Timestamp::now()).await.unwrap();
-        assert!(servers.get_opt(&name).await.unwrap().is_none());
+        // Nobody knows what is on it, so that it stays until a person says otherwise: servers.rs tries that.
+        crate::servers::take_away(&base, &name).await;
     });
 }
