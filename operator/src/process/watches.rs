@@ -16,7 +16,7 @@ use tenantry_api::crm_instance::{CrmInstance, InstancePhase};
 use tenantry_api::database_server::{DatabaseServer, DatabaseServerPhase};
 use tenantry_api::plan::Plan;
 use tenantry_api::site::Site;
-use tenantry_api::tenant::Tenant;
+use tenantry_api::tenant::{Tenant, TenantPhase};
 use tenantry_core::id::Id;
 use tenantry_core::names;
 use tenantry_plan::Kind;
@@ -352,7 +352,11 @@ impl Wake {
                     c.memory.forget_instance(&uid(instance), &instance.namespace().unwrap_or_default(), &id);
                 }
                 crate::instance::call_next(&c, &uid(instance));
-                let _ = wake.tenants.send(ObjectRef::new(&instance.spec.tenant));
+            }
+            let tenant = ObjectRef::new(&instance.spec.tenant);
+            // A suspension, and its end, is said and billed by what the instances say.
+            if gone || wake.all_tenants.get(&tenant).is_some_and(|t| is_changing(&t)) {
+                let _ = wake.tenants.send(tenant);
             }
         };
         told(changed, self.anew(ctx))
@@ -375,11 +379,29 @@ impl Wake {
     }
 }
 
+/// Whether a tenant is on its way into a suspension or out of it, and so waits for its instances.
+fn is_changing(tenant: &Tenant) -> bool {
+    tenant.status.as_ref().is_some_and(|s| tenant.spec.suspended != (s.phase == TenantPhase::Suspended))
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_tenant_waits_for_its_instances_while_it_is_not_yet_what_it_should_be() {
+        let tenant = |suspended: bool, phase: &str| -> Tenant {
+            serde_json::from_value(json!({
+                "apiVersion": "tenantry.dev/v1alpha1", "kind": "Tenant", "metadata": { "name": "acme" },
+                "spec": { "plan": "p", "suspended": suspended }, "status": { "phase": phase },
+            }))
+            .unwrap()
+        };
+        assert!(is_changing(&tenant(true, "Active")) && is_changing(&tenant(false, "Suspended")));
+        assert!(!is_changing(&tenant(true, "Suspended")) && !is_changing(&tenant(false, "Active")));
+    }
 
     fn server(generation: i64, phase: &str, databases: u32) -> DatabaseServer {
         serde_json::from_value(json!({
