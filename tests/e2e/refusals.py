@@ -64,7 +64,7 @@ def a_plan_that_contradicts_itself_or_is_changed_is_refused():
     refused(ours("Plan", name, {"storage": "1G"}), "either seats or unlimitedSeats")
     refused(ours("Plan", name, {"storage": "0", "seats": 3}), "storage must be more than 0")
     crossed = {"memoryRequest": "1Gi", "memoryLimit": "512Mi"}
-    refused(ours("Plan", name, {"storage": "1G", "seats": 3, "resources": crossed}), "resources.memoryRequest is above")
+    refused(ours("Plan", name, {"storage": "1G", "seats": 3, "resources": crossed}), "spec.resources", "memoryRequest is above")
     assert not there("plan", name)
     fibo = get("plan", "fibo-1")["spec"]
     refused(ours("Plan", "fibo-1", {**fibo, "seats": 99}), "a Plan cannot be changed", "tenantry tenant set")
