@@ -32,8 +32,6 @@ use crate::wait::Until;
 pub const LABEL_TEST: &str = "tenantry.dev/blueprint-test";
 /// Label of the jobs that build one template (operator/src/instance/template.rs).
 const LABEL_TEMPLATE: &str = "tenantry.dev/template";
-/// Annotation that lets a Secret beside a database go (the chart's policy tenantry-data).
-const CONFIRM: &str = "tenantry.dev/confirm-deletion";
 /// How often something is looked at.
 pub const TICK: Duration = Duration::from_millis(500);
 
@@ -223,21 +221,29 @@ impl Traces {
             let steps =
                 secrets.list_metadata(&params).await.map_err(|e| api::problem("list Secrets of templates", &e))?;
             for name in steps.iter().map(ResourceExt::name_any) {
-                let confirm = json!({"metadata": {"annotations": {CONFIRM: name}}});
-                match secrets.patch_metadata(&name, &patch(false), &Patch::Merge(&confirm)).await {
-                    Ok(_) => self.remove(&secrets, &name).await?,
-                    Err(kube::Error::Api(s)) if s.is_not_found() => {}
-                    Err(e) => return Err(api::problem(&format!("delete Secret {name}"), &e)),
-                }
+                self.remove_confirmed(&secrets, &name).await?;
             }
         }
-        self.remove(&self.session.cluster.plans(), &self.name).await?;
+        self.remove_confirmed(&self.session.cluster.plans(), &self.name).await?;
         let kept: Api<ConfigMap> = Api::namespaced(client.clone(), SYSTEM_NAMESPACE);
         // Last: they tell which jobs were the test's, to a later sweep, too.
         for hash in self.releases().await? {
-            self.remove(&kept, &format!("release-{hash}")).await?;
+            self.remove_confirmed(&kept, &names::pinned_release(&hash)).await?;
         }
         Ok(())
+    }
+
+    /// Deletes an object that the chart's policies keep until its name stands in an annotation, if it is there.
+    async fn remove_confirmed<K>(&self, objects: &Api<K>, name: &str) -> Result<(), Problem>
+    where
+        K: Resource + Clone + DeserializeOwned + std::fmt::Debug,
+    {
+        let confirm = json!({"metadata": {"annotations": {names::ANNOTATION_CONFIRM_DELETION: name}}});
+        match objects.patch_metadata(name, &patch(false), &Patch::Merge(&confirm)).await {
+            Ok(_) => self.remove(objects, name).await,
+            Err(kube::Error::Api(s)) if s.is_not_found() => Ok(()),
+            Err(e) => Err(api::problem(&format!("delete {name}"), &e)),
+        }
     }
 
     /// Deletes an object, if it is there.
