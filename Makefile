@@ -1,5 +1,5 @@
 # The two commands of the README, and what goes with them. Each script says what it does and what is missing.
-.PHONY: demo demo-down test bench check fmt reference
+.PHONY: demo demo-down test test-all bench check fmt reference
 
 demo: ## A cluster with a real CRM in it, left running
 	@tests/demo/up
@@ -9,6 +9,9 @@ demo-down: ## Takes the demo away
 
 test: ## Every layer of tests, the real CRM included
 	@tests/run
+
+test-all: ## The same with a fault at every call, one after the other
+	@TENANTRY_FAULTS_EVERY=1 TENANTRY_BUDGET_FAULTS=5400 tests/run
 
 # What follows `bench` on the command line are names of figures.
 ifeq (bench,$(firstword $(MAKECMDGOALS)))
