@@ -1,11 +1,13 @@
 //! How people reach an instance: the last look before it counts as back goes the way that people take, through the
 //! ingress where there is one that the operator reaches, else to the Service. Never makes it un-Ready. Does I/O (HTTP).
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::networking::v1::Ingress;
 use kube::api::Api;
 use tenantry_api::condition::{Said, find, holds};
+use tenantry_core::calls::Gate;
 use tenantry_core::names;
 use tenantry_plan::Settings;
 use tenantry_plan::instance::Wanted;
@@ -41,9 +43,10 @@ pub async fn run(ctx: &Ctx, pass: &Pass, wanted: &Wanted, settings: &Settings) -
     let url = settings.url(&wanted.host);
     let front = Front { url: &url, path, through_ingress: false };
     let outside = Front { through_ingress: true, ..front };
-    let own = match until(ctx, &front, &inside, 80, patience(SERVICE), |_| true).await {
-        Ok(answer) => answer,
-        Err(missed) => return unasked(&missed.to_string()),
+    // A Service that was switched a moment ago may still lead to the page.
+    let own = match until(&ctx.gate, &front, &inside, 80, patience(SERVICE), is_no_page).await {
+        Ok(answer) | Err(Missed::Otherwise(answer)) => answer,
+        Err(Missed::Away(why)) => return unasked(&why),
     };
     let addresses = match addresses(ctx, wanted, &name).await {
         Ok(addresses) => addresses,
@@ -58,7 +61,7 @@ pub async fn run(ctx: &Ctx, pass: &Pass, wanted: &Wanted, settings: &Settings) -
             why = format!("{place} is not reached by the operator ({said})");
             continue;
         }
-        match until(ctx, &outside, address, port, patience(INGRESS), |seen| seen.is_of(&own)).await {
+        match until(&ctx.gate, &outside, address, port, patience(INGRESS), |seen| seen.is_of(&own)).await {
             Ok(_) => return Said::yes(CONDITION, "ThroughIngress", format!("it answers through {place}")),
             Err(Missed::Otherwise(seen)) if !seen.is_absence() => {
                 return through_service(&format!("{place} lets nobody through at once (HTTP {})", seen.status));
@@ -77,6 +80,11 @@ pub async fn run(ctx: &Ctx, pass: &Pass, wanted: &Wanted, settings: &Settings) -
         }
     }
     through_service(&why)
+}
+
+/// Whether an answer cannot be the page's, which is always 503.
+fn is_no_page(answer: &Answer) -> bool {
+    answer.status != 503
 }
 
 fn through_service(why: &str) -> Said {
@@ -110,7 +118,7 @@ fn ports(settings: &Settings) -> Vec<u16> {
 
 /// Asks until an answer is the one that is waited for, less and less often.
 async fn until(
-    ctx: &Ctx,
+    gate: &Arc<dyn Gate>,
     front: &Front<'_>,
     host: &str,
     port: u16,
@@ -119,7 +127,7 @@ async fn until(
 ) -> Result<Answer, Missed> {
     let (start, mut pause) = (Instant::now(), Duration::from_millis(50));
     loop {
-        let missed = match ask(&ctx.gate, front, host, port).await {
+        let missed = match ask(gate, front, host, port).await {
             Ok(answer) if good(&answer) => return Ok(answer),
             Ok(answer) if !answer.is_absence() => return Err(Missed::Otherwise(answer)),
             Ok(answer) => Missed::Otherwise(answer),
@@ -132,5 +140,42 @@ async fn until(
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(Duration::from_secs(1));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tenantry_core::calls::Open;
+
+    use super::*;
+    use crate::integration::front::tests::{NO_ENDPOINT, OTHER_PAGE, OWN_503, PAGE, server};
+
+    const LOG_IN: &str = "HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\n\r\n";
+
+    #[tokio::test]
+    async fn an_ingress_is_waited_for_until_it_has_heard_of_the_crm_and_a_door_of_its_own_is_not() {
+        let gate: Arc<dyn Gate> = Arc::new(Open);
+        let inside = Front { url: "http://crm.acme.vn", path: "/", through_ingress: false };
+        let outside = Front { through_ingress: true, ..inside };
+        let (port, mut told) = server(&[OWN_503, PAGE]).await;
+        let own = until(&gate, &inside, "127.0.0.1", port, SERVICE, is_no_page).await.unwrap();
+        told.close();
+        assert_eq!(std::iter::from_fn(|| told.try_recv().ok()).count(), 2, "the page of the suspension is not the CRM");
+        let through = |port, most| {
+            let (gate, own) = (gate.clone(), own.clone());
+            async move { until(&gate, &outside, "127.0.0.1", port, most, |seen| seen.is_of(&own)).await }
+        };
+        let (port, mut told) = server(&[NO_ENDPOINT, NO_ENDPOINT, OTHER_PAGE]).await;
+        through(port, INGRESS).await.unwrap();
+        told.close();
+        assert_eq!(std::iter::from_fn(|| told.try_recv().ok()).count(), 3, "it was asked until then");
+        let (port, _told) = server(&[NO_ENDPOINT]).await;
+        let missed = through(port, Duration::ZERO).await;
+        assert!(matches!(&missed, Err(Missed::Otherwise(seen)) if seen.is_absence()), "{missed:?}");
+        let (port, _told) = server(&[LOG_IN]).await;
+        let missed = through(port, INGRESS).await;
+        assert!(matches!(&missed, Err(Missed::Otherwise(seen)) if seen.status == 401), "{missed:?}");
+        let (port, _told) = server(&[]).await;
+        assert!(matches!(through(port, INGRESS).await, Err(Missed::Away(_))), "no way is not waited for");
     }
 }

@@ -159,7 +159,7 @@ where
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use tenantry_core::calls::Open;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
@@ -167,7 +167,7 @@ mod tests {
     use super::*;
 
     /// A server that answers each request with the next of these, and says what it was asked.
-    async fn server(answers: &'static [&'static str]) -> (u16, tokio::sync::mpsc::UnboundedReceiver<String>) {
+    pub async fn server(answers: &'static [&'static str]) -> (u16, tokio::sync::mpsc::UnboundedReceiver<String>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let (tell, told) = tokio::sync::mpsc::unbounded_channel();
@@ -183,10 +183,10 @@ mod tests {
         (port, told)
     }
 
-    const PAGE: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 4\r\n\r\ncrm\n";
-    const OTHER_PAGE: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\nconnection: close\r\n\r\nanother day";
-    const NO_ENDPOINT: &str = "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 10\r\n\r\nno backend";
-    const OWN_503: &str = "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 10\r\n\r\nmaintained";
+    pub const PAGE: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 4\r\n\r\ncrm\n";
+    pub const OTHER_PAGE: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\nconnection: close\r\n\r\nanother day";
+    pub const NO_ENDPOINT: &str = "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 10\r\n\r\nno backend";
+    pub const OWN_503: &str = "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 10\r\n\r\nmaintained";
 
     #[tokio::test]
     async fn an_answer_of_the_ingress_itself_is_told_from_one_of_the_crm() {
