@@ -45,6 +45,7 @@ def nothing_is_left():
 
 
 def templates():
+    """Templates there are. Those of blueprints that are gone are collected meanwhile: what counts is what comes."""
     return set(query("postgres", "SELECT datname FROM pg_database WHERE datname LIKE 'tpl%'").stdout.split())
 
 
@@ -138,7 +139,7 @@ def a_blueprint_that_does_not_render_or_install_is_found_before_anything_else():
     before = templates()
     code, points = tested("-", blueprint=unfit)
     assert code == 1 and outcomes(points, "failed") >= {"installs"} and "nonsense" in points["installs"][1], points
-    assert points["verified"][0] == "not tested" and templates() == before, points
+    assert points["verified"][0] == "not tested" and templates() <= before, points
     nothing_is_left()
 
 
@@ -170,7 +171,7 @@ def what_kept_and_killed_tests_leave_is_swept_by_name_only():
     broken = desk()
     broken["spec"]["readOnly"]["writableTables"] = ["nothing_of_this_name"]
     code, points = tested("-", "--keep", blueprint=broken)
-    assert code == 1 and outcomes(points, "failed") == {"readOnly"} and templates() != before, points
+    assert code == 1 and outcomes(points, "failed") == {"readOnly"} and templates() - before, points
     kept, = (t["metadata"]["name"] for t in get("tenants", "-l", TEST)["items"])
     words = ["tenantry", "blueprint", "test", "-", "--timeout", "6m"]
     never = {"timeoutSeconds": 600, "steps": [{"name": "never", "path": "/healthz", "status": [418]}]}
@@ -191,7 +192,7 @@ def what_kept_and_killed_tests_leave_is_swept_by_name_only():
     assert tenantry("blueprint", "sweep", "acme", "--confirm", "acme", ok=False).returncode == 3
     assert {t["metadata"]["name"] for t in get("tenants", "-l", TEST)["items"]} == names
     tenantry("blueprint", "sweep", kept, "--confirm", kept)
-    assert templates() == before, templates() - before
+    assert templates() <= before, templates() - before
     assert [t["metadata"]["name"] for t in get("tenants", "-l", TEST)["items"]] == [killed]
     tenantry("blueprint", "sweep", "--all", "--confirm", killed)
     nothing_is_left()
