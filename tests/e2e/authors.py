@@ -86,7 +86,7 @@ def a_product_with_a_database_passes_and_its_template_goes_with_it():
     assert outcomes(points, "passed") >= {"copies", "secrets", "seats", "readOnly", "schedules", "purges"}, points
     assert points["seats"][1].startswith("2 active"), points["seats"]
     assert "not_in_this_release" in points["readOnly"][1], points["readOnly"]
-    assert templates() == before
+    assert templates() <= before, templates() - before
     nothing_is_left()
 
 
