@@ -12,9 +12,9 @@ use tenantry_core::id::Id;
 use tenantry_core::ledger::{Facts, Life};
 use tenantry_core::names;
 use tenantry_database::Page;
-use tenantry_plan::Kind;
 use tenantry_plan::archive::is_doomed;
 use tenantry_plan::event::Subject;
+use tenantry_plan::{Kind, Settings};
 
 use super::{orphans, reconcile, volumes};
 use crate::cluster::{Stream, dynamic_api, record, replay};
@@ -185,7 +185,25 @@ async fn databases(archive: &Archive, ctx: &Ctx, id: &Id) -> Result<(), Halt> {
         server.admin.drop_database(&database.name, &owner).await.map_err(|e| at(e.into()))?;
         drop_templates(archive, ctx, &database.server, &server).await?;
     }
+    if archive.spec.databases.is_empty() {
+        templates_anywhere(archive, ctx, &settings).await;
+    }
     Ok(())
+}
+
+/// What an install left that never ended in a database, on whichever server that was. A server that cannot be asked
+/// holds up nothing: it collects its templates itself.
+async fn templates_anywhere(archive: &Archive, ctx: &Ctx, settings: &Settings) {
+    for object in ctx.database_servers().await.unwrap_or_default() {
+        let name = object.name_any();
+        let dropped = match sql::administration(ctx, &object, settings).await {
+            Ok(server) => drop_templates(archive, ctx, &name, &server).await.map_err(|halt| halt.message),
+            Err(error) => Err(error.to_string()),
+        };
+        if let Err(error) = dropped {
+            tracing::warn!(server = name, error, "templates that nobody needs were not looked for");
+        }
+    }
 }
 
 /// Takes away every Secret of the instance, listed in the archive or not: rendered configuration and the Secrets of
