@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 use tenantry_core::address::{CIDR_PATTERN, Ranges};
 use tenantry_core::{bounds, zone};
 
+/// Name of a Secret.
+const SECRET_PATTERN: &str = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$";
+
 /// What kind of place a site is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -98,6 +101,13 @@ pub struct SiteSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub image_registry: Option<String>,
+    /// Secrets in the operator's namespace (of type kubernetes.io/dockerconfigjson) with credentials of registries. What
+    /// they say of registries is copied, as one Secret, into the namespace of each tenant, and all pods of CRMs, jobs
+    /// and database servers fetch their images with it. A change of a Secret arrives within about a minute and restarts
+    /// nothing; the first name that is added, and the last that is removed, exchange what runs in turns.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10), inner(length(min = 1, max = 253), regex(pattern = SECRET_PATTERN)))]
+    pub image_pull_secrets: Vec<String>,
     /// Image that brings the agent's binary into job pods and serves the page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 500))]
@@ -193,7 +203,10 @@ pub struct SiteStatus {
     /// Generation that this status describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Ready`, `IngressAdmitted`.
+    /// Versions of the Secrets with credentials of registries that are copied to tenants, with their names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_pull_secrets: Option<String>,
+    /// `Ready`, `IngressAdmitted`, `ImagePullSecretsReady`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
 }

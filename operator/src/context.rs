@@ -24,6 +24,7 @@ use crate::cluster::{Memory, Turns};
 use crate::error::{Error, Result};
 use crate::process::metrics::Metrics;
 use crate::process::traces::Traces;
+use crate::site::Credentials;
 use crate::sql::Servers;
 
 /// Caches that watches keep full. Without them (in tests) every look is a read.
@@ -63,8 +64,12 @@ pub struct Ctx {
     pub servers: Arc<Servers>,
     /// What this process applied and saw.
     pub memory: Arc<Memory>,
+    /// Credentials of registries, as they were read last.
+    pub credentials: Arc<Credentials>,
     /// Who may exchange its processes.
     pub turns: Arc<Turns>,
+    /// Held by whoever decides that a database server is exchanged.
+    pub exchange: Arc<tokio::sync::Mutex<()>>,
     /// Caches, once they are full.
     pub caches: Option<Caches>,
     /// Publisher of Kubernetes events.
@@ -99,7 +104,9 @@ impl Ctx {
             gate,
             servers: Arc::default(),
             memory: Arc::default(),
+            credentials: Arc::default(),
             turns: Arc::default(),
+            exchange: Arc::default(),
             caches: None,
             recorder: None,
             metrics: Arc::default(),

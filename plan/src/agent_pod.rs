@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use tenantry_core::quantity;
 use tenantry_core::steps::JobFile;
 
-use crate::{Settings, pod};
+use crate::{Settings, pod, pull};
 
 /// Where the steps, and what else their Secret holds for the agent, lie in the pod.
 pub const JOB: &str = "/tenantry/job";
@@ -47,7 +47,7 @@ impl AgentPod<'_> {
         let disk = own_disk(&volumes);
         mounts.push(json!({ "name": "agent", "mountPath": BIN, "readOnly": true }));
         mounts.push(json!({ "name": "job", "mountPath": JOB, "readOnly": true }));
-        json!({
+        let mut spec = json!({
             "restartPolicy": "Never",
             "automountServiceAccountToken": false,
             "enableServiceLinks": false,
@@ -76,7 +76,9 @@ impl AgentPod<'_> {
                 "volumeMounts": mounts,
             }],
             "volumes": volumes,
-        })
+        });
+        pull::allow(&mut spec, settings);
+        spec
     }
 }
 

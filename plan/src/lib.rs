@@ -24,6 +24,7 @@ pub mod one_node;
 pub mod orphans;
 mod owned;
 pub mod pod;
+pub mod pull;
 pub mod resources;
 pub mod room;
 pub mod scheduling;

@@ -242,11 +242,33 @@ fn a_volume_that_exists_keeps_its_class_whatever_the_site_says_later() {
 /// Where the pods of a child are described.
 fn pod_of(child: &Child) -> Option<&Value> {
     let path = match child.kind {
-        Kind::Deployment => "/spec/template/spec",
+        Kind::Deployment | Kind::StatefulSet => "/spec/template/spec",
         Kind::CronJob => "/spec/jobTemplate/spec/template/spec",
         _ => return None,
     };
     child.object.pointer(path)
+}
+
+#[test]
+fn every_pod_fetches_its_images_with_the_credentials_that_the_site_names_and_asks_for_none_otherwise() {
+    let mut world = world_of("desk", &desk(), true).unwrap();
+    let server = serde_json::from_value(json!({
+        "apiVersion": "tenantry.dev/v1alpha1", "kind": "DatabaseServer", "metadata": { "name": "pg-1" },
+        "spec": { "engine": "postgresql", "managed": { "image": "pg:15", "storage": "10G" } },
+    }));
+    let server = server.unwrap();
+    for names in [Vec::new(), vec!["registry".to_owned()]] {
+        world.settings.site.image_pull_secrets = names.clone();
+        let mut all = children(&world, &Seen { serving: Some(Serving::App), app_ready: true, ..Seen::default() });
+        all.extend(tenantry_plan::server::children(&server, &world.settings, &tenantry_plan::server::Seen::default()));
+        let pods: Vec<&Value> = all.iter().filter_map(pod_of).collect();
+        // Three processes, the page, a schedule, a database server.
+        assert_eq!(pods.len(), 6);
+        for pod in pods {
+            let expected = (!names.is_empty()).then(|| json!([{ "name": "tenantry-image-pull" }]));
+            assert_eq!(pod.get("imagePullSecrets"), expected.as_ref(), "{pod}");
+        }
+    }
 }
 
 #[test]

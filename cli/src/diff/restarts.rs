@@ -133,7 +133,7 @@ impl Restarts {
             ),
         }];
         if !self.servers.is_empty() {
-            let text = "restarts database servers, and what lies on each is away meanwhile";
+            let text = "restarts database servers, one after the other, and what lies on each is away meanwhile";
             lines.push(format!("{text}: {}", some(&self.servers, LISTED)));
         }
         if !self.unknown.is_empty() {
@@ -191,6 +191,7 @@ mod tests {
             (json!({"retentionDays": 7, "restartsAtOnce": 2}), false),
             (json!({"ingress": {"className": "nginx"}}), false),
             (json!({"imageRegistry": "mirror.example.org"}), true),
+            (json!({"imagePullSecrets": ["registry"]}), true),
         ] {
             assert_eq!(exchanges(&before, &children(change.clone()), Kind::Deployment), restarts, "{change}");
         }
@@ -206,7 +207,7 @@ mod tests {
         assert_eq!(
             found.text(),
             "restarts 2 of 3 CRMs, at most 5 at once: acme/crm, beta/crm\n\
-             restarts database servers, and what lies on each is away meanwhile: pg-1\n\
+             restarts database servers, one after the other, and what lies on each is away meanwhile: pg-1\n\
              cannot tell for 1 CRM: old/crm"
         );
     }

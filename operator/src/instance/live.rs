@@ -25,6 +25,7 @@ use tenantry_plan::resources;
 use tenantry_plan::tenant::STOPPED;
 
 use super::found::Found;
+use super::reach::Whose;
 use super::{
     copy, database, host, integrations, keys, made_with, place, prepare, processes, reach, referenced, room, verify,
     volumes,
@@ -135,6 +136,15 @@ impl Pass {
     #[must_use]
     pub fn is_known_to_be_reached(&self, generation: u32) -> bool {
         self.held(reach::CONDITION, generation) && self.held("ProcessesReady", generation)
+    }
+
+    /// Whether its status says that it is stopped, for what its tenant wants now.
+    #[must_use]
+    pub fn is_said_to_be_stopped(&self, tenant: &Tenant) -> bool {
+        self.instance
+            .status
+            .as_ref()
+            .is_some_and(|s| s.tenant_generation >= tenant.metadata.generation && holds(&s.conditions, STOPPED))
     }
 
     /// Whether workers and schedules may run: it was verified, and since it was stopped last it was found to be reached.
@@ -259,7 +269,17 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
         return Err(halt);
     }
     pass.reached.push(("ProcessesReady", running.message));
-    pass.stopped = wanted.suspended.is_some();
+    if wanted.suspended.is_some() {
+        // Said and billed when nobody gets the CRM any more: what ends may answer for a moment, and so may a proxy that
+        // has not heard of the change.
+        let path = wanted.front().unwrap_or("/");
+        let whose = Whose { id: &wanted.id, namespace: &wanted.namespace, host: &wanted.host, path };
+        if !pass.is_said_to_be_stopped(&tenant) && !reach::is_hidden(ctx, &whose, &settings).await {
+            let text = "its processes are told to stop, and it still answers through its Service";
+            return Err(Halt::wait("ProcessesReady", reach::STILL_ANSWERS, text, Duration::from_secs(2)));
+        }
+        pass.stopped = true;
+    }
     if pass.installed_before() && pass.instance.status.as_ref().is_none_or(|s| s.installed_at.is_none()) {
         let at = Halt::at("Ready");
         pass.installed_at = installed_at(ctx, &wanted.id).await.map_err(at)?;

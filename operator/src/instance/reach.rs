@@ -8,6 +8,7 @@ use k8s_openapi::api::networking::v1::Ingress;
 use kube::api::Api;
 use tenantry_api::condition::{Said, find, holds};
 use tenantry_core::calls::Gate;
+use tenantry_core::id::Id;
 use tenantry_core::names;
 use tenantry_plan::Settings;
 use tenantry_plan::instance::Wanted;
@@ -18,6 +19,8 @@ use crate::integration::front::{Answer, Front, Missed, ask};
 
 /// The condition that says how people reach it.
 pub const CONDITION: &str = "Reachable";
+/// Why a suspended instance is not told as stopped yet.
+pub const STILL_ANSWERS: &str = "StillAnswers";
 /// How long a Service is asked that nobody answers at: its first endpoint takes a moment to be known to all nodes.
 const SERVICE: Duration = Duration::from_secs(10);
 /// How long an ingress is asked that answers, but not with what the CRM answers: it takes longer to hear of endpoints.
@@ -48,14 +51,13 @@ pub async fn run(ctx: &Ctx, pass: &Pass, wanted: &Wanted, settings: &Settings) -
         Ok(answer) | Err(Missed::Otherwise(answer)) => answer,
         Err(Missed::Away(why)) => return unasked(&why),
     };
-    let addresses = match addresses(ctx, wanted, &name).await {
+    let addresses = match addresses(ctx, &wanted.namespace, &name).await {
         Ok(addresses) => addresses,
         Err(why) => return through_service(&why),
     };
     let mut why = String::new();
     for (address, port) in addresses.iter().flat_map(|a| ports(settings).into_iter().map(move |p| (a, p))) {
-        let shown = if address.contains(':') { format!("[{address}]") } else { address.clone() };
-        let place = format!("the ingress at {shown}:{port}");
+        let place = place(address, port);
         if let Some(said) = ctx.memory.away.why(&place) {
             // Each instance anew would wait for it.
             why = format!("{place} is not reached by the operator ({said})");
@@ -82,6 +84,70 @@ pub async fn run(ctx: &Ctx, pass: &Pass, wanted: &Wanted, settings: &Settings) -
     through_service(&why)
 }
 
+/// Whose front is looked at, known even when nothing else of the instance is.
+#[derive(Debug)]
+pub struct Whose<'a> {
+    /// Its id.
+    pub id: &'a Id,
+    /// Its namespace.
+    pub namespace: &'a str,
+    /// Its host.
+    pub host: &'a str,
+    /// A path at which it answers.
+    pub path: &'a str,
+}
+
+/// Waits until people see the page of a suspended instance, whose processes are stopped and whose Service leads to the
+/// page. False while its Service still leads to the CRM. An ingress is waited for, too, but holds up no suspension: what
+/// it may answer in the CRM's place is no CRM that runs.
+#[tracing::instrument(target = "tenantry::trace", level = "debug", name = "hidden", skip_all)]
+pub async fn is_hidden(ctx: &Ctx, who: &Whose<'_>, settings: &Settings) -> bool {
+    let name = names::service(who.id);
+    // Without an address there is nothing that could answer.
+    let Ok(inside) = ctx.service_ip(who.namespace, &name).await else { return true };
+    let url = settings.url(who.host);
+    let front = Front { url: &url, path: who.path, through_ingress: false };
+    if !hides(&ctx.gate, &front, &inside, 80, SERVICE).await {
+        return false;
+    }
+    let outside = Front { through_ingress: true, ..front };
+    for address in addresses(ctx, who.namespace, &name).await.unwrap_or_default() {
+        for port in ports(settings) {
+            if ctx.memory.away.why(&place(&address, port)).is_none() {
+                hides(&ctx.gate, &outside, &address, port, INGRESS).await;
+            }
+        }
+    }
+    true
+}
+
+/// Asks until the page answers, or nobody does. A door of the ingress's own says nothing of what is behind it: a
+/// redirection is waited for a shorter time, a log-in not at all.
+async fn hides(gate: &Arc<dyn Gate>, front: &Front<'_>, host: &str, port: u16, most: Duration) -> bool {
+    let (start, mut pause) = (Instant::now(), Duration::from_millis(50));
+    loop {
+        let most = match ask(gate, front, host, port).await {
+            Ok(seen) if is_no_page(&seen) => match seen.status {
+                401 | 403 if front.through_ingress => return true,
+                300..=399 => most.min(SERVICE),
+                _ => most,
+            },
+            Ok(_) | Err(_) => return true,
+        };
+        if start.elapsed() + pause > most {
+            return false;
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_secs(1));
+    }
+}
+
+/// How an ingress is named.
+fn place(address: &str, port: u16) -> String {
+    let shown = if address.contains(':') { format!("[{address}]") } else { address.to_owned() };
+    format!("the ingress at {shown}:{port}")
+}
+
 /// Whether an answer cannot be the page's, which is always 503.
 fn is_no_page(answer: &Answer) -> bool {
     answer.status != 503
@@ -99,8 +165,8 @@ fn unasked(why: &str) -> Said {
 }
 
 /// Where the Ingress is served, as its controller says.
-async fn addresses(ctx: &Ctx, wanted: &Wanted, name: &str) -> Result<Vec<String>, String> {
-    let api: Api<Ingress> = Api::namespaced(ctx.client.clone(), &wanted.namespace);
+async fn addresses(ctx: &Ctx, namespace: &str, name: &str) -> Result<Vec<String>, String> {
+    let api: Api<Ingress> = Api::namespaced(ctx.client.clone(), namespace);
     let found = api.get_opt(name).await.map_err(|e| format!("its Ingress cannot be read: {e}"))?;
     let served = found.and_then(|i| i.status).and_then(|s| s.load_balancer).and_then(|l| l.ingress);
     let all: Vec<String> = served.unwrap_or_default().into_iter().filter_map(|i| i.ip.or(i.hostname)).collect();
@@ -149,6 +215,25 @@ mod tests {
 
     use super::*;
     use crate::integration::front::tests::{NO_ENDPOINT, OTHER_PAGE, OWN_503, PAGE, server};
+
+    #[tokio::test]
+    async fn a_suspended_crm_is_hidden_when_the_page_answers_and_not_while_it_answers_itself() {
+        let gate: Arc<dyn Gate> = Arc::new(Open);
+        let inside = Front { url: "http://crm.acme.vn", path: "/", through_ingress: false };
+        let outside = Front { through_ingress: true, ..inside };
+        let (port, mut told) = server(&[PAGE, PAGE, OWN_503]).await;
+        assert!(hides(&gate, &inside, "127.0.0.1", port, SERVICE).await);
+        told.close();
+        assert_eq!(std::iter::from_fn(|| told.try_recv().ok()).count(), 3, "it was asked until then");
+        let (port, _told) = server(&[PAGE]).await;
+        assert!(!hides(&gate, &inside, "127.0.0.1", port, Duration::ZERO).await, "it answers");
+        let (port, _told) = server(&[LOG_IN]).await;
+        assert!(!hides(&gate, &inside, "127.0.0.1", port, Duration::ZERO).await, "the CRM's own log-in");
+        let (port, _told) = server(&[LOG_IN]).await;
+        assert!(hides(&gate, &outside, "127.0.0.1", port, INGRESS).await, "a door of the ingress is not waited for");
+        let (port, _told) = server(&[]).await;
+        assert!(hides(&gate, &inside, "127.0.0.1", port, SERVICE).await, "nobody answers");
+    }
 
     const LOG_IN: &str = "HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\n\r\n";
 

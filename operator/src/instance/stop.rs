@@ -8,7 +8,6 @@ use k8s_openapi::api::core::v1::Service;
 use kube::ResourceExt;
 use kube::api::{Api, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
-use tenantry_api::crm_instance::CrmInstance;
 use tenantry_api::tenant::Tenant;
 use tenantry_core::names::{self, LABEL_INSTANCE_ID, LABEL_SERVES};
 use tenantry_plan::instance::{Marks, PAGE, PageText, Serving, build_page};
@@ -16,6 +15,7 @@ use tenantry_plan::{Kind, Settings};
 
 use super::live::Pass;
 use super::observe::{deployments_of, is_ready, page_is_waited_for};
+use super::reach::{self, Whose};
 use crate::cluster::{Applied, FIELD_MANAGER, dynamic_api};
 use crate::context::Ctx;
 use crate::error::{Error, Result};
@@ -27,8 +27,10 @@ const STOPPING: Duration = Duration::from_secs(5);
 /// After a halt: an instance of a suspended tenant is stopped from what there is of it. What held it up is told as it
 /// is, and what stops it is not lost.
 pub async fn after(pass: &mut Pass, ctx: &Ctx, halt: Halt) -> Halt {
-    let Some(tenant) = pass.tenant.as_ref().filter(|t| t.spec.suspended && !pass.stopped) else { return halt };
-    match Box::pin(run(ctx, &pass.instance, tenant)).await {
+    // What still answers when all is done was asked a moment ago.
+    let is_due = !pass.stopped && halt.reason != reach::STILL_ANSWERS;
+    let Some(tenant) = pass.tenant.as_ref().filter(|t| t.spec.suspended && is_due) else { return halt };
+    match Box::pin(run(ctx, pass, tenant)).await {
         Ok(stopped) => {
             pass.stopped = stopped;
             let sooner = |again: Option<Duration>| again.map_or(STOPPING, |again| again.min(STOPPING));
@@ -46,9 +48,10 @@ pub async fn after(pass: &mut Pass, ctx: &Ctx, halt: Halt) -> Halt {
 ///
 /// # Errors
 /// [`Error::Kube`].
-async fn run(ctx: &Ctx, instance: &CrmInstance, tenant: &Tenant) -> Result<bool> {
+async fn run(ctx: &Ctx, pass: &Pass, tenant: &Tenant) -> Result<bool> {
     // Without these nothing was ever made from it.
-    let Some(marks) = Marks::of(instance, tenant) else { return Ok(true) };
+    let Some(marks) = Marks::of(&pass.instance, tenant) else { return Ok(true) };
+    let page = settings(ctx).await?;
     let (namespace, name) = (Some(marks.namespace.as_str()), names::service(&marks.id));
     let api: Api<Service> = Api::namespaced(ctx.client.clone(), &marks.namespace);
     let service = api.get_opt(&name).await.map_err(Error::kube("get the Service"))?;
@@ -56,9 +59,9 @@ async fn run(ctx: &Ctx, instance: &CrmInstance, tenant: &Tenant) -> Result<bool>
     if let Some(service) = service {
         let selector = service.spec.and_then(|s| s.selector).unwrap_or_default();
         let switched = selector.get(LABEL_SERVES).map(String::as_str) == Some(Serving::Page.word());
-        if let Some(settings) = settings(ctx).await? {
-            let text = PageText::of_suspension(tenant.spec.suspended_reason.as_deref(), &settings);
-            let written = ctx.apply(&build_page(&marks, &settings, &text)).await? == Applied::Written;
+        if let Some(settings) = &page {
+            let text = PageText::of_suspension(tenant.spec.suspended_reason.as_deref(), settings);
+            let written = ctx.apply(&build_page(&marks, settings, &text)).await? == Applied::Written;
             if !switched && (written || page_is_waited_for(deployments.get(PAGE))) {
                 return Ok(false);
             }
@@ -83,6 +86,11 @@ async fn run(ctx: &Ctx, instance: &CrmInstance, tenant: &Tenant) -> Result<bool>
         if schedule.spec.as_ref().and_then(|s| s.suspend) != Some(true) {
             patch(ctx, Kind::CronJob, namespace, &schedule.name_any(), &json!({ "spec": { "suspend": true } })).await?;
         }
+    }
+    if let Some(settings) = page.filter(|_| stopped && !pass.is_said_to_be_stopped(tenant)) {
+        let host = &pass.instance.spec.host;
+        let whose = Whose { id: &marks.id, namespace: &marks.namespace, host, path: "/" };
+        stopped = reach::is_hidden(ctx, &whose, &settings).await;
     }
     Ok(stopped)
 }

@@ -277,9 +277,15 @@ impl Wake {
     /// A Site concerns everything.
     pub fn by_site(&self, ctx: &Arc<Ctx>) -> impl FnMut(&Event<Site>) + Send + 'static {
         let (wake, c, generations) = (self.clone(), ctx.clone(), Last::<i64>::new());
-        let changed = move |site: &Site, gone| {
+        let credentials = Last::<Option<String>>::new();
+        let changed = move |site: &Site, gone: bool| {
+            let versions = site.status.as_ref().and_then(|s| s.image_pull_secrets.clone());
+            let other = credentials.differs(site, (!gone).then_some(versions));
             if generations.changed(site, gone) {
                 wake.all(&c);
+            } else if other {
+                // New passwords of registries are copied to tenants, and restart nothing.
+                wake.tenants_where(|_| true);
             }
         };
         told(changed, self.anew(ctx))

@@ -5,6 +5,7 @@ mod reconcile;
 mod stuck;
 mod sweep;
 mod templates;
+mod turn;
 mod uses;
 
 pub use reconcile::reconcile;

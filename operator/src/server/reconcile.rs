@@ -17,6 +17,7 @@ use super::observe::{VOLUME_LOST, observe, volume};
 use super::stuck::explain;
 use super::sweep::sweep;
 use super::templates;
+use super::turn;
 use super::uses::uses;
 use crate::archive::orphans;
 use crate::context::Ctx;
@@ -48,19 +49,25 @@ pub async fn reconcile(object: Arc<DatabaseServer>, ctx: &Ctx, now: Timestamp) -
     status.observed_generation = generation;
     let was_ready = status.phase == DatabaseServerPhase::Ready;
     let outcome = if object.metadata.deletion_timestamp.is_some() {
-        end(&object, ctx, &api, &mut status, now).await
+        end(&object, ctx, &api, &mut status, now).await.map(|()| None)
     } else {
         live(&object, ctx, &api, &mut status, now).await
     };
     let again = match outcome {
-        Ok(()) => {
+        Ok(waits) => {
             ctx.memory.recovered(uid);
             if object.metadata.deletion_timestamp.is_some() {
                 return Ok(None);
             }
             status.phase = DatabaseServerPhase::Ready;
-            let said = Said::yes("Ready", "Answers", answers(&status));
-            set(&mut status.conditions, said, generation, now);
+            let said = match waits {
+                None => answers(&status),
+                Some(other) => format!(
+                    "{}; a change that is not its own (of the Site, or another version of the operator) waits until database server {other} has been exchanged",
+                    answers(&status)
+                ),
+            };
+            set(&mut status.conditions, Said::yes("Ready", "Answers", said), generation, now);
             PULSE
         }
         Err(halt) if !halt.is_told(ctx.memory.failures(uid)) => return Ok(Some(pause(ctx, uid, &halt))),
@@ -93,6 +100,7 @@ pub async fn reconcile(object: Arc<DatabaseServer>, ctx: &Ctx, now: Timestamp) -
     Ok(Some(again))
 }
 
+/// Brings it to what it should be and asks it. Returns the server that it waits for with a change, if so.
 #[tracing::instrument(target = "tenantry::trace", level = "debug", name = "live", skip_all)]
 async fn live(
     object: &DatabaseServer,
@@ -100,7 +108,7 @@ async fn live(
     api: &Api<DatabaseServer>,
     status: &mut DatabaseServerStatus,
     now: Timestamp,
-) -> std::result::Result<(), Halt> {
+) -> std::result::Result<Option<String>, Halt> {
     let settings = ctx.settings().await.map_err(Halt::at("Ready"))?;
     let kept = upkeep(object, ctx, api, &settings, status, now).await;
     // One that ran before is asked all the same: whether it answers concerns those on it.
@@ -116,7 +124,7 @@ async fn live(
     kept
 }
 
-/// Everything that belongs to a server that the operator runs.
+/// Everything that belongs to a server that the operator runs. Returns the server that it waits for, as [`live`].
 async fn upkeep(
     object: &DatabaseServer,
     ctx: &Ctx,
@@ -124,8 +132,9 @@ async fn upkeep(
     settings: &Settings,
     status: &mut DatabaseServerStatus,
     now: Timestamp,
-) -> std::result::Result<(), Halt> {
+) -> std::result::Result<Option<String>, Halt> {
     let at = Halt::at("Ready");
+    let mut waits = None;
     metadata(ctx, api, object, true, &[]).await.map_err(&at)?;
     if let Some(managed) = &object.spec.managed {
         let problems = server::problems(managed);
@@ -152,6 +161,10 @@ async fn upkeep(
         let seen = observe(ctx, object, managed).await.map_err(&at)?;
         let mut refused = None;
         for child in server::children(object, settings, &seen) {
+            if child.kind == Kind::StatefulSet {
+                waits = turn::apply(ctx, object, &child).await.map_err(&at)?;
+                continue;
+            }
             match ctx.apply(&child).await {
                 Ok(_) => {}
                 // A volume that is not let grow is no reason to leave the server alone.
@@ -174,7 +187,7 @@ async fn upkeep(
             return Err(Halt::fail("Reachable", VOLUME_LOST, text, ErrorClass::Blocked));
         }
     }
-    Ok(())
+    Ok(waits)
 }
 
 /// Writes into the administrator's Secret that the server's data was made, once it has answered; takes it out where a

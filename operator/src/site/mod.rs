@@ -1,5 +1,7 @@
 //! The Site controller: says whether the Site fits the cluster. Does I/O (Kubernetes).
 
+mod pull;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +15,8 @@ use serde_json::json;
 use tenantry_api::condition::{Said, set};
 use tenantry_api::site::Site;
 use tenantry_core::{names, zone};
+
+pub use pull::{Credentials, copy};
 
 use crate::context::Ctx;
 use crate::error::{Error, Result};
@@ -36,7 +40,8 @@ pub async fn reconcile(site: Arc<Site>, ctx: &Ctx, now: Timestamp) -> Result<Opt
     let closed = admitted(&site, ctx).await?;
     // An empty list is the Site's own matter: it is seen again when the Site changes.
     let absent = closed.as_ref().is_some_and(|(reason, _)| *reason == NAMESPACE_MISSING);
-    let again = (missing.is_some() || absent).then_some(AGAIN);
+    let (versions, credentials) = pull::look(ctx, &site).await?;
+    let again = (missing.is_some() || absent || versions.is_some()).then_some(AGAIN);
     let problem = wrong.or(missing);
     let said = match problem {
         None => Said::yes("Ready", "Fits", "the classes that it names exist"),
@@ -51,6 +56,11 @@ pub async fn reconcile(site: Arc<Site>, ctx: &Ctx, now: Timestamp) -> Result<Opt
         Some((reason, message)) => Said::no(ADMITTED, reason, message),
     };
     set(&mut status.conditions, said, generation, now);
+    status.image_pull_secrets = versions;
+    match credentials {
+        Some(said) => set(&mut status.conditions, said, generation, now),
+        None => status.conditions.retain(|c| c.type_ != pull::CONDITION),
+    }
     if site.status.as_ref() != Some(&status) {
         let object = json!({
             "apiVersion": "tenantry.dev/v1alpha1",

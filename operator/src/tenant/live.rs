@@ -21,6 +21,7 @@ use crate::cluster::{Stream, record, replay, typed, whole};
 use crate::context::Ctx;
 use crate::error::Error;
 use crate::halt::Halt;
+use crate::site;
 
 /// A reconcile under way.
 #[derive(Debug)]
@@ -98,6 +99,8 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
             ctx.apply(&child).await.map_err(Halt::at("NamespaceReady"))?;
         }
     }
+    let site = ctx.site().await.map_err(&ready)?;
+    site::copy(ctx, &wanted, &site, !known).await.map_err(Halt::at("NamespaceReady"))?;
     adopt::finish(ctx, &pass.tenant).await?;
 
     // Recorded before it is reported.

@@ -18,6 +18,7 @@ mod nodes;
 mod origins;
 mod picture;
 mod pinned;
+mod pull;
 mod purges;
 mod reads;
 mod rebuild;

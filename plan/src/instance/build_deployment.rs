@@ -11,7 +11,7 @@ use crate::child::{Child, Kind, is_applied};
 use crate::config::Config;
 use crate::one_node::Together;
 use crate::view::View;
-use crate::{PlanError, Settings, pod, scheduling};
+use crate::{PlanError, Settings, pod, pull, scheduling};
 
 /// What a Deployment is made from, apart from the process itself.
 #[derive(Debug)]
@@ -102,6 +102,7 @@ fn built(parts: &Parts<'_>, process: &Process, replicas: u32, build: Build) -> R
         "terminationGracePeriodSeconds": process.stop_timeout_seconds.saturating_add(if drains { pod::DRAIN_SECONDS } else { 0 }),
         "containers": [container],
     });
+    pull::allow(&mut pod_spec, settings);
     scheduling::place(&mut pod_spec, wanted.scheduling.as_ref());
     if may_be_many(process) {
         scheduling::spread(&mut pod_spec, wanted.scheduling.as_ref(), &selector);

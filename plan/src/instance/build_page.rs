@@ -5,7 +5,7 @@ use tenantry_core::names::{self, LABEL_INSTANCE_ID, LABEL_PROCESS, LABEL_SERVES}
 
 use super::Marks;
 use crate::child::{Child, Kind};
-use crate::{Settings, pod};
+use crate::{Settings, pod, pull};
 
 /// Name of the page among the processes.
 pub const PAGE: &str = "page";
@@ -35,7 +35,7 @@ impl PageText {
 #[must_use]
 pub fn build_page(marks: &Marks, settings: &Settings, text: &PageText) -> Child {
     let labels = marks.labels.clone().and(LABEL_PROCESS, PAGE).and(LABEL_SERVES, "page");
-    let rest = json!({ "spec": {
+    let mut rest = json!({ "spec": {
         "replicas": 1,
         "revisionHistoryLimit": 1,
         "progressDeadlineSeconds": PATIENCE_SECONDS,
@@ -66,5 +66,6 @@ pub fn build_page(marks: &Marks, settings: &Settings, text: &PageText) -> Child 
             }],
         }},
     }});
+    pull::allow(&mut rest["spec"]["template"]["spec"], settings);
     Child::new(Kind::Deployment, Some(&marks.namespace), &names::process(&marks.id, PAGE), &labels, rest)
 }

@@ -8,7 +8,7 @@ use tenantry_core::quantity;
 use crate::child::{Child, Kind};
 use crate::labels::Labels;
 use crate::lost::Lost;
-use crate::{Claim, Settings, pod, resources, scheduling};
+use crate::{Claim, Settings, pod, pull, resources, scheduling};
 
 /// What was seen of a managed server.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -227,6 +227,7 @@ fn build_stateful_set(server: &DatabaseServer, managed: &Managed, settings: &Set
     if let Some(class) = &managed.priority_class_name {
         rest["spec"]["template"]["spec"]["priorityClassName"] = class.as_str().into();
     }
+    pull::allow(&mut rest["spec"]["template"]["spec"], settings);
     scheduling::place(&mut rest["spec"]["template"]["spec"], managed.scheduling.as_ref());
     Child::new(Kind::StatefulSet, Some(&settings.system_namespace), &object_name(name), &labels, rest)
 }

@@ -40,7 +40,7 @@ pub async fn ask(
         return Ok(Err(why));
     };
     let image = settings.image(&managed.image);
-    let pod = pod(instance, server.spec.engine, &image, questions)?;
+    let pod = pod(instance, server.spec.engine, &image, questions, settings)?;
     let pods: Api<Pod> = Api::namespaced(session.cluster.client.clone(), &instance.namespace().unwrap_or_default());
     let name = pod.name_any();
     let made = pods.create(&crate::cluster::post(false), &pod).await;
@@ -69,7 +69,13 @@ async fn answered(pods: &Api<Pod>, name: &str) -> Result<Result<String, String>,
 }
 
 /// The pod: the server's own image with the client in it, held to the strictest Pod Security level.
-fn pod(instance: &CrmInstance, engine: Engine, image: &str, questions: &[String]) -> Result<Pod, Problem> {
+fn pod(
+    instance: &CrmInstance,
+    engine: Engine,
+    image: &str,
+    questions: &[String],
+    settings: &tenantry_plan::Settings,
+) -> Result<Pod, Problem> {
     let wrong = |e: String| Problem::failed(format!("cannot ask the database: {e}"));
     let id = instance.spec.id.as_deref().unwrap_or_default();
     let generation = instance.status.as_ref().and_then(|s| s.data_generation).unwrap_or(1);
@@ -94,7 +100,7 @@ fn pod(instance: &CrmInstance, engine: Engine, image: &str, questions: &[String]
             env("MYSQL_PWD", "password"),
         ],
     };
-    let pod = json!({
+    let mut pod = json!({
         "apiVersion": "v1", "kind": "Pod",
         "metadata": {"name": format!("{id}-questions"), "labels": {names::LABEL_PURPOSE: "blueprint-test"}},
         "spec": {
@@ -114,6 +120,7 @@ fn pod(instance: &CrmInstance, engine: Engine, image: &str, questions: &[String]
             }],
         },
     });
+    tenantry_plan::pull::allow(&mut pod["spec"], settings);
     let mut pod: Pod = serde_json::from_value(pod).map_err(|e| wrong(e.to_string()))?;
     pod.metadata.namespace = instance.namespace();
     Ok(pod)
@@ -137,9 +144,13 @@ mod tests {
                 .unwrap(),
         );
         instance.metadata.namespace = Some("tenant-x".into());
+        let site = json!({"apiVersion": "tenantry.dev/v1alpha1", "kind": "Site", "metadata": {"name": "site"},
+            "spec": {"id": "site-1", "imagePullSecrets": ["registry"]}});
+        let settings = tenantry_plan::Settings::of_site(&serde_json::from_value(site).unwrap());
         for engine in [Engine::Postgresql, Engine::Mariadb] {
-            let pod = pod(&instance, engine, "db:1", &["SELECT '$(HOME)'".into()]).unwrap();
+            let pod = pod(&instance, engine, "db:1", &["SELECT '$(HOME)'".into()], &settings).unwrap();
             let spec = pod.spec.unwrap();
+            assert!(spec.image_pull_secrets.is_some(), "its image may lie where the database server's does");
             let container = &spec.containers[0];
             let password = container.env.iter().flatten().find(|e| e.name.ends_with("PWD") || e.name == "PGPASSWORD");
             assert!(password.unwrap().value.is_none());

@@ -1,0 +1,134 @@
+//! Credentials of registries: the Secrets that the Site names, as one copy where pods run. Does I/O (Kubernetes).
+//!
+//! The operator reads them by name and has no right to list or watch the Secrets of its own namespace, so they are
+//! looked at now and then; their versions stand in the Site's status, and a new one wakes the tenants.
+
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::Api;
+use tenantry_api::condition::Said;
+use tenantry_api::site::Site;
+use tenantry_plan::labels::Labels;
+use tenantry_plan::pull::{Found, Merged, PULL_SECRET, build_pull_secret, merge};
+use tenantry_plan::tenant::TenantWanted;
+use tenantry_plan::{Child, Kind};
+
+use crate::cluster::dynamic_api;
+use crate::context::Ctx;
+use crate::error::{Error, Result};
+
+/// Condition: whether the Secrets with credentials of registries can be used.
+pub const CONDITION: &str = "ImagePullSecretsReady";
+
+/// What was read last, and of which versions: not every tenant reads it anew.
+#[derive(Default)]
+pub struct Credentials(Mutex<Option<(String, Merged)>>);
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Credentials")
+    }
+}
+
+impl Credentials {
+    fn of(&self, versions: &str) -> Option<Merged> {
+        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        last.as_ref().filter(|(known, _)| known == versions).map(|(_, merged)| merged.clone())
+    }
+
+    fn note(&self, versions: &str, merged: &Merged) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((versions.to_owned(), merged.clone()));
+    }
+}
+
+/// What the Site's Secrets say now: their versions, and what is to be told.
+///
+/// # Errors
+/// [`Error::Kube`].
+pub(super) async fn look(ctx: &Ctx, site: &Site) -> Result<(Option<String>, Option<Said>)> {
+    let namespace = ctx.system_namespace.as_str();
+    if site.spec.image_pull_secrets.is_empty() {
+        if site.status.as_ref().is_some_and(|s| s.image_pull_secrets.is_some()) {
+            ctx.remove(Kind::Secret, Some(namespace), PULL_SECRET).await?;
+        }
+        return Ok((None, None));
+    }
+    let (versions, merged) = read(ctx, site).await?;
+    give(ctx, namespace, &Labels::managed(), &merged).await?;
+    let said = if merged.problems.is_empty() {
+        Said::yes(CONDITION, "Copied", "pods of CRMs, jobs and database servers fetch images with them")
+    } else {
+        let text = format!(
+            "spec.imagePullSecrets: in namespace {namespace}: {}; what was copied before stays as it is. Make one with: kubectl -n {namespace} create secret docker-registry NAME --docker-server=REGISTRY --docker-username=USER --docker-password=...",
+            merged.problems.join("; ")
+        );
+        Said::no(CONDITION, "NotUsable", text)
+    };
+    Ok((Some(versions), Some(said)))
+}
+
+/// Brings a tenant's copy to what it should be, or takes it away where the Site names none any more.
+///
+/// # Errors
+/// [`Error::Kube`].
+pub async fn copy(ctx: &Ctx, wanted: &TenantWanted, site: &Site, is_new: bool) -> Result<()> {
+    let namespace = wanted.namespace.as_str();
+    if !site.spec.image_pull_secrets.is_empty() {
+        let known = site.status.as_ref().and_then(|s| s.image_pull_secrets.as_deref());
+        let merged = match known.and_then(|versions| ctx.credentials.of(versions)) {
+            Some(merged) => merged,
+            None => read(ctx, site).await?.1,
+        };
+        ctx.memory.pruned(&wanted.id, String::new());
+        return give(ctx, namespace, &wanted.labels(), &merged).await;
+    }
+    // Once in the life of a process, and after the last name was taken out.
+    if !ctx.memory.is_pruned(&wanted.id, PULL_SECRET) {
+        let api = dynamic_api(&ctx.client, Kind::Secret, Some(namespace));
+        let there = !is_new
+            && api.get_metadata_opt(PULL_SECRET).await.map_err(Error::kube("get the copied credentials"))?.is_some();
+        if there {
+            ctx.remove(Kind::Secret, Some(namespace), PULL_SECRET).await?;
+        }
+        ctx.memory.pruned(&wanted.id, PULL_SECRET.into());
+    }
+    Ok(())
+}
+
+/// What cannot be used whole changes no copy that is there: pods that are started anew may need what it lacks.
+async fn give(ctx: &Ctx, namespace: &str, labels: &Labels, merged: &Merged) -> Result<()> {
+    let Some(content) = &merged.content else { return Ok(()) };
+    let child = build_pull_secret(namespace, labels, content);
+    if merged.problems.is_empty() {
+        ctx.apply(&child).await?;
+    } else if !is_there(ctx, namespace, &child).await? {
+        ctx.create_once(&child).await?;
+    }
+    Ok(())
+}
+
+async fn is_there(ctx: &Ctx, namespace: &str, child: &Child) -> Result<bool> {
+    let api = dynamic_api(&ctx.client, Kind::Secret, Some(namespace));
+    let found = api.get_metadata_opt(&child.name).await;
+    Ok(found.map_err(Error::kube("get the copied credentials"))?.is_some())
+}
+
+async fn read(ctx: &Ctx, site: &Site) -> Result<(String, Merged)> {
+    let api: Api<Secret> = Api::namespaced(ctx.client.clone(), &ctx.system_namespace);
+    let (mut named, mut versions): (Vec<(String, Found)>, Vec<String>) = (Vec::new(), Vec::new());
+    for name in &site.spec.image_pull_secrets {
+        let found = api.get_opt(name).await.map_err(Error::kube("get a Secret of spec.imagePullSecrets"))?;
+        let version = found.as_ref().and_then(|s| s.metadata.resource_version.as_deref()).unwrap_or("missing");
+        versions.push(format!("{name}/{version}"));
+        let content = found.map(|secret| {
+            let data = secret.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0)).collect();
+            (secret.type_.unwrap_or_default(), data)
+        });
+        named.push((name.clone(), content));
+    }
+    let (versions, merged) = (versions.join(" "), merge(&named));
+    ctx.credentials.note(&versions, &merged);
+    Ok((versions, merged))
+}
