@@ -80,11 +80,15 @@ fn people_get_a_page_in_their_language_and_programs_a_problem() {
 #[test]
 fn the_probe_is_well_and_head_has_no_body() {
     let (_folder, server) = Server::start(None);
-    assert!(server.get("/healthz", "").starts_with("HTTP/1.1 200 "));
+    let health = server.get("/healthz", "");
+    assert!(health.starts_with("HTTP/1.1 200 "));
     let head = server.ask("HEAD / HTTP/1.1\r\nHost: x\r\n\r\n");
     assert!(head.starts_with("HTTP/1.1 503 ") && head.ends_with("\r\n\r\n"), "{head}");
     let length: usize = head.lines().find_map(|l| l.strip_prefix("content-length: ")).unwrap().parse().unwrap();
     assert!(length > 500);
+    for answer in [health, head] {
+        assert!(answer.contains("x-tenantry-page: yes\r\n"), "nobody takes it for a CRM that is healthy: {answer}");
+    }
 }
 
 #[test]

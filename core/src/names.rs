@@ -57,6 +57,9 @@ pub const ANNOTATION_CONFIRM_DELETION: &str = "tenantry.dev/confirm-deletion";
 pub const SYSTEM_NAMESPACE: &str = "tenantry-system";
 /// Annotation of an instance that is deleted although its database is lost: the name of the database, written once more.
 pub const ANNOTATION_CONFIRM_LOSS: &str = "tenantry.dev/confirm-loss";
+/// Header of every answer of the page behind which an instance is suspended, its own health among them: a product may
+/// have the same path for it.
+pub const HEADER_PAGE: &str = "x-tenantry-page";
 /// Annotation of a DatabaseServer that begins anew with an empty volume although data was on it: its own name.
 pub const ANNOTATION_CONFIRM_EMPTY: &str = "tenantry.dev/confirm-empty";
 

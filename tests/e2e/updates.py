@@ -164,7 +164,8 @@ def a_newer_tenantry_over_an_older_one_restarts_no_tenant_and_keeps_every_settin
             assert "later" in version["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
             assert "LATER" in kubectl("get", "crm", "-A").stdout.splitlines()[0]
             now = objects()
-            assert {k: now.get(k) for k in was_objects} == was_objects, "an object was changed"
+            changed = {k: (was, now.get(k)) for k, was in was_objects.items() if now.get(k) != was}
+            assert not changed, f"objects were changed: {changed}"
             now = pods()
             assert {k: now.get(k) for k in was_pods} == was_pods, "a pod was started anew"
 

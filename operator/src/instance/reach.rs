@@ -47,10 +47,14 @@ pub async fn run(ctx: &Ctx, pass: &Pass, wanted: &Wanted, settings: &Settings) -
     let front = Front { url: &url, path, through_ingress: false };
     let outside = Front { through_ingress: true, ..front };
     // A Service that was switched a moment ago may still lead to the page.
-    let own = match until(&ctx.gate, &front, &inside, 80, patience(SERVICE), is_no_page).await {
+    let own = match until(&ctx.gate, &front, &inside, 80, patience(SERVICE), |seen| !seen.is_page()).await {
         Ok(answer) | Err(Missed::Otherwise(answer)) => answer,
         Err(Missed::Away(why)) => return unasked(&why),
     };
+    if own.says_page() {
+        let text = "its processes are ready, and its Service still leads to the page of its suspension";
+        return Said::no(CONDITION, "StillThePage", text);
+    }
     let addresses = match addresses(ctx, &wanted.namespace, &name).await {
         Ok(addresses) => addresses,
         Err(why) => return through_service(&why),
@@ -127,7 +131,7 @@ async fn hides(gate: &Arc<dyn Gate>, front: &Front<'_>, host: &str, port: u16, m
     let (start, mut pause) = (Instant::now(), Duration::from_millis(50));
     loop {
         let most = match ask(gate, front, host, port).await {
-            Ok(seen) if is_no_page(&seen) => match seen.status {
+            Ok(seen) if !seen.is_page() => match seen.status {
                 401 | 403 if front.through_ingress => return true,
                 300..=399 => most.min(SERVICE),
                 _ => most,
@@ -146,11 +150,6 @@ async fn hides(gate: &Arc<dyn Gate>, front: &Front<'_>, host: &str, port: u16, m
 fn place(address: &str, port: u16) -> String {
     let shown = if address.contains(':') { format!("[{address}]") } else { address.to_owned() };
     format!("the ingress at {shown}:{port}")
-}
-
-/// Whether an answer cannot be the page's, which is always 503.
-fn is_no_page(answer: &Answer) -> bool {
-    answer.status != 503
 }
 
 fn through_service(why: &str) -> Said {
@@ -214,7 +213,7 @@ mod tests {
     use tenantry_core::calls::Open;
 
     use super::*;
-    use crate::integration::front::tests::{NO_ENDPOINT, OTHER_PAGE, OWN_503, PAGE, server};
+    use crate::integration::front::tests::{NO_ENDPOINT, OTHER_PAGE, OWN_503, PAGE, PAGE_IS_WELL, server};
 
     #[tokio::test]
     async fn a_suspended_crm_is_hidden_when_the_page_answers_and_not_while_it_answers_itself() {
@@ -225,6 +224,8 @@ mod tests {
         assert!(hides(&gate, &inside, "127.0.0.1", port, SERVICE).await);
         told.close();
         assert_eq!(std::iter::from_fn(|| told.try_recv().ok()).count(), 3, "it was asked until then");
+        let (port, _told) = server(&[PAGE_IS_WELL]).await;
+        assert!(hides(&gate, &inside, "127.0.0.1", port, Duration::ZERO).await, "where the CRM would say that it is well");
         let (port, _told) = server(&[PAGE]).await;
         assert!(!hides(&gate, &inside, "127.0.0.1", port, Duration::ZERO).await, "it answers");
         let (port, _told) = server(&[LOG_IN]).await;
@@ -242,10 +243,10 @@ mod tests {
         let gate: Arc<dyn Gate> = Arc::new(Open);
         let inside = Front { url: "http://crm.acme.vn", path: "/", through_ingress: false };
         let outside = Front { through_ingress: true, ..inside };
-        let (port, mut told) = server(&[OWN_503, PAGE]).await;
-        let own = until(&gate, &inside, "127.0.0.1", port, SERVICE, is_no_page).await.unwrap();
+        let (port, mut told) = server(&[OWN_503, PAGE_IS_WELL, PAGE]).await;
+        let own = until(&gate, &inside, "127.0.0.1", port, SERVICE, |seen| !seen.is_page()).await.unwrap();
         told.close();
-        assert_eq!(std::iter::from_fn(|| told.try_recv().ok()).count(), 2, "the page of the suspension is not the CRM");
+        assert_eq!(std::iter::from_fn(|| told.try_recv().ok()).count(), 3, "the page of the suspension is not the CRM");
         let through = |port, most| {
             let (gate, own) = (gate.clone(), own.clone());
             async move { until(&gate, &outside, "127.0.0.1", port, most, |seen| seen.is_of(&own)).await }

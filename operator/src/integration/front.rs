@@ -9,6 +9,7 @@ use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
 use tenantry_core::calls::Gate;
+use tenantry_core::names::HEADER_PAGE;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -60,6 +61,8 @@ pub struct Front<'a> {
 pub struct Answer {
     /// Status code.
     pub status: u16,
+    /// Whether it says of itself that it is the page of a suspended instance.
+    says_page: bool,
     /// Kind of the content.
     kind: Option<String>,
     /// What it says, as far as it is compared.
@@ -67,18 +70,31 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// Whether it says of itself that it is the page of a suspended instance.
+    #[must_use]
+    pub fn says_page(&self) -> bool {
+        self.says_page
+    }
+
+    /// Whether it may be the page of a suspended instance: an ingress, and an older page, say it by the status alone.
+    #[must_use]
+    pub fn is_page(&self) -> bool {
+        self.says_page || self.status == 503
+    }
+
     /// Whether an ingress answers so that does not know of the CRM, or not yet. Anything else is a door of the ingress's
     /// own, such as a log-in or a redirection, which no time opens.
     #[must_use]
     pub fn is_absence(&self) -> bool {
-        matches!(self.status, 404 | 500 | 502..=504)
+        self.says_page || matches!(self.status, 404 | 500 | 502..=504)
     }
 
     /// Whether it came from where `own` came from. An error of the CRM itself is told from one of the ingress by what
     /// it says.
     #[must_use]
     pub fn is_of(&self, own: &Self) -> bool {
-        self.status == own.status && self.kind == own.kind && (own.status < 400 || self.body == own.body)
+        let alike = self.status == own.status && self.kind == own.kind && self.says_page == own.says_page;
+        alike && (own.status < 400 || self.body == own.body)
     }
 }
 
@@ -145,10 +161,11 @@ where
         let answer = sender.send_request(request).await.map_err(silent)?;
         let status = answer.status().as_u16();
         let kind = answer.headers().get("content-type").map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned());
+        let says_page = answer.headers().contains_key(HEADER_PAGE);
         // A longer one, or one that breaks off, is compared by what is known of it.
         let body = Limited::new(answer.into_body(), BODY_MAX).collect().await;
         let body = body.map(|b| b.to_bytes().to_vec()).unwrap_or_default();
-        Ok(Answer { status, kind, body })
+        Ok(Answer { status, says_page, kind, body })
     };
     tokio::pin!(exchange, connection);
     tokio::select! {
@@ -185,6 +202,7 @@ pub(crate) mod tests {
 
     pub const PAGE: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 4\r\n\r\ncrm\n";
     pub const OTHER_PAGE: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\nconnection: close\r\n\r\nanother day";
+    pub const PAGE_IS_WELL: &str = "HTTP/1.1 200 OK\r\nX-Tenantry-Page: yes\r\ncontent-length: 3\r\n\r\nok\n";
     pub const NO_ENDPOINT: &str = "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 10\r\n\r\nno backend";
     pub const OWN_503: &str = "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 10\r\n\r\nmaintained";
 
