@@ -1,6 +1,7 @@
 //! What every controller works with: client, caches, memory, administrations. Does I/O through its parts.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Service;
@@ -47,6 +48,9 @@ pub struct Caches {
     pub instances: Store<CrmInstance>,
 }
 
+/// What is enough for a Service on a node that is busy.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// What every controller works with.
 #[derive(Clone)]
 pub struct Ctx {
@@ -80,6 +84,9 @@ pub struct Ctx {
     pub traces: Option<Traces>,
     /// Wakes an instance; without it (in tests) nobody comes back for an answer, so that it is waited for.
     pub wake: Option<UnboundedSender<ObjectRef<CrmInstance>>>,
+    /// How long a Service is asked that nobody, or the page, answers at: its newest endpoint takes a moment to be known
+    /// to all nodes.
+    pub patience: Duration,
     /// Random bytes.
     pub random: fn(&mut [u8]) -> Result<()>,
 }
@@ -112,6 +119,7 @@ impl Ctx {
             metrics: Arc::default(),
             traces: None,
             wake: None,
+            patience: PATIENCE,
             random: system_random,
         }
     }

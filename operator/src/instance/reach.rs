@@ -21,10 +21,9 @@ use crate::integration::front::{Answer, Front, Missed, ask};
 pub const CONDITION: &str = "Reachable";
 /// Why a suspended instance is not told as stopped yet.
 pub const STILL_ANSWERS: &str = "StillAnswers";
-/// How long a Service is asked that nobody answers at: its first endpoint takes a moment to be known to all nodes.
-const SERVICE: Duration = Duration::from_secs(10);
-/// How long an ingress is asked that answers, but not with what the CRM answers: it takes longer to hear of endpoints.
-const INGRESS: Duration = Duration::from_secs(30);
+/// How many times longer than a Service an ingress is asked that answers, but not with what the CRM answers: it takes
+/// longer to hear of endpoints.
+const INGRESS: u32 = 3;
 /// How often an instance that people do not reach is looked at again, for nothing tells of an ingress elsewhere.
 pub const AGAIN: Duration = Duration::from_secs(60);
 
@@ -47,7 +46,7 @@ pub async fn run(ctx: &Ctx, pass: &Pass, wanted: &Wanted, settings: &Settings) -
     let front = Front { url: &url, path, through_ingress: false };
     let outside = Front { through_ingress: true, ..front };
     // A Service that was switched a moment ago may still lead to the page.
-    let own = match until(&ctx.gate, &front, &inside, 80, patience(SERVICE), |seen| !seen.is_page()).await {
+    let own = match until(&ctx.gate, &front, &inside, 80, patience(ctx.patience), |seen| !seen.is_page()).await {
         Ok(answer) | Err(Missed::Otherwise(answer)) => answer,
         Err(Missed::Away(why)) => return unasked(&why),
     };
@@ -67,7 +66,8 @@ pub async fn run(ctx: &Ctx, pass: &Pass, wanted: &Wanted, settings: &Settings) -
             why = format!("{place} is not reached by the operator ({said})");
             continue;
         }
-        match until(&ctx.gate, &outside, address, port, patience(INGRESS), |seen| seen.is_of(&own)).await {
+        match until(&ctx.gate, &outside, address, port, patience(ctx.patience * INGRESS), |seen| seen.is_of(&own)).await
+        {
             Ok(_) => return Said::yes(CONDITION, "ThroughIngress", format!("it answers through {place}")),
             Err(Missed::Otherwise(seen)) if !seen.is_absence() => {
                 return through_service(&format!("{place} lets nobody through at once (HTTP {})", seen.status));
@@ -111,14 +111,14 @@ pub async fn is_hidden(ctx: &Ctx, who: &Whose<'_>, settings: &Settings) -> bool 
     let Ok(inside) = ctx.service_ip(who.namespace, &name).await else { return true };
     let url = settings.url(who.host);
     let front = Front { url: &url, path: who.path, through_ingress: false };
-    if !hides(&ctx.gate, &front, &inside, 80, SERVICE).await {
+    if !hides(&ctx.gate, &front, &inside, 80, ctx.patience).await {
         return false;
     }
     let outside = Front { through_ingress: true, ..front };
     for address in addresses(ctx, who.namespace, &name).await.unwrap_or_default() {
         for port in ports(settings) {
             if ctx.memory.away.why(&place(&address, port)).is_none() {
-                hides(&ctx.gate, &outside, &address, port, INGRESS).await;
+                hides(&ctx.gate, &outside, &address, port, ctx.patience * INGRESS).await;
             }
         }
     }
@@ -133,7 +133,7 @@ async fn hides(gate: &Arc<dyn Gate>, front: &Front<'_>, host: &str, port: u16, m
         let most = match ask(gate, front, host, port).await {
             Ok(seen) if !seen.is_page() => match seen.status {
                 401 | 403 if front.through_ingress => return true,
-                300..=399 => most.min(SERVICE),
+                300..=399 if front.through_ingress => most / INGRESS,
                 _ => most,
             },
             Ok(_) | Err(_) => return true,
@@ -213,6 +213,9 @@ mod tests {
     use tenantry_core::calls::Open;
 
     use super::*;
+
+    const SERVICE: Duration = Duration::from_secs(10);
+    const LONG: Duration = Duration::from_secs(30);
     use crate::integration::front::tests::{NO_ENDPOINT, OTHER_PAGE, OWN_503, PAGE, PAGE_IS_WELL, server};
 
     #[tokio::test]
@@ -225,13 +228,16 @@ mod tests {
         told.close();
         assert_eq!(std::iter::from_fn(|| told.try_recv().ok()).count(), 3, "it was asked until then");
         let (port, _told) = server(&[PAGE_IS_WELL]).await;
-        assert!(hides(&gate, &inside, "127.0.0.1", port, Duration::ZERO).await, "where the CRM would say that it is well");
+        assert!(
+            hides(&gate, &inside, "127.0.0.1", port, Duration::ZERO).await,
+            "where the CRM would say that it is well"
+        );
         let (port, _told) = server(&[PAGE]).await;
         assert!(!hides(&gate, &inside, "127.0.0.1", port, Duration::ZERO).await, "it answers");
         let (port, _told) = server(&[LOG_IN]).await;
         assert!(!hides(&gate, &inside, "127.0.0.1", port, Duration::ZERO).await, "the CRM's own log-in");
         let (port, _told) = server(&[LOG_IN]).await;
-        assert!(hides(&gate, &outside, "127.0.0.1", port, INGRESS).await, "a door of the ingress is not waited for");
+        assert!(hides(&gate, &outside, "127.0.0.1", port, LONG).await, "a door of the ingress is not waited for");
         let (port, _told) = server(&[]).await;
         assert!(hides(&gate, &inside, "127.0.0.1", port, SERVICE).await, "nobody answers");
     }
@@ -252,16 +258,16 @@ mod tests {
             async move { until(&gate, &outside, "127.0.0.1", port, most, |seen| seen.is_of(&own)).await }
         };
         let (port, mut told) = server(&[NO_ENDPOINT, NO_ENDPOINT, OTHER_PAGE]).await;
-        through(port, INGRESS).await.unwrap();
+        through(port, LONG).await.unwrap();
         told.close();
         assert_eq!(std::iter::from_fn(|| told.try_recv().ok()).count(), 3, "it was asked until then");
         let (port, _told) = server(&[NO_ENDPOINT]).await;
         let missed = through(port, Duration::ZERO).await;
         assert!(matches!(&missed, Err(Missed::Otherwise(seen)) if seen.is_absence()), "{missed:?}");
         let (port, _told) = server(&[LOG_IN]).await;
-        let missed = through(port, INGRESS).await;
+        let missed = through(port, LONG).await;
         assert!(matches!(&missed, Err(Missed::Otherwise(seen)) if seen.status == 401), "{missed:?}");
         let (port, _told) = server(&[]).await;
-        assert!(matches!(through(port, INGRESS).await, Err(Missed::Away(_))), "no way is not waited for");
+        assert!(matches!(through(port, LONG).await, Err(Missed::Away(_))), "no way is not waited for");
     }
 }

@@ -156,6 +156,8 @@ impl Gate for FaultGate {
                 state.dead = (mode == Mode::CrashBefore).then_some(mode);
                 Err(mode.injected())
             }
+            // There is no node, so that no Service leads anywhere: said at once, and not after a time.
+            _ if call == "http front" => Err(Mode::Error.injected()),
             _ => Ok(()),
         }
     }

@@ -144,7 +144,10 @@ impl Operator {
     /// A new process: nothing is remembered.
     pub fn new(base: &Client) -> Self {
         let gate = Arc::new(FaultGate::default());
-        Self { ctx: Ctx::new(gated(base, &gate), gate.clone()), gate }
+        let ctx = Ctx::new(gated(base, &gate), gate.clone());
+        // Nothing answers at a Service here, so that nobody waits for it.
+        let ctx = Ctx { patience: std::time::Duration::ZERO, ..ctx };
+        Self { ctx, gate }
     }
 }
 
