@@ -3,6 +3,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
+use tenantry_core::address::CIDR_PATTERN;
 
 use crate::plan::Resources;
 use crate::scheduling::Scheduling;
@@ -159,7 +160,7 @@ pub struct External {
     pub tls: bool,
     /// Addresses of the server for NetworkPolicies, as CIDR; every address when absent.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 20), inner(length(max = 50)))]
+    #[schemars(length(max = 20), inner(length(max = 43), regex(pattern = CIDR_PATTERN)))]
     pub cidrs: Vec<String>,
 }
 

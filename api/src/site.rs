@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 use tenantry_core::address::{CIDR_PATTERN, Ranges};
 use tenantry_core::{bounds, zone};
 
-/// Name of a Secret.
-const SECRET_PATTERN: &str = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$";
+/// Name of most objects of Kubernetes, and of a namespace.
+const NAME_PATTERN: &str = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$";
+const NAMESPACE_PATTERN: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
 
 /// What kind of place a site is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -67,6 +68,7 @@ impl PodSecurityLevel {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(validation = Rule::new("self.id == oldSelf.id").message("spec.id is the source of every billing event of this site and cannot change"))]
 #[x_kube(validation = Rule::new("!has(self.outsideIpv6) || !self.outsideIpv6 || (has(self.closedCidrs) && self.closedCidrs.exists(c, c.contains(':')))").message("spec.outsideIpv6 opens public IPv6 addresses, which nodes and pods of a cluster often have: name at least one IPv6 range of the cluster in spec.closedCidrs"))]
+#[x_kube(validation = Rule::new("!has(self.imagePullSecrets) || !self.imagePullSecrets.exists(n, n == 'tenantry-image-pull')").message("spec.imagePullSecrets: tenantry-image-pull is the copy that Tenantry makes; give your own Secret another name"))]
 pub struct SiteSpec {
     /// Immutable id, the `source` of its events.
     #[schemars(length(min = 3, max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
@@ -86,7 +88,7 @@ pub struct SiteSpec {
     pub pod_security: PodSecurityLevel,
     /// Storage class of volumes; the cluster's default when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = NAME_PATTERN))]
     pub storage_class: Option<String>,
     /// Days that data is kept after deletion before a person may be reminded to purge it.
     #[serde(default = "retention")]
@@ -106,7 +108,7 @@ pub struct SiteSpec {
     /// and database servers fetch their images with it. A change of a Secret arrives within about a minute and restarts
     /// nothing; the first name that is added, and the last that is removed, exchange what runs in turns.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 10), inner(length(min = 1, max = 253), regex(pattern = SECRET_PATTERN)))]
+    #[schemars(length(max = 10), inner(length(min = 1, max = 253), regex(pattern = NAME_PATTERN)))]
     pub image_pull_secrets: Vec<String>,
     /// Image that brings the agent's binary into job pods and serves the page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -114,7 +116,7 @@ pub struct SiteSpec {
     pub agent_image: Option<String>,
     /// Namespaces from which NetworkPolicies let requests in (the ingress controller's).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 20), inner(length(max = 63)))]
+    #[schemars(length(max = 20), inner(length(min = 1, max = 63), regex(pattern = NAMESPACE_PATTERN)))]
     pub ingress_namespaces: Vec<String>,
     /// Addresses from which NetworkPolicies let requests in (an ingress outside the cluster), as CIDR.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -181,7 +183,7 @@ fn retention() -> u32 {
 pub struct IngressSettings {
     /// IngressClass; the cluster's default when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = NAME_PATTERN))]
     pub class_name: Option<String>,
     /// Annotations of every Ingress, for example of a certificate issuer.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

@@ -254,6 +254,28 @@ fn a_database_server_that_has_answered_keeps_its_address_and_one_in_use_is_not_s
 }
 
 #[test]
+fn what_goes_into_the_objects_of_every_tenant_is_checked_where_it_is_written() {
+    // One word that the API server refuses in a network rule would stop all of them.
+    let site = &schema("Site")["properties"]["spec"]["properties"];
+    let server = &schema("DatabaseServer")["properties"]["spec"]["properties"];
+    let ranges = &server["external"]["properties"]["cidrs"]["items"]["pattern"];
+    assert_eq!(*ranges, site["internalCidrs"]["items"]["pattern"]);
+    for (pattern, good, bad) in [
+        (&site["ingressNamespaces"]["items"]["pattern"], "ingress-nginx", "Ingress Nginx"),
+        (&site["storageClass"]["pattern"], "local-path", "Fast Disks"),
+        (&site["ingress"]["properties"]["className"]["pattern"], "nginx", "a b"),
+        (&site["imagePullSecrets"]["items"]["pattern"], "registry.acme", "Registry!"),
+    ] {
+        let pattern = pattern.as_str().unwrap();
+        assert_eq!(tenantry_core::pattern::matches_whole(pattern, good), Ok(true), "{pattern}");
+        assert_eq!(tenantry_core::pattern::matches_whole(pattern, bad), Ok(false), "{pattern}");
+    }
+    let named = |name: &str| object("Site", "site", json!({ "id": "site-1", "imagePullSecrets": [name] }));
+    accepted("Site", &named("registry"), None);
+    refused("Site", &named("tenantry-image-pull"), None, "give your own Secret another name");
+}
+
+#[test]
 fn a_release_stays_as_it_is_but_can_be_promoted() {
     let release = json!({ "version": "7.0", "image": "i:7", "channel": "early" });
     let spec = json!({ "title": "T", "releases": [release], "processes": [{ "name": "web" }] });

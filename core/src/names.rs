@@ -57,6 +57,9 @@ pub const ANNOTATION_CONFIRM_DELETION: &str = "tenantry.dev/confirm-deletion";
 pub const SYSTEM_NAMESPACE: &str = "tenantry-system";
 /// Annotation of an instance that is deleted although its database is lost: the name of the database, written once more.
 pub const ANNOTATION_CONFIRM_LOSS: &str = "tenantry.dev/confirm-loss";
+/// Annotation of an Archive whose purge a person asked for: the uid of the object that was asked. One that was put back
+/// from a backup has another.
+pub const ANNOTATION_PURGE_ASKED: &str = "tenantry.dev/purge-asked-of";
 /// Header of every answer of the page behind which an instance is suspended, its own health among them: a product may
 /// have the same path for it.
 pub const HEADER_PAGE: &str = "x-tenantry-page";

@@ -49,6 +49,24 @@ pub struct Ending {
     pub retention_days: u32,
 }
 
+/// How much younger an Archive may be than what it says, so that it was made then: the clocks of two machines differ.
+const MADE_THEN: SignedDuration = SignedDuration::from_mins(10);
+
+/// Whether an Archive was put back from a backup without its status, which alone says whether somebody took its data
+/// over since a purge was asked for: that demand is none any more, until a person asks this object again.
+#[must_use]
+pub fn is_put_back(archive: &Archive) -> bool {
+    let meta = &archive.metadata;
+    let asked = meta.annotations.as_ref().and_then(|a| a.get(names::ANNOTATION_PURGE_ASKED));
+    if archive.status.is_some() || (asked.is_some() && asked == meta.uid.as_ref()) {
+        return false;
+    }
+    let made = meta.creation_timestamp.as_ref().map(|t| t.0);
+    let said = archive.spec.archived_at.parse::<Timestamp>().ok();
+    // A day that cannot be read is no reason to destroy anything.
+    !matches!((made, said), (Some(made), Some(said)) if made.duration_since(said) <= MADE_THEN)
+}
+
 /// Whether the demand for a purge, if there is one, holds now: its retention is over, or was set aside in so many
 /// words. A day that cannot be read is not over.
 #[must_use]
@@ -168,6 +186,30 @@ mod tests {
         assert!(!is_doomed(&none, before) && !is_doomed(&none, after));
         let strange = spec("some day", serde_json::json!({"confirm": "kabcdefghi-1"}));
         assert!(!is_doomed(&strange, after) && is_retained(&strange, after));
+    }
+
+    #[test]
+    fn a_purge_that_was_asked_of_an_archive_before_it_was_put_back_is_asked_for_again() {
+        let archive = |made: &str, asked: Option<&str>, status: bool| -> Archive {
+            let annotations = asked.map(|uid| serde_json::json!({ (names::ANNOTATION_PURGE_ASKED): uid }));
+            serde_json::from_value(serde_json::json!({
+                "apiVersion": "tenantry.dev/v1alpha1", "kind": "Archive",
+                "metadata": { "name": "kabcdefghi-1", "uid": "here", "creationTimestamp": made, "annotations": annotations },
+                "spec": {
+                    "kind": "Tenant", "id": "kabcdefghi", "name": "acme", "life": 1, "tenantId": "kabcdefghi",
+                    "tenantName": "acme", "namespace": "tenant-kabcdefghi", "object": "{}", "ledger": "{}",
+                    "archivedAt": "2026-01-01T00:00:00Z", "retainUntil": "2026-02-01T00:00:00Z",
+                    "purge": { "confirm": "kabcdefghi-1" },
+                },
+                "status": status.then(|| serde_json::json!({ "phase": "Archived" })),
+            }))
+            .unwrap()
+        };
+        let (then, later) = ("2026-01-01T00:00:03Z", "2026-03-01T00:00:00Z");
+        assert!(!is_put_back(&archive(then, None, false)), "as it was made");
+        assert!(is_put_back(&archive(later, None, false)) && is_put_back(&archive(later, Some("elsewhere"), false)));
+        assert!(!is_put_back(&archive(later, Some("here"), false)), "it was asked again");
+        assert!(!is_put_back(&archive(later, None, true)), "its status came back with it");
     }
 
     #[test]

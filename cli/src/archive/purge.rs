@@ -7,6 +7,7 @@ use kube::ResourceExt;
 use kube::api::Patch;
 use serde_json::json;
 use tenantry_api::archive::{Archive, ArchivePhase};
+use tenantry_core::names;
 use tenantry_plan::archive::is_retained;
 
 use super::keep::{label, phase, usable, words};
@@ -148,7 +149,8 @@ pub async fn purge(
         let name = archive.name_any();
         // A demand that waits for its day keeps its words.
         let confirm = archive.spec.purge.as_ref().map_or_else(|| name.clone(), |p| p.confirm.clone());
-        let mut body = json!({"spec": {"purge": {"confirm": confirm}}});
+        let asked = json!({names::ANNOTATION_PURGE_ASKED: archive.metadata.uid});
+        let mut body = json!({"metadata": {"annotations": asked}, "spec": {"purge": {"confirm": confirm}}});
         if before_retention {
             body["spec"]["purge"]["beforeRetention"] = true.into();
         }

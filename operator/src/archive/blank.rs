@@ -12,6 +12,8 @@ use crate::error::{Error, Result};
 use crate::halt::Halt;
 use crate::tenant::adopt::archives_of;
 
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
 /// Blanks the spec that an Archive carries; id, name, what there was and the end of the ledger stay. Returns the new
 /// generation.
 ///
@@ -22,7 +24,9 @@ pub async fn one(archive: &Archive, ctx: &Ctx) -> Result<Option<i64>> {
         return Ok(archive.metadata.generation);
     }
     let api: Api<Archive> = Api::all(ctx.client.clone());
-    let body = json!({ "metadata": { "uid": archive.metadata.uid }, "spec": { "object": BLANK } });
+    // What `kubectl apply` keeps of an archive that was put back by it is the same text once more.
+    let body = json!({ "metadata": { "uid": archive.metadata.uid, "annotations": { LAST_APPLIED: null } },
+        "spec": { "object": BLANK } });
     let params = PatchParams { field_manager: Some(names::MANAGED_BY.into()), ..PatchParams::default() };
     let blanked = api.patch(&archive.name_any(), &params, &Patch::Merge(&body)).await;
     let blanked = blanked.map_err(Error::kube("blank what the archive knows of people"))?;

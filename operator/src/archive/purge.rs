@@ -12,7 +12,7 @@ use tenantry_core::id::Id;
 use tenantry_core::ledger::{Facts, Life};
 use tenantry_core::names;
 use tenantry_database::Page;
-use tenantry_plan::archive::is_doomed;
+use tenantry_plan::archive::{is_doomed, is_put_back};
 use tenantry_plan::event::Subject;
 use tenantry_plan::{Kind, Settings};
 
@@ -52,6 +52,12 @@ pub async fn may(archive: &Archive, ctx: &Ctx, now: Timestamp) -> Result<(), Hal
     let begun = archive.status.as_ref().is_some_and(|s| s.phase == ArchivePhase::Purging);
     if !begun && !is_doomed(spec, now) {
         return Err(retained(archive, now));
+    }
+    if is_put_back(archive) {
+        let text = format!(
+            "this Archive was put back from a backup without its status, which says whether somebody took its data over after the purge was asked for; nothing is destroyed before it is asked for again: tenantry archive purge {name}"
+        );
+        return Err(Halt::fail(CONDITION, "PutBack", text, ErrorClass::Blocked));
     }
     let all = archives_of(ctx, &tenant_id).await?;
     if let Some(later) = all.iter().find(|a| supersedes(a, archive)) {

@@ -93,8 +93,15 @@ async fn purge_it(
         // Pauses are counted anew for what goes now.
         ctx.memory.recovered(archive.metadata.uid.as_deref().unwrap_or_default());
         if archive.spec.kind == ArchivedKind::CrmInstance {
-            match volumes::claims_of(archive, ctx).await {
-                Ok(claims) => drop(volumes::note(&claims, &mut status.volumes)),
+            let noted = match volumes::claims_of(archive, ctx).await {
+                Ok(claims) => {
+                    volumes::note(&claims, &mut status.volumes);
+                    volumes::note_unclaimed(archive, ctx, &mut status.volumes).await
+                }
+                Err(error) => Err(error),
+            };
+            match noted {
+                Ok(()) => {}
                 Err(error) => {
                     status.phase = ArchivePhase::Archived;
                     return Ok(Err(Halt::at(purge::CONDITION)(error)));

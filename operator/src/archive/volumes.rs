@@ -1,8 +1,8 @@
 //! Volumes behind claims: whether they go with their claim, and whether they are gone. Does I/O (Kubernetes).
 
-use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
+use k8s_openapi::api::core::v1::{ObjectReference, PersistentVolume, PersistentVolumeClaim};
 use kube::ResourceExt;
-use kube::api::{Api, Patch, PatchParams};
+use kube::api::{Api, ListParams, Patch, PatchParams};
 use serde_json::json;
 use tenantry_api::archive::Archive;
 use tenantry_core::class::ErrorClass;
@@ -12,6 +12,9 @@ use super::purge::CONDITION;
 use crate::context::Ctx;
 use crate::error::{Error, Result};
 use crate::halt::Halt;
+
+/// Volumes read at once.
+const PAGE: u32 = 500;
 
 /// Sets what becomes of the volumes of some claims when the claims go: `Retain` or `Delete`.
 ///
@@ -55,6 +58,27 @@ pub async fn claims_of(archive: &Archive, ctx: &Ctx) -> Result<Vec<PersistentVol
         found.extend(api.get_opt(name).await.map_err(Error::kube(format!("get claim {name}")))?);
     }
     Ok(found)
+}
+
+/// Adds the volumes of which an archive's claims are gone already: nothing but the volumes themselves leads to them.
+///
+/// # Errors
+/// [`Error::Kube`].
+pub async fn note_unclaimed(archive: &Archive, ctx: &Ctx, noted: &mut Vec<String>) -> Result<()> {
+    let api: Api<PersistentVolume> = Api::all(ctx.client.clone());
+    let mut params = ListParams::default().limit(PAGE);
+    loop {
+        let page = api.list(&params).await.map_err(Error::kube("list volumes"))?;
+        for volume in page.items.iter().filter(|v| claim_of(v).is_some() && is_behind(v, archive)) {
+            if !noted.contains(&volume.name_any()) {
+                noted.push(volume.name_any());
+            }
+        }
+        match page.metadata.continue_.filter(|c| !c.is_empty()) {
+            Some(next) => params = params.continue_token(&next),
+            None => return Ok(()),
+        }
+    }
 }
 
 /// Adds the volumes behind claims to those that are known; once a claim is gone nothing else leads to its volume.
@@ -115,11 +139,16 @@ pub fn going(archive: &Archive, ctx: &Ctx, text: &str) -> Halt {
     Halt::wait(CONDITION, "RemovingVolumes", text, super::purge::again(archive, ctx))
 }
 
+fn claim_of(volume: &PersistentVolume) -> Option<&ObjectReference> {
+    volume.spec.as_ref().and_then(|s| s.claim_ref.as_ref())
+}
+
+/// Whether a volume served a claim of the archive: one that it lists, or one of its id that was gone by then.
 fn is_behind(volume: &PersistentVolume, archive: &Archive) -> bool {
-    let claim = volume.spec.as_ref().and_then(|s| s.claim_ref.as_ref());
-    claim.is_none_or(|c| {
+    let own = format!("{}-", archive.spec.id);
+    claim_of(volume).is_none_or(|c| {
         c.namespace.as_deref() == Some(archive.spec.namespace.as_str())
-            && c.name.as_ref().is_some_and(|name| archive.spec.volumes.contains(name))
+            && c.name.as_ref().is_some_and(|name| archive.spec.volumes.contains(name) || name.starts_with(&own))
     })
 }
 
@@ -152,6 +181,7 @@ mod tests {
         let archive = archive();
         for (claim, ours) in [
             (of("tenant-tttttttttt", "kkkkkkkkkk-files-g1"), true),
+            (of("tenant-tttttttttt", "kkkkkkkkkk-more-g1"), true),
             (of("tenant-tttttttttt", "another"), false),
             (of("tenant-uuuuuuuuuu", "kkkkkkkkkk-files-g1"), false),
             (serde_json::Value::Null, true),

@@ -5,9 +5,9 @@
 //! records are all that knows of the data. They are asked before anything is made.
 
 use futures::future::join_all;
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Secret};
 use kube::ResourceExt;
-use kube::api::Api;
+use kube::api::{Api, ListParams};
 use tenantry_api::crm_instance::CrmInstance;
 use tenantry_api::database_server::{DatabaseServer, DatabaseServerPhase};
 use tenantry_core::class::ErrorClass;
@@ -88,16 +88,26 @@ pub async fn look(ctx: &Ctx, instance: &CrmInstance, id: &Id, trust: Trust) -> R
     if found.as_ref().is_some_and(Found::is_data) || trust == Trust::Young || !has_database(ctx, instance).await? {
         return Ok(found);
     }
+    if trust == Trust::Given && (servers.is_empty() || !ctx.memory.is_list_whole("DatabaseServer")) {
+        let which = if servers.is_empty() { "there is no DatabaseServer" } else { "a DatabaseServer cannot be read" };
+        let text = format!(
+            "{which}, so that none can be asked whether it holds data of id {id}, and nothing is made before that is known. Bring it back (`tenantry doctor` names what cannot be read)"
+        );
+        return Err(Halt::fail(CONDITION, "ServerNotAsked", text, ErrorClass::Blocked));
+    }
     if let Some((server, error)) = away {
         let text = format!(
             "database server {server:?} cannot be asked whether it holds data of id {id}, and nothing is made before that is known: {error}. Bring it back (`tenantry database-server show {server}`), or, if it never comes back, delete its DatabaseServer"
         );
         return Err(Halt::fail(CONDITION, "ServerNotAsked", text, ErrorClass::Blocked));
     }
-    if trust == Trust::Given && keys_are_there(ctx, instance, id).await? {
+    let left = match trust {
+        Trust::Given => left(ctx, instance, id).await?,
+        Trust::Young | Trust::Known => None,
+    };
+    if let Some(left) = left {
         let text = format!(
-            "Secret {} with keys of this instance is older than this object, so it had a database, and none of the {} database servers has it; no new one is made in its place. Bring the server back that held it (`tenantry database-server list`)",
-            names::keys_secret(id, generation_of(instance)),
+            "{left} is older than this object, so it had a database, and none of the {} database servers has it; no new one is made in its place. Bring the server back that held it (`tenantry database-server list`)",
             servers.len()
         );
         return Err(Halt::fail(CONDITION, "DatabaseNotFound", text, ErrorClass::Blocked));
@@ -228,6 +238,28 @@ async fn placed(ctx: &Ctx, instance: &CrmInstance, id: &Id) -> Result<Option<(St
     let found = found.map_err(|e| Halt::at(CONDITION)(Error::kube("get the database's Secret")(e)))?;
     let access = access_of(&data_of(found.and_then(|s| s.data).as_ref()));
     Ok(access.map(|(server, access)| (server, access.name)))
+}
+
+/// What there is of an instance before it was made: its keys, or a volume claim.
+async fn left(ctx: &Ctx, instance: &CrmInstance, id: &Id) -> Result<Option<String>, Halt> {
+    if keys_are_there(ctx, instance, id).await? {
+        let name = names::keys_secret(id, generation_of(instance));
+        return Ok(Some(format!("Secret {name} with keys of this instance")));
+    }
+    Ok(claim_of(ctx, instance, id).await?.map(|name| format!("volume claim {name} of this instance")))
+}
+
+/// A volume claim that carries an instance's id.
+///
+/// # Errors
+/// [`Halt`] at `DatabaseReady`.
+pub async fn claim_of(ctx: &Ctx, instance: &CrmInstance, id: &Id) -> Result<Option<String>, Halt> {
+    let api: Api<PersistentVolumeClaim> =
+        Api::namespaced(ctx.client.clone(), &instance.namespace().unwrap_or_default());
+    let params = ListParams::default().labels(&format!("{}={id}", names::LABEL_INSTANCE_ID)).limit(1);
+    let found = api.list_metadata(&params).await;
+    let found = found.map_err(|e| Halt::at(CONDITION)(Error::kube("look for volume claims")(e)))?;
+    Ok(found.items.first().map(ResourceExt::name_any))
 }
 
 async fn keys_are_there(ctx: &Ctx, instance: &CrmInstance, id: &Id) -> Result<bool, Halt> {

@@ -135,7 +135,12 @@ impl Pass {
     /// Whether it is known how people reach it, since its processes became ready last.
     #[must_use]
     pub fn is_known_to_be_reached(&self, generation: u32) -> bool {
-        self.held(reach::CONDITION, generation) && self.held("ProcessesReady", generation)
+        let conditions = self.instance.status.as_ref().map(|s| s.conditions.as_slice()).unwrap_or_default();
+        // Another host is another way.
+        let of_this = find(conditions, reach::CONDITION).map(|c| c.observed_generation);
+        self.held(reach::CONDITION, generation)
+            && self.held("ProcessesReady", generation)
+            && of_this == Some(self.instance.metadata.generation)
     }
 
     /// Whether its status says that it is stopped, for what its tenant wants now.

@@ -5,7 +5,7 @@ use kube::ResourceExt;
 use kube::api::Api;
 use tenantry_api::archive::{Archive, ArchivedKind};
 use tenantry_api::blueprint::Effective;
-use tenantry_api::crm_instance::CrmInstance;
+use tenantry_api::crm_instance::{CrmInstance, CrmInstanceStatus};
 use tenantry_core::class::ErrorClass;
 use tenantry_core::id::Id;
 use tenantry_core::ledger::Recorded;
@@ -41,8 +41,19 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<Effective
     if !reported && let Some(id) = &id {
         adopt::check_instance(ctx, &pass.instance, id, now).await?;
         claim::claim(ctx, &pass.instance, id).await?;
-        let trust = trust(&pass.instance, noted.is_some());
+    }
+    // Until it has its place: a server may come after the object. And once more when its own notes were lost.
+    let mut files = None;
+    let placed = reported && pass.instance.status.as_ref().is_some_and(is_placed);
+    if !(placed && noted.is_some())
+        && let Some(id) = &id
+    {
+        let trust = if placed { Trust::Known } else { trust(&pass.instance, noted.is_some()) };
         pass.found = found::look(ctx, &pass.instance, id, trust).await?;
+        if trust == Trust::Given && pass.found.is_none() {
+            // A product without a database has its data in its volumes.
+            files = found::claim_of(ctx, &pass.instance, id).await?;
+        }
     }
     let status = pass.instance.status.as_ref();
     // Its ledger may be lost, and is read again from the events only below.
@@ -65,8 +76,9 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<Effective
         }
         _ => Recorded::default(),
     };
-    // Data that was there before this object.
-    let taken = pass.found.as_ref().filter(|f| f.is_data() && noted.is_none() && archive.is_none()).cloned();
+    // Data that was there before this object. Of one that is being made itself it is no more than its own work.
+    let before = |f: &&Found| f.is_data() && (!placed || f.record.state != State::Loaded);
+    let taken = pass.found.as_ref().filter(|f| before(f) && noted.is_none() && archive.is_none()).cloned();
     let release = chosen(pass, ctx, &recorded, archive.as_ref(), taken.is_some()).await?;
     let instance = &pass.instance;
     let mut annotations = Vec::new();
@@ -81,6 +93,9 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<Effective
         if record.generation != generation_of(instance) {
             annotations.push((ANNOTATION_GENERATION, record.generation.to_string()));
         }
+    }
+    if let Some(claim) = files.filter(|_| noted.is_none() && archive.is_none()) {
+        annotations.push((ANNOTATION_TAKEN_OVER, claim));
     }
     if noted.is_none() {
         if let Some(generation) = archive.as_ref().and_then(|a| a.spec.data_generation) {
@@ -116,7 +131,7 @@ async fn chosen(
     let mut known = Known::of(instance, Some(recorded));
     known.ran |= taken || pass.taken_over();
     known.archive = archive.and_then(|a| a.spec.release_hash.as_deref());
-    if instance.status.as_ref().is_none_or(|s| s.data_generation.is_none()) {
+    if asked.is_some() || instance.status.as_ref().is_none_or(|s| s.data_generation.is_none()) {
         // It was looked for a moment ago.
         known.row = Row::Says(asked.and_then(|f| hash_of(f, known.archive.is_some())));
     }
@@ -164,15 +179,21 @@ async fn of_adoption(instance: &CrmInstance, ctx: &Ctx) -> Result<Option<Archive
 
 /// How much is known of the id of an object that carries one; `noted`: it has its note of the ledger.
 fn trust(instance: &CrmInstance, noted: bool) -> Trust {
-    if noted || instance.spec.adopt.is_some() {
+    if instance.spec.adopt.is_some() {
         return Trust::Known;
     }
     let minted = instance.annotations().get(ANNOTATION_MINTED).and_then(|at| at.parse::<Timestamp>().ok());
     let made = instance.creation_timestamp().map(|t| t.0);
     match (minted, made) {
         (Some(minted), Some(made)) if made.duration_since(minted).abs() <= YOUNG => Trust::Young,
+        _ if noted => Trust::Known,
         _ => Trust::Given,
     }
+}
+
+/// Whether it was told where its data lies, or that it has none.
+fn is_placed(status: &CrmInstanceStatus) -> bool {
+    status.database.is_some() || status.installed_at.is_some()
 }
 
 fn id_of(instance: &CrmInstance) -> Result<Option<Id>, Halt> {

@@ -15,6 +15,7 @@ use tenantry_plan::instance::Wanted;
 
 use super::live::Pass;
 use crate::context::Ctx;
+use crate::error::Error;
 use crate::integration::front::{Answer, Front, Missed, ask};
 
 /// The condition that says how people reach it.
@@ -24,6 +25,8 @@ pub const STILL_ANSWERS: &str = "StillAnswers";
 /// How many times longer than a Service an ingress is asked that answers, but not with what the CRM answers: it takes
 /// longer to hear of endpoints.
 const INGRESS: u32 = 3;
+/// How long an ingress that refuses to be asked is asked again.
+const REFUSED: Duration = Duration::from_secs(3);
 /// How often an instance that people do not reach is looked at again, for nothing tells of an ingress elsewhere.
 pub const AGAIN: Duration = Duration::from_secs(60);
 
@@ -107,18 +110,25 @@ pub struct Whose<'a> {
 #[tracing::instrument(target = "tenantry::trace", level = "debug", name = "hidden", skip_all)]
 pub async fn is_hidden(ctx: &Ctx, who: &Whose<'_>, settings: &Settings) -> bool {
     let name = names::service(who.id);
-    // Without an address there is nothing that could answer.
-    let Ok(inside) = ctx.service_ip(who.namespace, &name).await else { return true };
+    let inside = match ctx.service_ip(who.namespace, &name).await {
+        Ok(inside) => inside,
+        // Without an address there is nothing that could answer.
+        Err(Error::Blocked(_)) => return true,
+        Err(_) => return false,
+    };
     let url = settings.url(who.host);
     let front = Front { url: &url, path: who.path, through_ingress: false };
     if !hides(&ctx.gate, &front, &inside, 80, ctx.patience).await {
         return false;
     }
     let outside = Front { through_ingress: true, ..front };
+    let begun = Instant::now();
     for address in addresses(ctx, who.namespace, &name).await.unwrap_or_default() {
         for port in ports(settings) {
             if ctx.memory.away.why(&place(&address, port)).is_none() {
-                hides(&ctx.gate, &outside, &address, port, ctx.patience * INGRESS).await;
+                // For all places together: there may be as many as nodes.
+                let left = (ctx.patience * INGRESS).saturating_sub(begun.elapsed());
+                hides(&ctx.gate, &outside, &address, port, left).await;
             }
         }
     }
@@ -196,8 +206,8 @@ async fn until(
             Ok(answer) if good(&answer) => return Ok(answer),
             Ok(answer) if !answer.is_absence() => return Err(Missed::Otherwise(answer)),
             Ok(answer) => Missed::Otherwise(answer),
-            // From outside there may be no way at all, for good: two looks are enough to know.
-            Err(why) if front.through_ingress && pause > Duration::from_millis(50) => return Err(Missed::Away(why)),
+            // From outside there may be no way at all, for good. An ingress that starts anew refuses for a moment.
+            Err(why) if front.through_ingress && start.elapsed() > REFUSED.min(most) => return Err(Missed::Away(why)),
             Err(why) => Missed::Away(why),
         };
         if start.elapsed() + pause > most {

@@ -8,7 +8,7 @@ use kube::ResourceExt;
 use tenantry_api::crm_instance::{CrmInstance, InstancePhase};
 use tenantry_core::names;
 
-use super::{archive, expiry, integrations, live, reach, status, stop};
+use super::{archive, expiry, integrations, live, reach, status, stop, turn};
 use crate::context::Ctx;
 use crate::error::Result;
 
@@ -25,6 +25,8 @@ pub async fn reconcile(instance: Arc<CrmInstance>, ctx: &Ctx, now: Timestamp) ->
         if !instance.finalizers().iter().any(|f| f == names::FINALIZER) {
             return Ok(None);
         }
+        // Whoever goes exchanges nothing, however long that takes.
+        turn::call(ctx, &instance.uid().unwrap_or_default());
         return match archive::run(&instance, ctx, now).await {
             Ok(()) => Ok(None),
             Err(halt) => status::write_halted(&live::Pass::new(instance), ctx, halt, true, now).await,
@@ -39,7 +41,8 @@ pub async fn reconcile(instance: Arc<CrmInstance>, ctx: &Ctx, now: Timestamp) ->
         return expiry::end(ctx, &instance, at).await;
     }
     let uid = instance.uid().unwrap_or_default();
-    let fingerprint = live::fingerprint(ctx, &instance).await?;
+    // What cannot be read now is told by the pass, which stops a suspended instance all the same.
+    let fingerprint = live::fingerprint(ctx, &instance).await.unwrap_or_default();
     if let Some(print) = &fingerprint
         && ctx.memory.is_settled(&uid, print)
         && !ctx.memory.checks.wants(&uid, now)
@@ -67,6 +70,11 @@ pub async fn reconcile(instance: Arc<CrmInstance>, ctx: &Ctx, now: Timestamp) ->
         }
         Err(halt) => {
             let halt = stop::after(&mut pass, ctx, halt).await;
+            let has_turn = pass.instance.status.as_ref().is_some_and(|s| s.exchanging_since.is_some());
+            if !has_turn && pass.exchanging.is_none() {
+                // It did not come so far as to use the turn that it may have been given: the next one has it.
+                turn::call(ctx, &uid);
+            }
             let again = status::write_halted(&pass, ctx, halt, false, now).await?;
             Ok(expiry::soonest(again, ends, now))
         }

@@ -96,7 +96,7 @@ fn told(namespace: &str, gone: &[Lost]) -> Halt {
 async fn had_volumes(ctx: &Ctx, pass: &Pass, wanted: &Wanted) -> Result<BTreeSet<String>, Halt> {
     let spec = &wanted.release.spec;
     let status = pass.instance.status.as_ref();
-    let installed = pass.installed_before() || status.is_some_and(|s| s.installed_at.is_some());
+    let installed = pass.installed_before() || pass.taken_over() || status.is_some_and(|s| s.installed_at.is_some());
     let filled = pass.instance.spec.from.is_some() && pass.held(COPIED, wanted.generation);
     if spec.volumes.is_empty() || !(installed || filled) {
         return Ok(BTreeSet::new());

@@ -24,7 +24,7 @@ const REQUEST: Duration = Duration::from_secs(10);
 /// Largest body that is compared, in bytes.
 const BODY_MAX: usize = 64 * 1024;
 /// How long an address that there was no way to is not tried again.
-const AWAY: Duration = Duration::from_secs(600);
+const AWAY: Duration = Duration::from_secs(60);
 
 /// Addresses that there was no way to a short while ago, and why: not everybody who asks next has to wait for them.
 #[derive(Debug, Default)]

@@ -161,7 +161,8 @@ async fn upkeep(
         let seen = observe(ctx, object, managed).await.map_err(&at)?;
         let mut refused = None;
         for child in server::children(object, settings, &seen) {
-            if child.kind == Kind::StatefulSet {
+            // One that lost its volume is stopped, whoever is exchanged.
+            if child.kind == Kind::StatefulSet && seen.lost.is_none() {
                 waits = turn::apply(ctx, object, &child).await.map_err(&at)?;
                 continue;
             }

@@ -102,6 +102,8 @@ async fn give(ctx: &Ctx, namespace: &str, labels: &Labels, merged: &Merged) -> R
     let Some(content) = &merged.content else { return Ok(()) };
     let child = build_pull_secret(namespace, labels, content);
     if merged.problems.is_empty() {
+        // No watch tells of a Secret that somebody deleted or changed.
+        ctx.memory.forget(Kind::Secret, Some(namespace), PULL_SECRET);
         ctx.apply(&child).await?;
     } else if !is_there(ctx, namespace, &child).await? {
         ctx.create_once(&child).await?;

@@ -130,6 +130,11 @@ impl FaultGate {
         self.lock().writes.clone()
     }
 
+    /// How many calls there were that may change something.
+    pub fn changes(&self) -> usize {
+        self.lock().changes
+    }
+
     /// Every call, for messages.
     pub fn all(&self) -> Vec<String> {
         self.lock().all.clone()

@@ -128,6 +128,11 @@ async fn story(base: &Client, life: &mut Life, name: &str) {
             }
         }
     }
+    // And when somebody deletes or changes the copy, at the next look.
+    let copies: Api<Secret> = Api::namespaced(base.clone(), &own);
+    copies.delete(PULL_SECRET, &kube::api::DeleteParams::default()).await.unwrap();
+    let _trouble = life.round().await.unwrap();
+    assert!(copied(base, &own).await.is_some_and(|text| text.contains("password-3-7")));
     // What was copied stays while its source is gone: pods may start anew at any time.
     let secrets: Api<Secret> = Api::namespaced(base.clone(), &system);
     secrets.delete(name, &kube::api::DeleteParams::default()).await.unwrap();

@@ -2,7 +2,7 @@
 
 use futures::StreamExt;
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, PersistentVolumeClaim, Secret};
 use kube::api::{Api, DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
@@ -76,7 +76,20 @@ async fn instance_again(life: &Life, more: Value) -> Outcome {
     life.instances().create(&PostParams::default(), &object).await.map(drop).map_err(|e| e.to_string())
 }
 
+/// Its files out of a backup.
+async fn claims_again(life: &Life) -> Outcome {
+    let id = Id::parse(life.instance_id.as_deref().unwrap()).unwrap();
+    let claim = json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim",
+        "metadata": {"name": names::volume(&id, "files", 1), "namespace": life.namespace(),
+            "labels": {names::LABEL_INSTANCE_ID: id.as_str()}},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}});
+    let api: Api<PersistentVolumeClaim> = Api::namespaced(life.base.clone(), &life.namespace());
+    let claim = serde_json::from_value(claim).unwrap();
+    api.create(&PostParams::default(), &claim).await.map(drop).map_err(|e| e.to_string())
+}
+
 async fn restore(life: &Life, keys: &Secret) -> Outcome {
+    claims_again(life).await?;
     let secrets: Api<Secret> = Api::namespaced(life.base.clone(), &life.namespace());
     secrets.create(&PostParams::default(), keys).await.map(drop).map_err(|e| e.to_string())
 }
@@ -104,15 +117,27 @@ fn what_comes_back_with_its_id_takes_its_data_over_and_waits_for_its_keys() {
         // Git names another server than the one where it lies.
         instance_again(&life, json!({"databaseServer": "pg-b"})).await.unwrap();
         rounds(&mut life).await;
+        let (_, reason, message) = condition(&life, INSTANCE, "ProcessesReady").await;
+        assert_eq!(reason, "VolumeLost", "its files were in a volume, and an empty one is none of them: {message}");
+        claims_again(&life).await.unwrap();
+        rounds(&mut life).await;
         let (status, reason, message) = condition(&life, INSTANCE, "SpecValid").await;
         assert_eq!((status.as_str(), reason.as_str()), ("False", "KeysMissing"), "{message}");
+        // Somebody replaces it meanwhile by what Git has.
+        let notes = [names::ANNOTATION_TAKEN_OVER, names::ANNOTATION_LEDGER, names::ANNOTATION_RELEASE];
+        let notes: serde_json::Map<String, Value> = notes.iter().map(|n| ((*n).to_owned(), Value::Null)).collect();
+        let bare = Patch::Merge(json!({"metadata": {"annotations": notes}}));
+        life.instances().patch(INSTANCE, &PatchParams::default(), &bare).await.unwrap();
+        rounds(&mut life).await;
+        assert_eq!(condition(&life, INSTANCE, "SpecValid").await.1, "KeysMissing");
         let name = keys.name_any();
         for word in [name.as_str(), "admin-password", "secret.key", "pg-a"] {
             assert!(message.contains(word), "{word}: {message}");
         }
         assert_eq!(secrets_of(&life).await, Vec::<String>::new(), "keys were made over existing data");
 
-        restore(&life, &keys).await.unwrap();
+        let secrets: Api<Secret> = Api::namespaced(base.clone(), &life.namespace());
+        secrets.create(&PostParams::default(), &keys).await.unwrap();
         rounds(&mut life).await;
         assert_eq!(phase(&life).await, InstancePhase::Ready, "{}", life.describe().await);
         assert_eq!(rows(&life).await.as_deref(), Ok("a row of the customer"));
@@ -206,8 +231,17 @@ fn a_database_that_is_gone_is_not_replaced_by_an_empty_one() {
             World::get().root("pg-a", &sql).await.unwrap();
         }
         tenant_again(&mut life).await.unwrap();
-        restore(&life, &keys).await.unwrap();
+        claims_again(&life).await.unwrap();
         instance_again(&life, json!({})).await.unwrap();
+        rounds(&mut life).await;
+        let (_, reason, message) = condition(&life, INSTANCE, "DatabaseReady").await;
+        assert!(
+            reason == "DatabaseNotFound" && message.contains("volume claim"),
+            "files without their database: {message}"
+        );
+        assert_eq!(secrets_of(&life).await, Vec::<String>::new());
+        let secrets: Api<Secret> = Api::namespaced(base.clone(), &life.namespace());
+        secrets.create(&PostParams::default(), &keys).await.unwrap();
         rounds(&mut life).await;
         let (_, reason, message) = condition(&life, INSTANCE, "DatabaseReady").await;
         assert_eq!(reason, "DatabaseNotFound", "{message}");

@@ -190,8 +190,13 @@ async fn suspended(base: &Client, fault: Option<Planned>) -> Outcome<Life> {
     let process = life.operator.clone();
     process.gate.arm(fault);
     until(&mut life, "suspended", |tenant, _| tenant == TenantPhase::Suspended).await?;
-    if fault.is_some() && process.gate.fired().is_none() {
-        return Err("the call was not reached".into());
+    // How often the page is waited for, and said to be waited for, is the controllers' matter: a road may be shorter.
+    let reached = |fault: Planned| matches!(fault.nth, Nth::Change(k) if k <= process.gate.changes());
+    if fault.is_some_and(reached) && process.gate.fired().is_none() {
+        return Err("the call was reached and nothing failed".into());
+    }
+    if matches!(fault, Some(Planned { nth: Nth::Change(1..=4), .. })) && process.gate.fired().is_none() {
+        return Err("there are no calls".into());
     }
     let events = events(&life).await?;
     if events == ["suspended"] { Ok(life) } else { Err(format!("{events:?}")) }

@@ -1,6 +1,6 @@
 //! Whether a tenant counts as suspended: when its instances are stopped, and until one of them is back. No I/O.
 
-use tenantry_api::condition::holds;
+use tenantry_api::condition::{find, holds};
 use tenantry_api::crm_instance::CrmInstance;
 
 /// The condition of an instance that is stopped with its tenant: nothing of it runs, and nobody reaches it.
@@ -33,6 +33,9 @@ impl Suspension {
         let mut waits_for = if wanted { unreadable } else { Vec::new() };
         let mut runs = false;
         for instance in instances {
+            if is_going(instance) {
+                continue;
+            }
             let status = instance.status.as_ref();
             let fresh = status.is_some_and(|s| s.tenant_generation >= generation);
             let stopped = status.is_some_and(|s| holds(&s.conditions, STOPPED));
@@ -50,6 +53,13 @@ impl Suspension {
         };
         Self { suspended, waits_for }
     }
+}
+
+/// Whether it is being archived and its processes are stopped: nobody reports it in any other way again.
+fn is_going(instance: &CrmInstance) -> bool {
+    let conditions = instance.status.as_ref().map(|s| s.conditions.as_slice()).unwrap_or_default();
+    instance.metadata.deletion_timestamp.is_some()
+        && find(conditions, "Archived").is_some_and(|c| c.reason != "StoppingProcesses")
 }
 
 #[cfg(test)]
@@ -92,6 +102,22 @@ mod tests {
         assert_eq!((unread.suspended, unread.waits_for), (false, vec!["odd".to_owned()]));
         assert!(!Suspension::judge(false, true, Some(7), &[], vec!["odd".into()]).suspended, "who pays is not held up");
         assert_eq!(judged(true, true, &[before]), (true, "before".into()), "billed already, and not said yet");
+    }
+
+    #[test]
+    fn who_is_being_archived_is_waited_for_until_its_processes_are_stopped() {
+        let going = |reason: &str| {
+            let mut going = instance("going", Some((7, false)));
+            going.metadata.deletion_timestamp = serde_json::from_value(json!("2026-11-01T00:00:00Z")).unwrap();
+            let said = json!({ "type": "Archived", "status": "False", "reason": reason, "message": "",
+                "lastTransitionTime": "2026-11-01T00:00:00Z" });
+            let conditions = &mut going.status.as_mut().unwrap().conditions;
+            conditions.push(serde_json::from_value(said).unwrap());
+            going
+        };
+        assert_eq!(judged(true, false, &[going("StoppingProcesses")]), (false, "going".into()));
+        assert_eq!(judged(true, false, &[going("DatabaseServerUnreachable")]), (true, String::new()));
+        assert_eq!(judged(false, true, &[going("DatabaseServerUnreachable")]), (false, String::new()));
     }
 
     #[test]
