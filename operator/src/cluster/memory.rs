@@ -57,6 +57,8 @@ pub struct Memory {
     doubted: Mutex<HashSet<String>>,
     /// Objects of our own kinds of which no version could be read, by kind.
     unreadable: Mutex<HashMap<String, HashSet<String>>>,
+    /// Servers that had nothing of an object, by its uid.
+    nothing: Mutex<HashMap<String, String>>,
     /// Numbers after which a stream of billing events holds no other, by id.
     ends: Mutex<HashMap<Id, u64>>,
 }
@@ -233,6 +235,17 @@ impl Memory {
         Self::lock(&self.pruned).get(instance).is_some_and(|known| known == in_use)
     }
 
+    /// Remembers that these servers had nothing of an object.
+    pub fn found_nothing(&self, uid: &str, servers: String) {
+        Self::lock(&self.nothing).insert(uid.to_owned(), servers);
+    }
+
+    /// Whether these servers were asked and had nothing of it.
+    #[must_use]
+    pub fn has_found_nothing(&self, uid: &str, servers: &str) -> bool {
+        Self::lock(&self.nothing).get(uid).is_some_and(|asked| asked == servers)
+    }
+
     /// Whether a look that is made only now and then is due; a process looks when it starts.
     #[must_use]
     pub fn is_due(&self, uid: &str, now: jiff::Timestamp, every: std::time::Duration) -> bool {
@@ -332,6 +345,7 @@ impl Memory {
 
     /// Forgets an object that is gone.
     pub fn forget_object(&self, uid: &str) {
+        Self::lock(&self.nothing).remove(uid);
         self.unsettle(uid);
         self.recovered(uid);
         self.checks.forget(uid);

@@ -78,10 +78,9 @@ pub async fn look(ctx: &Ctx, instance: &CrmInstance, id: &Id, trust: Trust) -> R
         return Ok(found);
     }
     let servers = ctx.database_servers().await.map_err(&at)?;
-    let ready = |s: &&DatabaseServer| s.status.as_ref().is_some_and(|s| s.phase == DatabaseServerPhase::Ready);
     // One that was minted a moment ago waits for nobody who is away.
     let asked: Vec<&DatabaseServer> = match trust {
-        Trust::Young => servers.iter().filter(ready).collect(),
+        Trust::Young => servers.iter().filter(|s| is_ready(s)).collect(),
         Trust::Known | Trust::Given => servers.iter().collect(),
     };
     let Everywhere { found, away } = everywhere(ctx, instance, id, &asked, &settings).await?;
@@ -113,6 +112,22 @@ pub async fn look(ctx: &Ctx, instance: &CrmInstance, id: &Id, trust: Trust) -> R
         return Err(Halt::fail(CONDITION, "DatabaseNotFound", text, ErrorClass::Blocked));
     }
     Ok(found)
+}
+
+/// Which database servers there are now, and which of them are ready: with others there may be other data.
+///
+/// # Errors
+/// [`Halt`] at `DatabaseReady`.
+pub async fn servers(ctx: &Ctx) -> Result<String, Halt> {
+    let servers = ctx.database_servers().await.map_err(Halt::at(CONDITION))?;
+    let shown = |s: &DatabaseServer| format!("{}/{}/{}", s.name_any(), s.uid().unwrap_or_default(), is_ready(s));
+    let mut all: Vec<String> = servers.iter().map(shown).collect();
+    all.sort();
+    Ok(all.join(" "))
+}
+
+fn is_ready(server: &DatabaseServer) -> bool {
+    server.status.as_ref().is_some_and(|s| s.phase == DatabaseServerPhase::Ready)
 }
 
 /// The row of an instance that is known, for its release; none: it has no database, or no row.

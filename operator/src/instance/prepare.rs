@@ -45,11 +45,17 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<Effective
     // Until it has its place: a server may come after the object. And once more when its own notes were lost.
     let mut files = None;
     let placed = reported && pass.instance.status.as_ref().is_some_and(is_placed);
-    if !(placed && noted.is_some())
+    let uid = pass.instance.uid().unwrap_or_default();
+    let servers = if placed { String::new() } else { found::servers(ctx).await? };
+    let known = reported && noted.is_some();
+    if !(known && (placed || ctx.memory.has_found_nothing(&uid, &servers)))
         && let Some(id) = &id
     {
         let trust = if placed { Trust::Known } else { trust(&pass.instance, noted.is_some()) };
         pass.found = found::look(ctx, &pass.instance, id, trust).await?;
+        if pass.found.is_none() {
+            ctx.memory.found_nothing(&uid, servers);
+        }
         if trust == Trust::Given && pass.found.is_none() {
             // A product without a database has its data in its volumes.
             files = found::claim_of(ctx, &pass.instance, id).await?;
