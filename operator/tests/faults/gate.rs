@@ -156,9 +156,10 @@ impl Gate for FaultGate {
             }
         }
         match state.due(call) {
-            Some(mode) if mode.early() => {
+            // One that nobody answers has no end of its own.
+            Some(mode) if mode.early() || call == "http front" => {
                 state.fired = Some(call.to_owned());
-                state.dead = (mode == Mode::CrashBefore).then_some(mode);
+                state.dead = matches!(mode, Mode::CrashBefore | Mode::CrashAfter).then_some(mode);
                 Err(mode.injected())
             }
             // There is no node, so that no Service leads anywhere: said at once, and not after a time.
