@@ -114,14 +114,16 @@ pub async fn look(ctx: &Ctx, instance: &CrmInstance, id: &Id, trust: Trust) -> R
     Ok(found)
 }
 
-/// Which database servers there are now, and which of them are ready: with others there may be other data.
+/// The database servers that came after an instance, and which of them are ready: they were not asked when it came.
 ///
 /// # Errors
 /// [`Halt`] at `DatabaseReady`.
-pub async fn servers(ctx: &Ctx) -> Result<String, Halt> {
+pub async fn later_servers(ctx: &Ctx, instance: &CrmInstance) -> Result<String, Halt> {
     let servers = ctx.database_servers().await.map_err(Halt::at(CONDITION))?;
-    let shown = |s: &DatabaseServer| format!("{}/{}/{}", s.name_any(), s.uid().unwrap_or_default(), is_ready(s));
-    let mut all: Vec<String> = servers.iter().map(shown).collect();
+    let came = instance.creation_timestamp();
+    let later = servers.iter().filter(|s| s.creation_timestamp() >= came);
+    let mut all: Vec<String> =
+        later.map(|s| format!("{}/{}/{}", s.name_any(), s.uid().unwrap_or_default(), is_ready(s))).collect();
     all.sort();
     Ok(all.join(" "))
 }

@@ -46,15 +46,15 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<Effective
     let mut files = None;
     let placed = reported && pass.instance.status.as_ref().is_some_and(is_placed);
     let uid = pass.instance.uid().unwrap_or_default();
-    let servers = if placed { String::new() } else { found::servers(ctx).await? };
+    let later = if placed { String::new() } else { found::later_servers(ctx, &pass.instance).await? };
     let known = reported && noted.is_some();
-    if !(known && (placed || ctx.memory.has_found_nothing(&uid, &servers)))
+    if !(known && (later.is_empty() || ctx.memory.has_found_nothing(&uid, &later)))
         && let Some(id) = &id
     {
         let trust = if placed { Trust::Known } else { trust(&pass.instance, noted.is_some()) };
         pass.found = found::look(ctx, &pass.instance, id, trust).await?;
         if pass.found.is_none() {
-            ctx.memory.found_nothing(&uid, servers);
+            ctx.memory.found_nothing(&uid, later);
         }
         if trust == Trust::Given && pass.found.is_none() {
             // A product without a database has its data in its volumes.
