@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import unseen
 from engines import mariadb_server
-from harness import check, get, kubectl, run, tenantry, wait
+from harness import check, get, kubectl, run, slow, tenantry, wait
 from products import notes, page
 from world import HERE, ROOT, query, unique
 
@@ -100,7 +100,7 @@ def a_verification_that_cannot_pass_is_found_there():
     nothing_is_left()
 
 
-@check
+@slow
 def promises_that_are_not_held_are_each_found_at_their_point():
     broken = desk(
         env={"APP_SECRET": "correct-horse-battery"},
@@ -116,7 +116,7 @@ def promises_that_are_not_held_are_each_found_at_their_point():
     nothing_is_left()
 
 
-@check
+@slow
 def a_product_whose_copies_could_write_to_customers_is_found_before_one_starts():
     mail = {"steps": [{"name": "tables", "sql": "CREATE TABLE mail (body text);\nINSERT INTO mail VALUES ('to a customer')"}]}
     idle = {"steps": [{"name": "nothing", "sql": "DELETE FROM mail WHERE body = 'of another release'"}],
@@ -165,7 +165,7 @@ def kept_releases():
             if m["metadata"]["name"].startswith("release-")}
 
 
-@check
+@slow
 def what_kept_and_killed_tests_leave_is_swept_by_name_only():
     before, releases = templates(), kept_releases()
     broken = desk()
@@ -201,7 +201,7 @@ def what_kept_and_killed_tests_leave_is_swept_by_name_only():
     get("tenant", "acme")
 
 
-@check
+@slow
 def tryton_request_tracker_and_a_product_of_a_container_file_and_yaml_pass_their_contract_tests_side_by_side():
     mariadb_server()
     unseen.the_image()

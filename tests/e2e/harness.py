@@ -18,6 +18,11 @@ def check(function):
     return function
 
 
+def slow(function):
+    """Registers a check that takes minutes and has faster kin: `make test-all` runs it, or whoever names it."""
+    return check(function) if os.environ.get("TENANTRY_TEST_ALL") or sys.argv[1:] else function
+
+
 def run(*words, ok=True, stdin=None, timeout=1200, env=None):
     """Runs a command. Returns its result; one that fails is an error unless `ok` is False."""
     env = {**os.environ, **env} if env else None
