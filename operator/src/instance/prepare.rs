@@ -83,7 +83,8 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<Effective
         _ => Recorded::default(),
     };
     // Data that was there before this object. Of one that is being made itself it is no more than its own work.
-    let before = |f: &&Found| f.is_data() && (!placed || f.record.state != State::Loaded);
+    let own = ran || recorded.facts.installed.is_some();
+    let before = |f: &&Found| f.is_data() && (!placed || !(own || f.record.state == State::Loaded));
     let taken = pass.found.as_ref().filter(|f| before(f) && noted.is_none() && archive.is_none()).cloned();
     let release = chosen(pass, ctx, &recorded, archive.as_ref(), taken.is_some()).await?;
     let instance = &pass.instance;

@@ -8,8 +8,11 @@ use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 use tenantry_api::billing_event::BillingEvent;
 use tenantry_api::crm_instance::InstancePhase;
+use tenantry_api::database_server::DatabaseServer;
 use tenantry_core::id::Id;
 use tenantry_core::names;
+use tenantry_operator::cluster::dynamic_api;
+use tenantry_plan::Kind;
 
 use crate::gate::Mode;
 use crate::life::{INSTANCE, Life, Outcome, Step};
@@ -146,6 +149,47 @@ fn what_comes_back_with_its_id_takes_its_data_over_and_waits_for_its_keys() {
             format!("SELECT count(*) FROM databases WHERE owner = 'instance/{}'", life.instance_id.clone().unwrap());
         assert_eq!(World::get().root("pg-b", &there).await.as_deref(), Ok("0"));
         life.check(Step::Create, None).await.unwrap_or_else(|e| panic!("{e}"));
+    });
+}
+
+#[test]
+fn a_server_that_comes_after_its_objects_is_asked_while_they_wait_for_their_place() {
+    run(true, |base| async move {
+        let (world, mut life) = (World::get(), ready(&base, "late").await);
+        lose_cluster(&life).await;
+        let (mine, server) = (format!("instance/{}", life.instance_id.clone().unwrap()), world.name("pg-late"));
+        let owned = |now: &str, was: &str| format!("UPDATE databases SET owner = '{now}' WHERE owner = '{was}'");
+        // As if its server were not there yet; what holds it up is an Ingress of somebody else.
+        world.root("pg-a", &owned("instance/hidden", &mine)).await.unwrap();
+        let backend = json!({"service": {"name": "shop", "port": {"number": 80}}});
+        let foreign = json!({"apiVersion": "networking.k8s.io/v1", "kind": "Ingress",
+            "metadata": {"name": life.name, "namespace": "default"},
+            "spec": {"ingressClassName": "tenantry", "rules": [{"host": life.host,
+                "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]}}]}});
+        apply(&base, foreign).await;
+        tenant_again(&mut life).await.unwrap();
+        instance_again(&life, json!({})).await.unwrap();
+        rounds(&mut life).await;
+        assert_eq!(condition(&life, INSTANCE, "HostClaimed").await.1, "HostServedElsewhere");
+        life.check_rest().await.unwrap();
+
+        world.root("pg-a", &owned(&mine, "instance/hidden")).await.unwrap();
+        let external = json!({"host": "127.0.0.1", "port": world.ports[0], "secretName": "pg-a"});
+        apply(
+            &base,
+            json!({"apiVersion": "tenantry.dev/v1alpha1", "kind": "DatabaseServer", "metadata": {"name": server},
+            "spec": {"engine": "postgresql", "accepting": false, "external": external}}),
+        )
+        .await;
+        rounds(&mut life).await;
+        // Two names of one server: what counts here is that it was asked.
+        let (_, reason, message) = condition(&life, INSTANCE, "DatabaseReady").await;
+        let servers: Api<DatabaseServer> = Api::all(base.clone());
+        servers.delete(&server, &DeleteParams::default()).await.unwrap();
+        let ingresses = dynamic_api(&base, Kind::Ingress, Some("default"));
+        ingresses.delete(&life.name, &DeleteParams::default()).await.unwrap();
+        assert!(reason == "DatabaseDisputed" && message.contains(&server), "{reason}: {message}");
+        assert_eq!(secrets_of(&life).await, Vec::<String>::new(), "keys were made over existing data");
     });
 }
 
