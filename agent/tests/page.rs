@@ -79,7 +79,7 @@ fn people_get_a_page_in_their_language_and_programs_a_problem() {
 
 #[test]
 fn the_probe_is_well_and_head_has_no_body() {
-    let (_folder, server) = Server::start(None);
+    let (_folder, server) = Server::start(Some(r#"{"kind": "suspended"}"#));
     let health = server.get("/healthz", "");
     assert!(health.starts_with("HTTP/1.1 200 "));
     let head = server.ask("HEAD / HTTP/1.1\r\nHost: x\r\n\r\n");
@@ -87,7 +87,10 @@ fn the_probe_is_well_and_head_has_no_body() {
     let length: usize = head.lines().find_map(|l| l.strip_prefix("content-length: ")).unwrap().parse().unwrap();
     assert!(length > 500);
     for answer in [health, head] {
-        assert!(answer.contains("x-tenantry-page: yes\r\n"), "nobody takes it for a CRM that is healthy: {answer}");
+        assert!(
+            answer.contains("x-tenantry-page: suspended\r\n"),
+            "nobody takes it for a CRM that is healthy: {answer}"
+        );
     }
 }
 

@@ -60,9 +60,11 @@ pub const ANNOTATION_CONFIRM_LOSS: &str = "tenantry.dev/confirm-loss";
 /// Annotation of an Archive whose purge a person asked for: the uid of the object that was asked. One that was put back
 /// from a backup has another.
 pub const ANNOTATION_PURGE_ASKED: &str = "tenantry.dev/purge-asked-of";
-/// Header of every answer of the page behind which an instance is suspended, its own health among them: a product may
-/// have the same path for it.
+/// Header of every answer of the page behind which an instance is suspended, its own health among them, since a product
+/// may have the same path for it: the kind of the page.
 pub const HEADER_PAGE: &str = "x-tenantry-page";
+/// Its value while an instance is suspended.
+pub const PAGE_SUSPENDED: &str = "suspended";
 /// Annotation of a DatabaseServer that begins anew with an empty volume although data was on it: its own name.
 pub const ANNOTATION_CONFIRM_EMPTY: &str = "tenantry.dev/confirm-empty";
 

@@ -91,6 +91,14 @@ impl Page {
         Ok(page)
     }
 
+    /// The word for its kind.
+    pub fn kind(&self) -> &'static str {
+        match self.kind {
+            Kind::Maintenance => "maintenance",
+            Kind::Suspended => "suspended",
+        }
+    }
+
     /// Seconds after which to look again.
     pub fn retry_after_seconds(&self) -> u32 {
         let usual = match self.kind {

@@ -129,6 +129,12 @@ async fn connection(stream: TcpStream, page: Arc<Page>) -> Result<(), hyper::Err
 }
 
 async fn answer(request: Request<Incoming>, page: &Page) -> Response<Full<Bytes>> {
+    let mut response = content_of(request, page).await;
+    response.headers_mut().insert(HEADER_PAGE, HeaderValue::from_static(page.kind()));
+    response
+}
+
+async fn content_of(request: Request<Incoming>, page: &Page) -> Response<Full<Bytes>> {
     let (head, body) = request.into_parts();
     drain(body).await;
     if head.uri.path() == "/healthz" {
@@ -172,7 +178,6 @@ fn respond(status: StatusCode, method: &Method, kind: &'static str, text: String
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
-    headers.insert(HEADER_PAGE, HeaderValue::from_static("yes"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(

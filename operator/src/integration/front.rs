@@ -9,7 +9,7 @@ use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
 use tenantry_core::calls::Gate;
-use tenantry_core::names::HEADER_PAGE;
+use tenantry_core::names::{HEADER_PAGE, PAGE_SUSPENDED};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -161,7 +161,7 @@ where
         let answer = sender.send_request(request).await.map_err(silent)?;
         let status = answer.status().as_u16();
         let kind = answer.headers().get("content-type").map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned());
-        let says_page = answer.headers().contains_key(HEADER_PAGE);
+        let says_page = answer.headers().get(HEADER_PAGE).is_some_and(|kind| kind == PAGE_SUSPENDED);
         // A longer one, or one that breaks off, is compared by what is known of it.
         let body = Limited::new(answer.into_body(), BODY_MAX).collect().await;
         let body = body.map(|b| b.to_bytes().to_vec()).unwrap_or_default();
@@ -202,7 +202,7 @@ pub(crate) mod tests {
 
     pub const PAGE: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 4\r\n\r\ncrm\n";
     pub const OTHER_PAGE: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\nconnection: close\r\n\r\nanother day";
-    pub const PAGE_IS_WELL: &str = "HTTP/1.1 200 OK\r\nX-Tenantry-Page: yes\r\ncontent-length: 3\r\n\r\nok\n";
+    pub const PAGE_IS_WELL: &str = "HTTP/1.1 200 OK\r\nX-Tenantry-Page: suspended\r\ncontent-length: 3\r\n\r\nok\n";
     pub const NO_ENDPOINT: &str = "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 10\r\n\r\nno backend";
     pub const OWN_503: &str = "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 10\r\n\r\nmaintained";
 
