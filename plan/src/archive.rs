@@ -52,13 +52,14 @@ pub struct Ending {
 /// How much younger an Archive may be than what it says, so that it was made then: the clocks of two machines differ.
 const MADE_THEN: SignedDuration = SignedDuration::from_mins(10);
 
-/// Whether an Archive was put back from a backup without its status, which alone says whether somebody took its data
-/// over since a purge was asked for: that demand is none any more, until a person asks this object again.
+/// Whether an Archive was put back from a backup: its status, which alone says whether somebody took its data over since
+/// a purge was asked for, may be lost or old. That demand is none any more, until a person asks this object again. A
+/// status says nothing here: the operator writes one at its first look.
 #[must_use]
 pub fn is_put_back(archive: &Archive) -> bool {
     let meta = &archive.metadata;
     let asked = meta.annotations.as_ref().and_then(|a| a.get(names::ANNOTATION_PURGE_ASKED));
-    if archive.status.is_some() || (asked.is_some() && asked == meta.uid.as_ref()) {
+    if asked.is_some() && asked == meta.uid.as_ref() {
         return false;
     }
     let made = meta.creation_timestamp.as_ref().map(|t| t.0);
@@ -209,7 +210,7 @@ mod tests {
         assert!(!is_put_back(&archive(then, None, false)), "as it was made");
         assert!(is_put_back(&archive(later, None, false)) && is_put_back(&archive(later, Some("elsewhere"), false)));
         assert!(!is_put_back(&archive(later, Some("here"), false)), "it was asked again");
-        assert!(!is_put_back(&archive(later, None, true)), "its status came back with it");
+        assert!(is_put_back(&archive(later, None, true)), "the operator itself writes a status at its first look");
     }
 
     #[test]
