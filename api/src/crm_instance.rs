@@ -227,6 +227,9 @@ pub struct CrmInstanceStatus {
     /// Since when its processes are exchanged because of a change that is not its own, RFC 3339; absent otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exchanging_since: Option<String>,
+    /// Print of the host and of the Site's ingress for which `Reachable` was found out: another one is another way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reachable_for: Option<String>,
     /// Generation of the Tenant that this status describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tenant_generation: Option<i64>,

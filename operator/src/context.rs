@@ -62,6 +62,8 @@ pub struct Ctx {
     pub agent_image: String,
     /// Name of the operator's ServiceAccount.
     pub service_account: String,
+    /// PriorityClass of managed database servers that name none.
+    pub database_priority_class: Option<String>,
     /// Every call out of the process passes here.
     pub gate: Arc<dyn Gate>,
     /// Administrations of database servers.
@@ -108,6 +110,7 @@ impl Ctx {
             system_namespace: names::SYSTEM_NAMESPACE.into(),
             agent_image: "tenantry.local/agent:dev".into(),
             service_account: "tenantry-operator".into(),
+            database_priority_class: None,
             gate,
             servers: Arc::default(),
             memory: Arc::default(),
@@ -184,7 +187,9 @@ impl Ctx {
     /// As [`Ctx::site`].
     pub async fn settings(&self) -> Result<Settings> {
         let site = self.site().await?;
-        Ok(Settings::new(&site, &self.system_namespace, &self.agent_image, &self.service_account))
+        let database_priority_class = self.database_priority_class.clone();
+        let settings = Settings::new(&site, &self.system_namespace, &self.agent_image, &self.service_account);
+        Ok(Settings { database_priority_class, ..settings })
     }
 
     /// A Plan.

@@ -35,6 +35,9 @@ struct Args {
     /// Name of the operator's ServiceAccount, which is bound to Secrets of tenants.
     #[arg(long, env = "TENANTRY_SERVICE_ACCOUNT", default_value = "tenantry-operator")]
     service_account: String,
+    /// PriorityClass of managed database servers that name none; none when empty.
+    #[arg(long, env = "TENANTRY_DATABASE_PRIORITY_CLASS", default_value = "")]
+    database_priority_class: String,
     /// Address of health and metrics; `[::]` is every address, of IPv4 as well.
     #[arg(long, env = "TENANTRY_METRICS_ADDR", default_value = "[::]:8080")]
     metrics_addr: SocketAddr,
@@ -136,6 +139,7 @@ async fn operate(args: Args, traces: Option<Traces>) -> Result<(), String> {
     ctx.system_namespace.clone_from(&args.namespace);
     ctx.agent_image = args.agent_image;
     ctx.service_account = args.service_account;
+    ctx.database_priority_class = Some(args.database_priority_class).filter(|name| !name.is_empty());
     ctx.traces = traces;
     let reporter = Reporter { controller: "tenantry-operator".into(), instance: Some(args.identity.clone()) };
     ctx.recorder = Some(Recorder::new(client.clone(), reporter));

@@ -1,4 +1,5 @@
-//! Settings that only `personalise` uses: it runs when an instance is made, and what they say later reaches nothing. No I/O.
+//! Values that only `personalise` uses: settings, and fields such as the host, the time zone or the tenant's display name.
+//! It runs when an instance is made, and a later change of them reaches nothing. No I/O.
 //!
 //! It is not run again for them. What it sets, people change afterwards (the administrator's password, names, mail
 //! servers), and a second run would take that away from them.
@@ -6,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
+use serde_json::Value;
 use tenantry_api::blueprint::{BlueprintSpec, Probe};
 use tenantry_core::hash::sha256_hex;
 use tenantry_core::secret::Secret;
@@ -13,13 +15,60 @@ use tenantry_core::template;
 
 /// The condition of an instance whose settings are not all in use.
 pub const CONDITION: &str = "SettingsApplied";
+/// What people may change of an instance beside its settings, as templates name it. Ids and names never change; the
+/// database's access and the application's own keys are nobody's to choose.
+const FIELDS: [&str; 8] = [
+    "instance.host",
+    "instance.url",
+    "instance.admin_email",
+    "instance.time_zone",
+    "tenant.display_name",
+    "plan.name",
+    "plan.seats",
+    "plan.storage_bytes",
+];
 /// Characters of a print that are kept: enough to tell values apart, and of no use to guess one.
 const PRINT: usize = 16;
 
-/// Names of the settings that `personalise` uses and nothing else that an instance is made of. Checks of integrations
-/// and the verification only ask; installs and copies are before it.
+/// Names of the settings that `personalise` uses and nothing else that an instance is made of.
 #[must_use]
 pub fn only_personalise(spec: &BlueprintSpec) -> BTreeSet<&str> {
+    let is_once = is_once(spec);
+    spec.settings.keys().map(String::as_str).filter(|s| is_once("settings", s)).collect()
+}
+
+/// Fields that `personalise` uses and nothing else that an instance is made of, such as `instance.time_zone`.
+#[must_use]
+pub fn fields_only_personalise(spec: &BlueprintSpec) -> Vec<&'static str> {
+    let is_once = is_once(spec);
+    FIELDS.into_iter().filter(|f| f.split_once('.').is_some_and(|(root, field)| is_once(root, field))).collect()
+}
+
+/// The values of both, by name. `values` is what templates of the instance are given.
+#[must_use]
+pub fn given_once(spec: &BlueprintSpec, values: &Value) -> BTreeMap<String, String> {
+    let settings =
+        only_personalise(spec).into_iter().map(|name| (name, values.get("settings").and_then(|s| s.get(name))));
+    let fields = fields_only_personalise(spec).into_iter();
+    let fields = fields.map(|name| (name, values.pointer(&format!("/{}", name.replace('.', "/")))));
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    settings.chain(fields).filter_map(|(name, value)| Some((name.to_owned(), text(value?)))).collect()
+}
+
+/// Says of a field of a root whether `personalise` uses it and nothing else does. A template that uses a root as a whole
+/// uses each of its fields.
+fn is_once(spec: &BlueprintSpec) -> impl Fn(&str, &str) -> bool {
+    let (living, once) = (living(spec), once(spec));
+    move |root, field| {
+        let name = format!("{root}.{field}");
+        let uses = |named: &[String]| named.iter().any(|v| v == root || *v == name);
+        uses(&once) && !uses(&living)
+    }
+}
+
+/// Variables of what an instance runs with at all times. Checks of integrations and the verification only ask; installs
+/// and copies come before an instance.
+fn living(spec: &BlueprintSpec) -> Vec<String> {
     let probe = |p: &Probe| {
         let path = p.http.iter().map(|h| h.path.clone());
         path.chain(p.command.iter().flatten().cloned()).collect::<Vec<_>>()
@@ -30,26 +79,26 @@ pub fn only_personalise(spec: &BlueprintSpec) -> BTreeSet<&str> {
     let probes: Vec<String> =
         spec.processes.iter().flat_map(|p| p.readiness.iter().chain(&p.liveness)).flat_map(probe).collect();
     living.extend(&probes);
-    let once = spec.personalise.iter().flat_map(|list| &list.steps);
-    let once: Vec<&String> =
-        once.flat_map(|s| s.command.iter().chain(&s.sql).chain(&s.stdin).chain(s.env.values())).collect();
-    let (living, once) = (used(spec, &living), used(spec, &once));
-    once.difference(&living).copied().collect()
+    variables(&living)
 }
 
-/// Settings that some templates use. One that uses them as a whole uses all of them; what cannot be read uses none,
-/// and is a problem of its own.
-fn used<'a>(spec: &'a BlueprintSpec, sources: &[&String]) -> BTreeSet<&'a str> {
-    let named: Vec<String> = sources.iter().filter_map(|s| template::check("settings", s).ok()).flatten().collect();
-    let whole = named.iter().any(|v| v == "settings");
-    let of = |name: &str| named.iter().any(|v| v.strip_prefix("settings.") == Some(name));
-    spec.settings.keys().map(String::as_str).filter(|name| whole || of(name)).collect()
+/// Variables of `personalise`.
+fn once(spec: &BlueprintSpec) -> Vec<String> {
+    let steps = spec.personalise.iter().flat_map(|list| &list.steps);
+    variables(
+        &steps.flat_map(|s| s.command.iter().chain(&s.sql).chain(&s.stdin).chain(s.env.values())).collect::<Vec<_>>(),
+    )
 }
 
-/// Prints of the values of some settings: they tell whether a value is another one, and nothing of it. `key` is a
+/// Variables that some templates name. What cannot be read names none, and is a problem of its own.
+fn variables(sources: &[&String]) -> Vec<String> {
+    sources.iter().filter_map(|s| template::check("made-with", s).ok()).flatten().collect()
+}
+
+/// Prints of some values: they tell whether a value is another one, and nothing of it. `key` is a
 /// secret of the instance, so that a print says nothing to whoever guesses.
 #[must_use]
-pub fn prints(names: &BTreeSet<&str>, values: &BTreeMap<String, String>, key: &Secret) -> BTreeMap<String, String> {
+pub fn prints(values: &BTreeMap<String, String>, key: &Secret) -> BTreeMap<String, String> {
     #[derive(Serialize)]
     struct Printed<'a>(&'a str, &'a str, &'a str);
     let print = |name: &str, value: &str| {
@@ -58,11 +107,10 @@ pub fn prints(names: &BTreeSet<&str>, values: &BTreeMap<String, String>, key: &S
         print.truncate(PRINT);
         print
     };
-    let given = names.iter().filter_map(|name| Some((*name, values.get(*name)?)));
-    given.map(|(name, value)| (name.to_owned(), print(name, value))).collect()
+    values.iter().map(|(name, value)| (name.clone(), print(name, value))).collect()
 }
 
-/// Names of the settings whose values are others than those that the instance was made with.
+/// Names of the values that are not the ones that the instance was made with.
 #[must_use]
 pub fn changed<'a>(made: &BTreeMap<String, String>, now: &'a BTreeMap<String, String>) -> Vec<&'a str> {
     let other = now.iter().filter(|(name, print)| made.get(*name).is_some_and(|m| m != *print));
@@ -100,13 +148,35 @@ mod tests {
     }
 
     #[test]
+    fn fields_that_only_personalise_uses_are_given_once_like_settings() {
+        let mut spec = blueprint();
+        let sql = "SELECT {{ instance.time_zone | sql_quote }}, {{ (tenant.display_name or tenant.name) | sql_quote }}";
+        let steps =
+            json!([{ "name": "a", "sql": sql }, { "name": "b", "sql": "SELECT {{ settings.company | sql_quote }}" }]);
+        spec.personalise = serde_json::from_value(json!({ "steps": steps })).unwrap();
+        let values = json!({
+            "settings": { "company": "Acme", "mail": "mx" }, "plan": { "seats": 5 }, "admin": { "password": "p" },
+            "instance": { "time_zone": "Asia/Ho_Chi_Minh", "host": "crm.acme.vn" },
+            "tenant": { "name": "acme", "display_name": null },
+        });
+        let names = |spec: &BlueprintSpec| given_once(spec, &values).into_keys().collect::<Vec<_>>();
+        assert_eq!(names(&spec), ["company", "instance.time_zone", "tenant.display_name"]);
+        spec.env.insert("TZ".into(), "{{ instance.time_zone }}".into());
+        spec.env.insert("PLAN".into(), "{{ plan | tojson }}".into());
+        assert_eq!(names(&spec), ["company", "tenant.display_name"]);
+        spec.personalise = serde_json::from_value(json!({ "steps": [{ "name": "a", "sql": "SELECT {{ instance | tojson | sql_quote }}, {{ admin.password | sql_quote }}" }] })).unwrap();
+        assert_eq!(names(&spec), ["instance.host"], "all of it but what reaches the processes, and no key");
+        assert_eq!(fields_only_personalise(&spec), ["instance.host", "instance.url", "instance.admin_email"]);
+    }
+
+    #[test]
     fn another_value_is_told_by_name_and_its_print_says_nothing_of_it() {
-        let (names, key) = (["company", "mail"].into(), Secret::new("k"));
+        let key = Secret::new("k");
         let values = |mail: &str| [("company", "Acme"), ("mail", mail)].map(|(k, v)| (k.into(), v.into())).into();
-        let made = prints(&names, &values("a"), &key);
-        assert_eq!(changed(&made, &prints(&names, &values("a"), &key)), Vec::<&str>::new());
-        assert_eq!(changed(&made, &prints(&names, &values("b"), &key)), ["mail"]);
-        assert_ne!(prints(&names, &values("a"), &Secret::new("other")), made, "of each instance's own");
+        let made = prints(&values("a"), &key);
+        assert_eq!(changed(&made, &prints(&values("a"), &key)), Vec::<&str>::new());
+        assert_eq!(changed(&made, &prints(&values("b"), &key)), ["mail"]);
+        assert_ne!(prints(&values("a"), &Secret::new("other")), made, "of each instance's own");
         assert_eq!(changed(&BTreeMap::new(), &made), Vec::<&str>::new(), "not known");
     }
 }

@@ -91,6 +91,14 @@ pub fn allow(pod_spec: &mut Value, settings: &Settings) {
     }
 }
 
+/// Whether the pods of a workload fetch their images with the copy.
+#[must_use]
+pub fn is_allowed(workload: &Value) -> bool {
+    let places = ["/spec/template/spec/imagePullSecrets", "/spec/jobTemplate/spec/template/spec/imagePullSecrets"];
+    let mut named = places.iter().filter_map(|at| workload.pointer(at)?.as_array()).flatten();
+    named.any(|one| one["name"] == PULL_SECRET)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -12,6 +12,8 @@ pub struct Settings {
     pub agent_image: String,
     /// Name of the operator's ServiceAccount.
     pub service_account: String,
+    /// PriorityClass of managed database servers that name none.
+    pub database_priority_class: Option<String>,
     /// The Site.
     pub site: SiteSpec,
 }
@@ -24,6 +26,7 @@ impl Settings {
             system_namespace: system_namespace.to_owned(),
             agent_image: site.spec.agent_image.clone().unwrap_or_else(|| agent_image.to_owned()),
             service_account: service_account.to_owned(),
+            database_priority_class: None,
             site: site.spec.clone(),
         }
     }

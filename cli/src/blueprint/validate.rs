@@ -7,6 +7,7 @@ use kube::ResourceExt;
 use serde_json::{Value, json};
 use tenantry_api::blueprint::Blueprint;
 use tenantry_api::crm_instance::Environment;
+use tenantry_plan::made_with;
 
 use crate::blueprint::sample::{self, Wanted};
 use crate::error::{Exit, Problem};
@@ -83,15 +84,22 @@ fn checked(documents: Vec<Value>) -> Vec<Report> {
 
 /// What works otherwise than it looks.
 fn warnings(blueprint: &Blueprint) -> Vec<String> {
-    let once: Vec<&str> = tenantry_plan::made_with::only_personalise(&blueprint.spec).into_iter().collect();
-    if once.is_empty() {
-        return Vec::new();
+    let settings: Vec<&str> = made_with::only_personalise(&blueprint.spec).into_iter().collect();
+    let fields = made_with::fields_only_personalise(&blueprint.spec);
+    let mut found = Vec::new();
+    if !settings.is_empty() {
+        found.push(format!(
+            "settings {} are used by personalise alone, which runs when an instance is made: later changes of them are refused. What people are to change later belongs into files, env or a command of a process",
+            settings.join(", ")
+        ));
     }
-    let text = format!(
-        "settings {} are used by personalise alone, which runs when an instance is made: later changes of them are refused. What people are to change later belongs into files, env or a command of a process",
-        once.join(", ")
-    );
-    vec![text]
+    if !fields.is_empty() {
+        found.push(format!(
+            "{} are used by personalise alone, which runs when an instance is made: later changes of them reach nothing and are reported by the condition SettingsApplied",
+            fields.join(", ")
+        ));
+    }
+    found
 }
 
 /// Everything that is wrong: statically, as the operator sees it, and by rendering every release for every environment.

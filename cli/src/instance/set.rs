@@ -48,6 +48,18 @@ pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
         return Err(Problem::usage("what should change? name at least one of --replicas, --node-selector, ..."));
     }
     let instances = target::instances(session, &args.targets, false).await?;
+    if args.admin_email.is_some() {
+        let blueprints = settings::blueprints(session, &instances).await?;
+        for instance in &instances {
+            let Some(blueprint) = blueprints.get(&instance.spec.blueprint) else { continue };
+            settings::decide::field_reaches(
+                instance,
+                blueprint,
+                "instance.admin_email",
+                "the administrator's address",
+            )?;
+        }
+    }
     every(session, "change", &args.targets, args.dry, &instances, &args.sure).await?;
     let (mut changed, mut text) = patched(session, &instances, &Value::Object(spec), args.dry.dry_run).await?;
     if args.wait.wait && !args.dry.dry_run {

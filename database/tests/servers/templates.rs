@@ -165,8 +165,10 @@ async fn as_many_copies_run_at_once_as_the_engine_can_and_a_drop_waits_for_all(w
     let names: Vec<_> = (0..6).map(|i| w.copy_of("tplg", &format!("tplg_{i}"))).collect();
     let copies = futures::future::join_all(names.iter().map(|new| admin.create(new)));
     let dropped = async {
-        // Whoever has its record waits for its turn already: the drop comes after all of them.
-        while diary.places(false, "sql registry insert").len() < names.len() {
+        // A copy waits for its turn as soon as it has given back the lock of its name, which comes after its record. What
+        // is finished gives it back once more.
+        let finished = || diary.places(true, "sql registry state loaded").len();
+        while diary.places(false, "sql unlock name").len() < names.len() + finished() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         admin.drop_database("tplg", &template.owner).await

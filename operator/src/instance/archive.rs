@@ -53,7 +53,7 @@ pub async fn run(instance: &CrmInstance, ctx: &Ctx, now: Timestamp) -> std::resu
         (false, false) => adopt::check_instance(ctx, instance, &id, now).await,
     };
     let mine = match free {
-        Ok(()) => claim::claim(ctx, instance, &id).await,
+        Ok(()) => claim::claim(ctx, instance, &id, false).await,
         refused => refused,
     };
     if let Err(halt) = mine {

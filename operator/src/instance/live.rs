@@ -56,8 +56,8 @@ pub struct Pass {
     pub tenant: Option<Tenant>,
     /// Whether nothing of it runs any more, as a suspended tenant wants it.
     pub stopped: bool,
-    /// How people reach it, when that was asked in this pass.
-    pub reachable: Option<Said>,
+    /// How people reach it, when that was asked in this pass, and the print of the way that was asked.
+    pub reachable: Option<(Said, String)>,
     /// What is said of settings that reach nothing; none: this pass did not come that far.
     pub settings_applied: Option<Option<Said>>,
     /// Versions of the Secrets that its settings came from.
@@ -132,15 +132,12 @@ impl Pass {
             || self.found.as_ref().is_some_and(Found::is_data)
     }
 
-    /// Whether it is known how people reach it, since its processes became ready last.
+    /// Whether it is known how people reach it this way, since its processes became ready last.
     #[must_use]
-    pub fn is_known_to_be_reached(&self, generation: u32) -> bool {
-        let conditions = self.instance.status.as_ref().map(|s| s.conditions.as_slice()).unwrap_or_default();
-        // Another host is another way.
-        let of_this = find(conditions, reach::CONDITION).map(|c| c.observed_generation);
+    pub fn is_known_to_be_reached(&self, generation: u32, way: &str) -> bool {
         self.held(reach::CONDITION, generation)
             && self.held("ProcessesReady", generation)
-            && of_this == Some(self.instance.metadata.generation)
+            && self.instance.status.as_ref().is_some_and(|s| s.reachable_for.as_deref() == Some(way))
     }
 
     /// Whether its status says that it is stopped, for what its tenant wants now.
@@ -258,7 +255,7 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
         made?;
     }
     pass.reached.push(("Installed", format!("{} {}", release.blueprint, version(&wanted))));
-    made_with::look(ctx, pass, &wanted, &keys).await?;
+    made_with::look(ctx, pass, &wanted, &settings, &limits, &keys).await?;
 
     let planned = processes::Planned {
         wanted: &wanted,
@@ -306,8 +303,9 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
             pass.reached.push(("Verified", "a log-in and a record, written and read".into()));
         }
     }
-    if !pass.is_known_to_be_reached(generation) {
-        pass.reachable = Some(reach::run(ctx, pass, &wanted, &settings).await);
+    let way = reach::way(&wanted, &settings);
+    if !pass.is_known_to_be_reached(generation, &way) {
+        pass.reachable = Some((reach::run(ctx, pass, &wanted, &settings, &way).await, way));
     }
     if running.waits_for_verification {
         // Workers and schedules may start now: they act on customers, who must find the CRM by then.

@@ -1,5 +1,5 @@
-//! Settings that only `personalise` uses, of an instance that was made with others: told, and never run again. Does I/O
-//! (Kubernetes).
+//! Values that only `personalise` uses, of an instance that was made with others: reported, and never run again. Does
+//! I/O (Kubernetes).
 
 use std::collections::BTreeMap;
 
@@ -8,10 +8,12 @@ use kube::api::Api;
 use serde::{Deserialize, Serialize};
 use tenantry_api::condition::Said;
 use tenantry_api::crm_instance::CrmInstance;
+use tenantry_core::ledger::Limits;
 use tenantry_core::names;
-use tenantry_plan::context::Keys;
+use tenantry_plan::Settings;
+use tenantry_plan::context::{self, Keys};
 use tenantry_plan::instance::Wanted;
-use tenantry_plan::made_with::{CONDITION, changed, only_personalise, prints};
+use tenantry_plan::made_with::{CONDITION, changed, given_once, prints};
 
 use super::live::Pass;
 use crate::context::Ctx;
@@ -23,7 +25,7 @@ use crate::tenant::metadata;
 struct Note {
     /// Hash of the release that made it.
     release: String,
-    /// Prints of the settings that only `personalise` uses, by name.
+    /// Prints of the values that only `personalise` uses, by name.
     prints: BTreeMap<String, String>,
 }
 
@@ -32,9 +34,17 @@ struct Note {
 ///
 /// # Errors
 /// [`Halt`] at `Ready` when it cannot be noted.
-pub async fn look(ctx: &Ctx, pass: &mut Pass, wanted: &Wanted, keys: &Keys) -> Result<(), Halt> {
-    let names = only_personalise(&wanted.release.spec);
-    let now = prints(&names, &wanted.settings, &keys.admin_password);
+pub async fn look(
+    ctx: &Ctx,
+    pass: &mut Pass,
+    wanted: &Wanted,
+    settings: &Settings,
+    limits: &Limits,
+    keys: &Keys,
+) -> Result<(), Halt> {
+    // The database is not among the values that are compared.
+    let values = context::instance(wanted, settings, limits, None, keys);
+    let now = prints(&given_once(&wanted.release.spec, &values), &keys.admin_password);
     if now.is_empty() {
         pass.settings_applied = Some(None);
         return Ok(());
@@ -42,19 +52,20 @@ pub async fn look(ctx: &Ctx, pass: &mut Pass, wanted: &Wanted, keys: &Keys) -> R
     let noted = pass.instance.annotations().get(names::ANNOTATION_MADE_WITH);
     let noted: Option<Note> = noted.and_then(|text| serde_json::from_str(text).ok());
     // Of an instance that was never Ready a mended release is run again, with what it is to be made with by then.
-    let Some(Note { prints: made, .. }) = noted.filter(|n| n.release == wanted.release.hash || pass.installed_before())
-    else {
+    let noted = noted.filter(|n| n.release == wanted.release.hash || pass.installed_before());
+    let made = noted.map(|n| n.prints).unwrap_or_default();
+    // A value that is compared since an operator knows more of them was not noted by the one before.
+    let note: BTreeMap<_, _> = now.clone().into_iter().chain(made.clone()).collect();
+    if note != made {
         let at = Halt::at("Ready");
-        let note = Note { release: wanted.release.hash.clone(), prints: now };
+        let note = Note { release: wanted.release.hash.clone(), prints: note };
         let text = serde_json::to_string(&note).map_err(|e| at(e.into()))?;
         let api: Api<CrmInstance> = Api::namespaced(ctx.client.clone(), &wanted.namespace);
         let note = [(names::ANNOTATION_MADE_WITH, text)];
         if let Some(stored) = metadata(ctx, &api, &pass.instance, true, &note).await.map_err(at)? {
             pass.instance = stored;
         }
-        pass.settings_applied = Some(None);
-        return Ok(());
-    };
+    }
     let others = changed(&made, &now);
     pass.settings_applied = Some((!others.is_empty()).then(|| {
         let text = format!(

@@ -38,9 +38,11 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<Effective
     let reported = pass.instance.status.as_ref().is_some_and(|s| s.data_generation.is_some());
     let id = id_of(&pass.instance)?;
     let noted = recorded_of(pass.instance.annotations())?;
-    if !reported && let Some(id) = &id {
-        adopt::check_instance(ctx, &pass.instance, id, now).await?;
-        claim::claim(ctx, &pass.instance, id).await?;
+    if let Some(id) = &id {
+        if !reported {
+            adopt::check_instance(ctx, &pass.instance, id, now).await?;
+        }
+        claim::claim(ctx, &pass.instance, id, reported).await?;
     }
     // Until it has its place: a server may come after the object. And once more when its own notes were lost.
     let mut files = None;
@@ -119,7 +121,7 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<Effective
     if id.is_none()
         && let Some(id) = id_of(&pass.instance)?
     {
-        claim::claim(ctx, &pass.instance, &id).await?;
+        claim::claim(ctx, &pass.instance, &id, false).await?;
     }
     Ok(release)
 }

@@ -175,10 +175,7 @@ async fn waiting(ctx: &Ctx, wanted: &Wanted, found: &Deployments, message: Strin
         Err(e) => return Halt::at(CONDITION)(Error::kube("list pods")(e)),
     };
     match trouble(&pods).or_else(|| found.values().find_map(refused)) {
-        Some(t) => Halt {
-            again: Some(Duration::from_secs(15)),
-            ..Halt::fail(CONDITION, &t.reason, t.message, ErrorClass::Blocked)
-        },
+        Some(t) => Halt::fail(CONDITION, &t.reason, t.message, ErrorClass::Blocked),
         None => starting(message),
     }
 }

@@ -8,6 +8,7 @@ use k8s_openapi::api::networking::v1::Ingress;
 use kube::api::Api;
 use tenantry_api::condition::{Said, find, holds};
 use tenantry_core::calls::Gate;
+use tenantry_core::hash::short_hash;
 use tenantry_core::id::Id;
 use tenantry_core::names;
 use tenantry_plan::Settings;
@@ -30,15 +31,24 @@ const REFUSED: Duration = Duration::from_secs(3);
 /// How often an instance that people do not reach is looked at again, for nothing tells of an ingress elsewhere.
 pub const AGAIN: Duration = Duration::from_secs(60);
 
-/// Finds out how people reach the instance, whose processes are ready.
+/// Print of the way that people take to an instance: its host, and the Site's ingress.
+#[must_use]
+pub fn way(wanted: &Wanted, settings: &Settings) -> String {
+    let ingress = serde_json::to_string(&settings.site.ingress).unwrap_or_default();
+    short_hash(format!("{}/{:?}/{ingress}", wanted.host, wanted.front()).as_bytes())
+}
+
+/// Finds out how people reach the instance, whose processes are ready, by this way.
 #[tracing::instrument(target = "tenantry::trace", level = "debug", name = "reach", skip_all)]
-pub async fn run(ctx: &Ctx, pass: &Pass, wanted: &Wanted, settings: &Settings) -> Said {
+pub async fn run(ctx: &Ctx, pass: &Pass, wanted: &Wanted, settings: &Settings, way: &str) -> Said {
     let Some(path) = wanted.front() else {
         return Said::yes(CONDITION, "NothingServes", "nothing of it is meant to be reached");
     };
     // What was missed before, and did not start anew since, is looked at and not waited for again.
-    let conditions = pass.instance.status.as_ref().map(|s| s.conditions.as_slice()).unwrap_or_default();
-    let missed = holds(conditions, "ProcessesReady") && find(conditions, CONDITION).is_some();
+    let missed = pass.instance.status.as_ref().is_some_and(|s| {
+        let is_asked = s.reachable_for.as_deref() == Some(way) && find(&s.conditions, CONDITION).is_some();
+        holds(&s.conditions, "ProcessesReady") && is_asked
+    });
     let patience = |most: Duration| if missed { Duration::ZERO } else { most };
     let name = names::service(&wanted.id);
     let inside = match ctx.service_ip(&wanted.namespace, &name).await {

@@ -59,7 +59,7 @@ pub async fn reconcile(instance: Arc<CrmInstance>, ctx: &Ctx, now: Timestamp) ->
             let phase = if pass.suspended() { InstancePhase::Suspended } else { InstancePhase::Ready };
             status::write_well(&pass, ctx, phase, now).await?;
             let again = integrations::again(ctx, &pass.instance, now);
-            if pass.reachable.as_ref().is_some_and(|said| said.status != Some(true)) {
+            if pass.reachable.as_ref().is_some_and(|(said, _)| said.status != Some(true)) {
                 // It is Ready all the same, and is asked for again until people reach it.
                 return Ok(expiry::soonest(Some(again.map_or(reach::AGAIN, |a| a.min(reach::AGAIN))), ends, now));
             }

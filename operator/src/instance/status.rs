@@ -168,7 +168,8 @@ fn suspension(pass: &Pass, tenant: &Tenant, status: &mut CrmInstanceStatus, now:
     } else if pass.reachable.is_some() || !pass.installed_before() {
         drop(status, STOPPED);
     }
-    if let Some(said) = pass.reachable.clone() {
+    if let Some((said, way)) = pass.reachable.clone() {
+        status.reachable_for = Some(way);
         set(&mut status.conditions, said, pass.instance.metadata.generation, now);
     }
 }

@@ -215,10 +215,7 @@ impl Build<'_> {
                 self.forget(attempt).await
             }
             Outcome::Running => match self.pods(job).await?.and_then(|pods| trouble(&pods)) {
-                Some(t) => Err(Halt {
-                    again: Some(Duration::from_secs(10)),
-                    ..Halt::fail(CONDITION, &t.reason, t.message, ErrorClass::Blocked)
-                }),
+                Some(t) => Err(Halt::fail(CONDITION, &t.reason, t.message, ErrorClass::Blocked)),
                 None => Err(self.building(attempt)),
             },
             Outcome::Failed { why, seconds_ago } => {

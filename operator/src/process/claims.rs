@@ -1,10 +1,12 @@
-//! The watch of host claims: whoever waits for a host hears when it is free. Does I/O (Kubernetes).
+//! The watch of claims: whoever waits for a host hears when it is free, and a claim that somebody deleted is made again.
+//! Does I/O (Kubernetes).
 
 use std::sync::Arc;
 
 use kube::api::Api;
 use kube::runtime::watcher;
 use tenantry_api::crm_instance::CrmInstance;
+use tenantry_core::id::Id;
 use tenantry_core::names;
 use tenantry_plan::Kind;
 
@@ -16,7 +18,7 @@ use crate::context::Ctx;
 pub fn watch(ctx: &Arc<Ctx>, wake: &Wake, health: &Arc<Health>) {
     let kind = Kind::ConfigMap;
     let api = Api::namespaced_with(ctx.client.clone(), &ctx.system_namespace, &kind.api());
-    let config = watcher::Config::default().labels(&format!("{}=host-claim", names::LABEL_PURPOSE));
+    let config = watcher::Config::default().labels(&format!("{} in (host-claim, id-claim)", names::LABEL_PURPOSE));
     let (c, w) = (ctx.clone(), wake.clone());
     let each = move |told: Told<'_>| match told {
         // Every instance is looked at when the process starts: what is claimed already is no news.
@@ -29,7 +31,8 @@ pub fn watch(ctx: &Arc<Ctx>, wake: &Wake, health: &Arc<Health>) {
         Told::Gone(claim) => {
             c.memory.observe(kind, claim, true);
             let name = claim.name.as_deref().unwrap_or_default();
-            w.instances_where(&c, |i| wants(i, name));
+            w.instances_where(&c, |i| wants(i, name) || carries(i.spec.id.as_deref(), name));
+            w.tenants_where(|t| carries(t.spec.id.as_deref(), name));
         }
     };
     follow(ctx, wake, health, Watch { kind, api, config, whole: false }, each);
@@ -38,6 +41,11 @@ pub fn watch(ctx: &Arc<Ctx>, wake: &Wake, health: &Arc<Health>) {
 /// Whether an instance wants the host of a claim: who had it, and who was refused.
 fn wants(instance: &CrmInstance, claim: &str) -> bool {
     names::host_claim(&instance.spec.host) == claim
+}
+
+/// Whether a claim is that of an object's id.
+fn carries(id: Option<&str>, claim: &str) -> bool {
+    id.and_then(|id| Id::parse(id).ok()).is_some_and(|id| names::id_claim(&id) == claim)
 }
 
 #[cfg(test)]
@@ -54,5 +62,7 @@ mod tests {
         .unwrap();
         assert!(wants(&instance, "host.crm.acme.example"));
         assert!(!wants(&instance, "host.crm.beta.example"));
+        assert!(carries(Some("kabcdefghi"), "id.kabcdefghi"));
+        assert!(!carries(Some("kabcdefghi"), "id.kabcdefghj") && !carries(None, "id.kabcdefghi"));
     }
 }

@@ -4,14 +4,15 @@
 //! looked at now and then; their versions stand in the Site's status, and a new one wakes the tenants.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::Api;
+use kube::api::{Api, ListParams};
 use tenantry_api::condition::Said;
 use tenantry_api::site::Site;
 use tenantry_plan::labels::Labels;
-use tenantry_plan::pull::{Found, Merged, PULL_SECRET, build_pull_secret, merge};
+use tenantry_plan::pull::{Found, Merged, PULL_SECRET, build_pull_secret, is_allowed, merge};
 use tenantry_plan::tenant::TenantWanted;
 use tenantry_plan::{Child, Kind};
 
@@ -24,7 +25,11 @@ pub const CONDITION: &str = "ImagePullSecretsReady";
 
 /// What was read last, and of which versions: not every tenant reads it anew.
 #[derive(Default)]
-pub struct Credentials(Mutex<Option<(String, Merged)>>);
+pub struct Credentials {
+    last: Mutex<Option<(String, Merged)>>,
+    /// Whether the operator's namespace is known to have no copy.
+    are_gone: AtomicBool,
+}
 
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -34,12 +39,12 @@ impl fmt::Debug for Credentials {
 
 impl Credentials {
     fn of(&self, versions: &str) -> Option<Merged> {
-        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         last.as_ref().filter(|(known, _)| known == versions).map(|(_, merged)| merged.clone())
     }
 
     fn note(&self, versions: &str, merged: &Merged) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((versions.to_owned(), merged.clone()));
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some((versions.to_owned(), merged.clone()));
     }
 }
 
@@ -50,11 +55,16 @@ impl Credentials {
 pub(super) async fn look(ctx: &Ctx, site: &Site) -> Result<(Option<String>, Option<Said>)> {
     let namespace = ctx.system_namespace.as_str();
     if site.spec.image_pull_secrets.is_empty() {
-        if site.status.as_ref().is_some_and(|s| s.image_pull_secrets.is_some()) {
-            ctx.remove(Kind::Secret, Some(namespace), PULL_SECRET).await?;
+        // Once in the life of a process, and until they are gone: the status that told of them may be lost.
+        let are_gone = ctx.credentials.are_gone.load(Ordering::Relaxed);
+        if !are_gone && !leave(ctx, namespace, &[Kind::StatefulSet]).await? {
+            let versions = site.status.as_ref().and_then(|s| s.image_pull_secrets.clone());
+            return Ok((Some(versions.unwrap_or_default()), None));
         }
+        ctx.credentials.are_gone.store(true, Ordering::Relaxed);
         return Ok((None, None));
     }
+    ctx.credentials.are_gone.store(false, Ordering::Relaxed);
     let (versions, merged) = read(ctx, site).await?;
     give(ctx, namespace, &Labels::managed(), &merged).await?;
     let said = if merged.problems.is_empty() {
@@ -69,11 +79,12 @@ pub(super) async fn look(ctx: &Ctx, site: &Site) -> Result<(Option<String>, Opti
     Ok((Some(versions), Some(said)))
 }
 
-/// Brings a tenant's copy to what it should be, or takes it away where the Site names none any more.
+/// Brings a tenant's copy to what it should be, or takes it away where the Site names none any more. Returns whether
+/// it is to go, and is still named by pods.
 ///
 /// # Errors
 /// [`Error::Kube`].
-pub async fn copy(ctx: &Ctx, wanted: &TenantWanted, site: &Site, is_new: bool) -> Result<()> {
+pub async fn copy(ctx: &Ctx, wanted: &TenantWanted, site: &Site, is_new: bool) -> Result<bool> {
     let namespace = wanted.namespace.as_str();
     if !site.spec.image_pull_secrets.is_empty() {
         let known = site.status.as_ref().and_then(|s| s.image_pull_secrets.as_deref());
@@ -82,19 +93,34 @@ pub async fn copy(ctx: &Ctx, wanted: &TenantWanted, site: &Site, is_new: bool) -
             None => read(ctx, site).await?.1,
         };
         ctx.memory.pruned(&wanted.id, String::new());
-        return give(ctx, namespace, &wanted.labels(), &merged).await;
+        return give(ctx, namespace, &wanted.labels(), &merged).await.map(|()| false);
     }
     // Once in the life of a process, and after the last name was taken out.
     if !ctx.memory.is_pruned(&wanted.id, PULL_SECRET) {
-        let api = dynamic_api(&ctx.client, Kind::Secret, Some(namespace));
-        let there = !is_new
-            && api.get_metadata_opt(PULL_SECRET).await.map_err(Error::kube("get the copied credentials"))?.is_some();
-        if there {
-            ctx.remove(Kind::Secret, Some(namespace), PULL_SECRET).await?;
+        if !is_new && !leave(ctx, namespace, &[Kind::Deployment, Kind::CronJob]).await? {
+            return Ok(true);
         }
         ctx.memory.pruned(&wanted.id, PULL_SECRET.into());
     }
-    Ok(())
+    Ok(false)
+}
+
+/// Takes a copy away as soon as nothing of these kinds names it: pods that are not exchanged yet may have to fetch their
+/// image once more, on another node. Returns whether it is gone.
+async fn leave(ctx: &Ctx, namespace: &str, kinds: &[Kind]) -> Result<bool> {
+    let api = dynamic_api(&ctx.client, Kind::Secret, Some(namespace));
+    if api.get_metadata_opt(PULL_SECRET).await.map_err(Error::kube("get the copied credentials"))?.is_none() {
+        return Ok(true);
+    }
+    for kind in kinds {
+        let all = dynamic_api(&ctx.client, *kind, Some(namespace)).list(&ListParams::default()).await;
+        let all = all.map_err(Error::kube("list what may fetch images with the copied credentials"))?;
+        if all.items.iter().any(|object| is_allowed(&object.data)) {
+            return Ok(false);
+        }
+    }
+    ctx.remove(Kind::Secret, Some(namespace), PULL_SECRET).await?;
+    Ok(true)
 }
 
 /// What cannot be used whole changes no copy that is there: pods that are started anew may need what it lacks.

@@ -45,7 +45,7 @@ pub async fn run(tenant: &Tenant, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
         false => adopt::check(ctx, tenant, &id, now).await,
     };
     let mine = match free {
-        Ok(()) => claim::claim(ctx, tenant, &id).await,
+        Ok(()) => claim::claim(ctx, tenant, &id, false).await,
         refused => refused,
     };
     if let Err(halt) = mine {

@@ -66,18 +66,32 @@ fn build(ctx: &Ctx, id: &Id, holder: &Holder) -> Child {
     Child::new(Kind::ConfigMap, Some(&ctx.system_namespace), &names::id_claim(id), &labels, rest)
 }
 
-/// Claims an id for an object, or finds it claimed by the object already. A claim whose holder is gone is taken over.
+/// Claims an id for an object, or finds it claimed by the object already. A claim whose holder is gone is taken over,
+/// and a claim that was lost is made again; `claimed_before` says to look first.
 ///
 /// # Errors
 /// [`Halt`] at `Ready`: refused while another object that has the id lives.
-pub async fn claim<K: Resource<DynamicType = ()>>(ctx: &Ctx, object: &K, id: &Id) -> Result<(), Halt> {
+pub async fn claim<K: Resource<DynamicType = ()>>(
+    ctx: &Ctx,
+    object: &K,
+    id: &Id,
+    claimed_before: bool,
+) -> Result<(), Halt> {
     let ready = Halt::at("Ready");
     let me = Holder::of(object);
     let child = build(ctx, id, &me);
     if ctx.memory.knows(&child) {
         return Ok(());
     }
-    let stored = ctx.create_once(&child).await.map_err(&ready)?;
+    let api = dynamic_api(&ctx.client, Kind::ConfigMap, Some(&ctx.system_namespace));
+    let found = match claimed_before {
+        true => api.get_opt(&child.name).await.map_err(|e| ready(Error::kube("get the id's claim")(e)))?,
+        false => None,
+    };
+    let stored = match found {
+        Some(found) => found,
+        None => ctx.create_once(&child).await.map_err(&ready)?,
+    };
     let holder = Holder::stored(&stored);
     if holder == me {
         ctx.memory.applied(&child, &stored.metadata);
@@ -92,7 +106,6 @@ pub async fn claim<K: Resource<DynamicType = ()>>(ctx: &Ctx, object: &K, id: &Id
     let mut mine: DynamicObject = serde_json::from_value(child.object).map_err(|e| ready(e.into()))?;
     // Of two that find the holder gone, the version lets one through.
     mine.metadata.resource_version = stored.resource_version();
-    let api = dynamic_api(&ctx.client, Kind::ConfigMap, Some(&ctx.system_namespace));
     let params = PostParams { field_manager: Some(crate::cluster::FIELD_MANAGER.into()), ..PostParams::default() };
     api.replace(&child.name, &params, &mine).await.map_err(|e| ready(Error::kube("take the id over")(e)))?;
     Ok(())

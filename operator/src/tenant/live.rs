@@ -32,6 +32,8 @@ pub struct Pass {
     pub wanted: Option<TenantWanted>,
     /// Whether it is suspended, and what it waits for.
     pub suspension: Option<Suspension>,
+    /// Whether pods in its namespace still name credentials that are to go.
+    pub keeps_credentials: bool,
 }
 
 /// The recorded end of an object's stream, from its annotation.
@@ -100,7 +102,8 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
         }
     }
     let site = ctx.site().await.map_err(&ready)?;
-    site::copy(ctx, &wanted, &site, !known).await.map_err(Halt::at("NamespaceReady"))?;
+    let kept = site::copy(ctx, &wanted, &site, !known).await.map_err(Halt::at("NamespaceReady"))?;
+    pass.keeps_credentials = kept;
     adopt::finish(ctx, &pass.tenant).await?;
 
     // Recorded before it is reported.
@@ -161,15 +164,11 @@ async fn suspension(ctx: &Ctx, tenant: &Tenant, wanted: &TenantWanted, recorded:
     Ok(Suspension::judge(wanted.suspended, recorded, tenant.metadata.generation, &instances, unreadable))
 }
 
-/// Claims the id, until the tenant has been reported once.
+/// Claims the id, and makes a claim again that was lost.
 async fn claim(ctx: &Ctx, tenant: &Tenant) -> Result<(), Halt> {
-    let id = tenant.spec.id.as_deref().and_then(|id| Id::parse(id).ok());
-    match id {
-        Some(id) if tenant.status.as_ref().is_none_or(|s| s.namespace.is_none()) => {
-            claim::claim(ctx, tenant, &id).await
-        }
-        _ => Ok(()),
-    }
+    let Some(id) = tenant.spec.id.as_deref().and_then(|id| Id::parse(id).ok()) else { return Ok(()) };
+    let reported = tenant.status.as_ref().is_some_and(|s| s.namespace.is_some());
+    claim::claim(ctx, tenant, &id, reported).await
 }
 
 /// Where the stream of a tenant without a recorded end begins: where its archive ended; where its events end,

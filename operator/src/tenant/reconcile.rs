@@ -37,12 +37,13 @@ pub async fn reconcile(tenant: Arc<Tenant>, ctx: &Ctx, now: Timestamp) -> Result
         // Whoever made it is about to delete it, which archives.
         return Ok(None);
     }
-    let mut pass = live::Pass { tenant, wanted: None, suspension: None };
+    let mut pass = live::Pass { tenant, wanted: None, suspension: None, keeps_credentials: false };
     match live::run(&mut pass, ctx, now).await {
         Ok(()) => {
             let waits = status::write_well(&pass, ctx, now).await?;
-            // Instances wake their tenant when they say something; this is the net below.
-            Ok(waits.then_some(WAITING))
+            // Instances wake their tenant when they report something; this is the net below. Nothing tells that the last
+            // pod is exchanged which fetches its image with credentials that are to go.
+            Ok((waits || pass.keeps_credentials).then_some(WAITING))
         }
         Err(halt) => status::write_halted(&pass.tenant, ctx, halt, false, now).await,
     }

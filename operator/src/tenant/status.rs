@@ -120,7 +120,7 @@ fn slower(asks: Duration, looks: u32) -> Duration {
 /// The pause after the `failures`-th failure in a row.
 fn after(class: ErrorClass, again: Option<Duration>, failures: u32) -> Duration {
     match again {
-        Some(again) => again,
+        Some(again) => slower(again, failures),
         // Most hiccups (a conflict, a binding that is not known yet) are over at once.
         None if class == ErrorClass::Transient && failures == 1 => Duration::from_millis(200),
         None => Duration::from_secs(class.backoff_seconds(failures)),
@@ -170,11 +170,13 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_that_says_when_to_look_again_is_looked_at_then_however_often_it_failed() {
-        let soon = Duration::from_secs(10);
-        for failures in [1, 5, 50] {
-            assert_eq!(after(ErrorClass::Blocked, Some(soon), failures), soon);
+    fn a_failure_that_says_when_to_look_again_is_looked_at_then_and_later_when_it_lasts() {
+        let seconds = Duration::from_secs;
+        for (failures, pause) in [(1, 5), (10, 5), (11, 10), (50, 60), (u32::MAX, 60)] {
+            assert_eq!(after(ErrorClass::Blocked, Some(seconds(5)), failures), seconds(pause), "{failures}");
         }
+        // The rest of the pause before the next attempt is never made longer than a minute's net.
+        assert_eq!(after(ErrorClass::Blocked, Some(seconds(900)), 50), seconds(900));
         assert_eq!(after(ErrorClass::Blocked, None, 50), Duration::from_secs(120));
         assert_eq!(after(ErrorClass::Transient, None, 1), Duration::from_millis(200));
         assert_eq!(after(ErrorClass::Transient, None, 3), Duration::from_secs(4));

@@ -224,7 +224,7 @@ fn build_stateful_set(server: &DatabaseServer, managed: &Managed, settings: &Set
         }},
         "volumeClaimTemplates": templates,
     }});
-    if let Some(class) = &managed.priority_class_name {
+    if let Some(class) = managed.priority_class_name.as_ref().or(settings.database_priority_class.as_ref()) {
         rest["spec"]["template"]["spec"]["priorityClassName"] = class.as_str().into();
     }
     pull::allow(&mut rest["spec"]["template"]["spec"], settings);

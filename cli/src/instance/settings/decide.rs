@@ -12,7 +12,7 @@ use tenantry_api::crm_instance::CrmInstance;
 use tenantry_core::names;
 use tenantry_core::secret::Secret;
 use tenantry_plan::instance::{SETTINGS_PURPOSE, VALUE_MAX};
-use tenantry_plan::made_with::{CONDITION, only_personalise};
+use tenantry_plan::made_with::{CONDITION, fields_only_personalise, only_personalise};
 
 use crate::error::{Problem, near};
 use crate::target::address_of;
@@ -54,14 +54,28 @@ pub fn known(instance: &CrmInstance, blueprint: &BlueprintSpec, key: &str) -> Re
 
 /// Refuses a setting that would reach nothing: only `personalise` uses it, which ran when the instance was made.
 pub fn reaches(instance: &CrmInstance, blueprint: &BlueprintSpec, key: &str) -> Result<(), Problem> {
+    if only_personalise(blueprint).contains(key) { refuse_once(instance, &format!("setting {key}")) } else { Ok(()) }
+}
+
+/// Refuses the same of a field, such as `instance.admin_email`, which messages call `word`.
+pub fn field_reaches(
+    instance: &CrmInstance,
+    blueprint: &BlueprintSpec,
+    field: &str,
+    word: &str,
+) -> Result<(), Problem> {
+    if fields_only_personalise(blueprint).contains(&field) { refuse_once(instance, word) } else { Ok(()) }
+}
+
+fn refuse_once(instance: &CrmInstance, what: &str) -> Result<(), Problem> {
     let made = instance.status.as_ref().is_some_and(|s| s.installed_at.is_some());
-    // One that came another way may be put back.
+    // A value that came another way may be put back.
     let differs = instance.status.as_ref().is_some_and(|s| find(&s.conditions, CONDITION).is_some());
-    if !made || differs || !only_personalise(blueprint).contains(key) {
+    if !made || differs {
         return Ok(());
     }
     let address = address_of(instance);
-    Err(Problem::refused(format!("setting {key} of {address} is used only when an instance is made"))
+    Err(Problem::refused(format!("{what} of {address} is used only when an instance is made"))
         .safe("nothing was changed")
         .why(format!(
             "only personalise of blueprint {} uses it; it is not run again, for it would take away what people changed since",

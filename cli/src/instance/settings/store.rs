@@ -12,6 +12,7 @@ use tenantry_api::crm_instance::{CrmInstance, InstancePhase};
 use tenantry_core::id::Id;
 use tenantry_core::names;
 use tenantry_core::secret::Secret;
+use tenantry_plan::made_with::CONDITION;
 
 use super::decide::{Change, patch_of, secret_object};
 use crate::cluster::{patch, post};
@@ -111,6 +112,7 @@ pub async fn taken(
     let look = format!("instance show {address} --wait");
     session.leave.goes_on("the settings are stored and the operator goes on", "come back", &look);
     let api = session.cluster.instances(&instance.namespace().unwrap_or_default());
+    let before = instance.status.as_ref().and_then(|s| find(&s.conditions, CONDITION)).map(|c| c.message.clone());
     let end = follow(api, &name, until, |seen| {
         let Some(seen) = seen else { return ControlFlow::Break(Err("it was deleted meanwhile".to_owned())) };
         let status = seen.status.clone().unwrap_or_default();
@@ -118,7 +120,8 @@ pub async fn taken(
             return ControlFlow::Continue(());
         }
         let wrong = |kind| find(&status.conditions, kind).filter(|c| c.status == "False");
-        let invalid = wrong("SpecValid").or_else(|| wrong(tenantry_plan::made_with::CONDITION));
+        // What it said before is about something else.
+        let invalid = wrong("SpecValid").or_else(|| wrong(CONDITION).filter(|c| before.as_deref() != Some(&c.message)));
         match (holds(&status.conditions, "Ready"), status.phase, invalid) {
             (_, _, Some(c)) => ControlFlow::Break(Err(said(c))),
             (true, _, _) | (_, InstancePhase::Suspended, _) => ControlFlow::Break(Ok(seen.clone())),

@@ -11,7 +11,7 @@ use tenantry_core::request::Request;
 use tenantry_core::secret::Secret;
 
 use super::again::{Heard, heard};
-use super::decide::{Change, Given, change, patch_of, reaches, secret_object};
+use super::decide::{Change, Given, change, field_reaches, patch_of, reaches, secret_object};
 use super::{check, hide, shown};
 use crate::error::Exit;
 use crate::output::paint::Paint;
@@ -76,6 +76,21 @@ fn a_setting_that_only_personalise_uses_is_refused_once_the_instance_was_made() 
     assert!(reaches(&other, &product, "language").is_ok(), "it may be put back");
     product.env.insert("LANGUAGE".into(), "{{ settings.language }}".into());
     assert!(reaches(&made, &product, "language").is_ok(), "the processes read it");
+}
+
+#[test]
+fn an_administrators_address_that_only_personalise_uses_is_refused_once_the_instance_was_made() {
+    let mut product = blueprint();
+    let made = instance("crm", json!({}), json!({"installedAt": "2026-11-21T10:00:00Z"}));
+    let asked = |product: &BlueprintSpec, of: &CrmInstance| {
+        field_reaches(of, product, "instance.admin_email", "the administrator's address").map_err(|p| p.what)
+    };
+    assert_eq!(asked(&product, &made), Ok(()), "nothing uses it");
+    let step = json!({"name": "administrator", "sql": "SELECT {{ instance.admin_email | sql_quote }}"});
+    product.personalise = serde_json::from_value(json!({"steps": [step]})).unwrap();
+    let refused = asked(&product, &made).unwrap_err();
+    assert!(refused.starts_with("the administrator's address of acme/crm is used only"), "{refused}");
+    assert_eq!(asked(&product, &crm(json!({}))), Ok(()), "it is not made yet");
 }
 
 #[test]

@@ -101,10 +101,7 @@ impl Stage {
         match outcome(job) {
             Outcome::Succeeded => Ok(None),
             Outcome::Running => match trouble(&self.pods(filling, job).await?) {
-                Some(t) => Err(Halt {
-                    again: Some(Duration::from_secs(10)),
-                    ..Halt::fail(condition, &t.reason, t.message, ErrorClass::Blocked)
-                }),
+                Some(t) => Err(Halt::fail(condition, &t.reason, t.message, ErrorClass::Blocked)),
                 None => Err(self.under_way(filling, attempt)),
             },
             Outcome::Failed { why, seconds_ago } => {
