@@ -1,14 +1,16 @@
 //! Hosts that an Ingress of somebody else serves: told before anything is made, and never held against what was claimed.
 //! Does I/O.
 
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::json;
 use tenantry_api::crm_instance::InstancePhase;
+use tenantry_api::site::Site;
+use tenantry_core::names::SITE_NAME;
 use tenantry_operator::cluster::dynamic_api;
 use tenantry_plan::Kind;
 
 use crate::life::{INSTANCE, Life};
-use crate::scenarios::{children_of, condition, run};
+use crate::scenarios::{children_of, condition, ready, run};
 use crate::unfinished::rounds;
 use crate::world::{Operator, apply};
 
@@ -49,5 +51,35 @@ fn a_host_that_a_foreign_ingress_serves_is_told_by_name_and_taken_when_it_is_fre
         rounds(&mut life).await;
         assert!(ready(&life).await, "{}", life.describe().await);
         ingresses.delete(&life.name, &DeleteParams::default()).await.unwrap();
+    });
+}
+
+#[test]
+fn another_host_or_another_ingress_of_the_site_is_another_way_and_is_looked_for_once() {
+    run(true, |base| async move {
+        let mut life = ready(&base, "way").await;
+        let way = |life: &Life| {
+            let instances = life.instances();
+            async move { instances.get(INSTANCE).await.unwrap().status.unwrap().reachable_for.unwrap() }
+        };
+        let first = way(&life).await;
+        rounds(&mut life).await;
+        assert_eq!(way(&life).await, first);
+        let host = Patch::Merge(json!({"spec": {"host": format!("other-{}", life.host)}}));
+        life.instances().patch(INSTANCE, &PatchParams::default(), &host).await.unwrap();
+        rounds(&mut life).await;
+        let second = way(&life).await;
+        assert_ne!(second, first);
+
+        let sites: Api<Site> = Api::all(base.clone());
+        let port = |port: Option<u16>| Patch::Merge(json!({"spec": {"ingress": {"port": port}}}));
+        sites.patch(SITE_NAME, &PatchParams::default(), &port(Some(8443))).await.unwrap();
+        rounds(&mut life).await;
+        let third = way(&life).await;
+        // The other tests have the Site as it was.
+        sites.patch(SITE_NAME, &PatchParams::default(), &port(None)).await.unwrap();
+        assert_ne!(third, second);
+        rounds(&mut life).await;
+        life.check_rest().await.unwrap();
     });
 }

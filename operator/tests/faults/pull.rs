@@ -140,7 +140,16 @@ async fn story(base: &Client, life: &mut Life, name: &str) {
     assert_eq!(said(&site).unwrap().0, "False");
     assert!(copied(base, &own).await.unwrap().contains("password-3-7"));
 
+    // They go when no workload names them any more, and not before: its pods may be started on another node.
     name_in_site(base, &[]).await;
+    life.operator = Operator::new(base);
+    let tenant = Arc::new(life.tenant().await.unwrap().unwrap());
+    let again = tenantry_operator::tenant::reconcile(tenant, &life.operator.ctx, Timestamp::now()).await.unwrap();
+    assert!(again.is_some() && copied(base, &own).await.is_some() && fetches(life).await);
+    // A lost status of the Site keeps no copy.
+    let sites: Api<Site> = Api::all(base.clone());
+    let lost = Patch::Merge(json!({"status": null}));
+    sites.patch_status(SITE_NAME, &PatchParams::default(), &lost).await.unwrap();
     let site = settle(base, life, Some((3, Mode::CrashBefore))).await;
     assert_eq!(said(&site), None);
     assert_eq!((copied(base, &own).await, copied(base, &system).await), (None, None));

@@ -111,6 +111,27 @@ fn losing_the_whole_status_of_every_object_loses_no_data_and_writes_no_event_twi
     });
 }
 
+#[test]
+fn a_lost_claim_of_an_id_is_made_again_and_says_who_has_it() {
+    run(false, |base| async move {
+        let mut life = ready(&base, "unclaimed").await;
+        let claims = dynamic_api(&base, Kind::ConfigMap, Some(&life.operator.ctx.system_namespace));
+        let (tenant_id, instance_id) = life.ids().unwrap();
+        let claim = |id: &str| names::id_claim(&tenantry_core::id::Id::parse(id).unwrap());
+        for id in [&tenant_id, &instance_id] {
+            claims.delete(&claim(id), &DeleteParams::default()).await.unwrap();
+        }
+        // As after the watch told of it, or a start.
+        life.operator = Operator::new(&base);
+        let _trouble = life.round().await.unwrap();
+        for (id, kind) in [(&tenant_id, "Tenant"), (&instance_id, "CrmInstance")] {
+            let made = claims.get(&claim(id)).await.unwrap();
+            assert_eq!(made.data["data"]["kind"], kind);
+        }
+        life.check_rest().await.unwrap();
+    });
+}
+
 async fn lose_status(life: &Life) {
     let (params, none) = (PatchParams::default(), Patch::Merge(json!({"status": null})));
     if life.tenant().await.unwrap().is_some() {

@@ -248,7 +248,7 @@ fn a_setting_that_only_personalise_uses_is_never_said_to_be_in_use_when_it_chang
         life.blueprint = World::get().name("once");
         let mut spec = fixture("key={{ secrets.key }}\n");
         spec["settings"] = json!({"company": {"default": ""}});
-        let sql = "CREATE TABLE IF NOT EXISTS company (name text); INSERT INTO company VALUES ({{ settings.company | sql_quote }})";
+        let sql = "CREATE TABLE IF NOT EXISTS company (name text); INSERT INTO company VALUES ({{ settings.company | sql_quote }}); COMMENT ON TABLE company IS {{ tenant.display_name | sql_quote }}";
         spec["personalise"]["steps"].as_array_mut().unwrap().push(json!({"name": "company", "sql": sql}));
         blueprint(&base, &life.blueprint, spec).await;
         life.tenants().create(&PostParams::default(), &life.tenant_object(&json!({}))).await.unwrap();
@@ -286,6 +286,15 @@ fn a_setting_that_only_personalise_uses_is_never_said_to_be_in_use_when_it_chang
         set(&life, "Other").await;
         rounds(&mut life).await;
         assert!(unapplied(&status(&life).await).is_some());
+        // The same of a field that is no setting.
+        let renamed = Patch::Merge(json!({"spec": {"displayName": "Acme and Sons"}}));
+        life.tenants().patch(&life.name, &PatchParams::default(), &renamed).await.unwrap();
+        rounds(&mut life).await;
+        let said = unapplied(&status(&life).await).unwrap();
+        assert!(
+            said.message.contains("of: company, tenant.display_name.") && !said.message.contains("Sons"),
+            "{said:?}"
+        );
         let forget = Patch::Merge(json!({"metadata": {"annotations": {names::ANNOTATION_MADE_WITH: null}}}));
         life.instances().patch(INSTANCE, &PatchParams::default(), &forget).await.unwrap();
         rounds(&mut life).await;
