@@ -32,6 +32,10 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- if .Values.priorityClass.create }}{{ include "tenantry.name" . }}{{ else }}{{ .Values.priorityClass.name }}{{ end }}
 {{- end }}
 
+{{- define "tenantry.databasePriorityClass" -}}
+{{- if .Values.databasePriorityClass.create }}tenantry-database{{ else }}{{ .Values.databasePriorityClass.name }}{{ end }}
+{{- end }}
+
 {{/* An object that stays when the release is uninstalled. Takes root, kind, name and spec. */}}
 {{- define "tenantry.kept" -}}
 apiVersion: tenantry.dev/v1alpha1
