@@ -20,6 +20,7 @@ mod picture;
 mod pinned;
 mod pull;
 mod purges;
+mod put_back;
 mod reads;
 mod rebuild;
 mod refusals;

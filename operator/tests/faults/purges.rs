@@ -25,20 +25,20 @@ use crate::world::Operator;
 const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Phase of an archive, and reason and message of its condition.
-async fn purging(life: &Life, archive: &str) -> (ArchivePhase, String, String) {
+pub async fn purging(life: &Life, archive: &str) -> (ArchivePhase, String, String) {
     let status = life.archives().get(archive).await.unwrap().status.unwrap_or_default();
     let said = find(&status.conditions, "Purged").cloned().unwrap_or_else(|| panic!("{status:?}"));
     (status.phase, said.reason, said.message)
 }
 
 /// How many events of a kind there are of the tenant and its instances.
-async fn events(life: &Life, kind: &str) -> usize {
+pub async fn events(life: &Life, kind: &str) -> usize {
     let all = life.events().await.unwrap();
     all.iter().filter(|e| e.spec.event_type.ends_with(kind)).count()
 }
 
 /// Waits until something of Kubernetes is as it should be.
-async fn until<F: Future<Output = bool>>(what: &str, is: impl Fn() -> F) {
+pub async fn until<F: Future<Output = bool>>(what: &str, is: impl Fn() -> F) {
     let start = Instant::now();
     while !is().await {
         assert!(start.elapsed() < PATIENCE, "{what}: not after {} s", PATIENCE.as_secs());
@@ -104,8 +104,84 @@ fn nothing_counts_as_purged_while_a_claim_or_the_volume_behind_it_is_there() {
     });
 }
 
+/// Deletes a claim of which nothing is held, and waits until Kubernetes says that the volume behind it is nobody's.
+async fn lose_claim(base: &Client, namespace: &str, claim: &str) {
+    let claims: Api<PersistentVolumeClaim> = Api::namespaced(base.clone(), namespace);
+    let volumes: Api<PersistentVolume> = Api::all(base.clone());
+    claims.delete(claim, &DeleteParams::default()).await.unwrap();
+    until("the volume is released", || async {
+        let status = volumes.get(claim).await.unwrap().status;
+        claims.get_opt(claim).await.unwrap().is_none() && status.and_then(|s| s.phase).as_deref() == Some("Released")
+    })
+    .await;
+}
+
+#[test]
+fn a_volume_whose_claim_somebody_deleted_before_the_purge_is_found_and_gone_before_anything_counts_as_purged() {
+    run(false, |base| async move {
+        for archived_first in [true, false] {
+            let mut life = ready(&base, "unclaimed").await;
+            let (_, id) = life.ids().unwrap();
+            let (namespace, claim, archive) = (life.namespace(), format!("{id}-files-g1"), format!("{id}-1"));
+            volume_for(&base, "standard", &namespace, &claim).await;
+            bound(&base, &namespace, &claim).await;
+            life.drive(Step::Resume, None).await.unwrap_or_else(|e| panic!("{e}"));
+            assert_eq!(policy(&base, &claim).await.as_deref(), Some("Retain"));
+            // One of the same namespace that no archive speaks of.
+            let foreign = format!("by-hand-{id}");
+            volume_for(&base, "standard", &namespace, &foreign).await;
+            tenantry_operator::archive::set_policy(&Operator::new(&base).ctx, &foreign, "Retain").await.unwrap();
+            if !archived_first {
+                lose_claim(&base, &namespace, &claim).await;
+            }
+            life.drive(Step::Delete, None).await.unwrap_or_else(|e| panic!("{e}"));
+            let named = life.archives().get(&archive).await.unwrap().spec.volumes;
+            assert_eq!(named, if archived_first { vec![claim.clone()] } else { vec![] }, "what the archive names");
+            if archived_first {
+                lose_claim(&base, &namespace, &claim).await;
+            }
+
+            life.ask_purge(&archive).await.unwrap();
+            life.round().await.unwrap();
+            assert_eq!(purging(&life, &archive).await.0, ArchivePhase::Purging);
+            let noted = life.archives().get(&archive).await.unwrap().status.unwrap().volumes;
+            assert_eq!(noted, [claim.as_str()], "what leads to it is stored, and nothing that is not its own");
+            // Another process goes on, once the Secrets are gone.
+            life.operator = Operator::new(&base);
+            life.round().await.unwrap();
+            let (phase, reason, message) = purging(&life, &archive).await;
+            assert_eq!((phase, reason.as_str()), (ArchivePhase::Purging, "RemovingVolumes"), "{message}");
+            assert!(message.contains(&claim), "{message}");
+            assert_eq!((policy(&base, &claim).await.as_deref(), events(&life, "purged").await), (Some("Delete"), 0));
+
+            // Nothing in this cluster can remove what is behind it, and the controller of volumes says so.
+            let volumes: Api<PersistentVolume> = Api::all(base.clone());
+            until("the volume fails", || async {
+                let status = volumes.get(&claim).await.unwrap().status;
+                status.and_then(|s| s.phase).as_deref() == Some("Failed")
+            })
+            .await;
+            rounds(&mut life).await;
+            let (phase, reason, message) = purging(&life, &archive).await;
+            assert_eq!((phase, reason.as_str()), (ArchivePhase::Purging, "VolumeNotRemoved"), "{message}");
+            assert!(message.contains(&format!("kubectl delete pv {claim}")), "{message}");
+            assert_eq!(events(&life, "purged").await, 0, "it is billed as gone while its files can be read");
+
+            volumes.delete(&claim, &DeleteParams::default()).await.unwrap();
+            until("the volume goes", || async { volumes.get_opt(&claim).await.unwrap().is_none() }).await;
+            rounds(&mut life).await;
+            let (phase, reason, message) = purging(&life, &archive).await;
+            assert_eq!((phase, reason.as_str()), (ArchivePhase::Purged, "Done"), "{message}");
+            assert_eq!(events(&life, "purged").await, 1);
+            assert_eq!(policy(&base, &foreign).await.as_deref(), Some("Retain"), "somebody else's was touched");
+            volumes.delete(&foreign, &DeleteParams::default()).await.unwrap();
+            life.check_rest().await.unwrap_or_else(|e| panic!("{e}"));
+        }
+    });
+}
+
 /// Takes the finalizers off an object by hand and deletes it: it goes, and nothing is archived.
-async fn lose<K>(api: &Api<K>, name: &str)
+pub async fn lose<K>(api: &Api<K>, name: &str)
 where
     K: kube::Resource + Clone + std::fmt::Debug + serde::de::DeserializeOwned,
 {
@@ -115,7 +191,7 @@ where
 }
 
 /// Reconciles some times, with what the controllers of Kubernetes do between.
-async fn rounds(life: &mut Life) {
+pub async fn rounds(life: &mut Life) {
     for _ in 0..5 {
         life.controllers_rest().await.unwrap();
         life.round().await.unwrap();

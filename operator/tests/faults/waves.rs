@@ -4,18 +4,21 @@ use std::panic::AssertUnwindSafe;
 
 use futures::FutureExt;
 use k8s_openapi::api::apps::v1::Deployment;
-use kube::Client;
-use kube::api::{Api, ListParams, Patch, PatchParams};
+use k8s_openapi::api::core::v1::{Pod, Secret};
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams};
+use kube::runtime::reflector::ObjectRef;
+use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 use tenantry_api::condition::find;
 use tenantry_api::crm_instance::{CrmInstance, CrmInstanceStatus, InstancePhase};
 use tenantry_api::site::Site;
 use tenantry_core::names::{LABEL_PROCESS, SITE_NAME};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use crate::gate::Mode;
 use crate::life::{INSTANCE, Life, Step};
-use crate::scenarios::run;
-use crate::world::{Operator, World, blueprint, fixture};
+use crate::scenarios::{condition, run};
+use crate::world::{Operator, World, apply, blueprint, fixture};
 
 /// Rounds after which a wave that is not over counts as never over.
 const ROUNDS: usize = 60;
@@ -104,29 +107,33 @@ async fn wave(base: &Client, lives: &mut [Life], image: &str, fault: Option<(usi
     panic!("the wave to {image} is not over, fault {fault:?}: {}", all.join("\n"));
 }
 
+/// Three CRMs that run, of a product of their own; the other tests have the Site as it was afterwards. Beside what
+/// other tests left, one of them may be exchanged at once.
+async fn with_three(base: &Client, what: &str, test: impl AsyncFnOnce(&Client, &mut [Life; 3], usize)) {
+    let name = World::get().name(what);
+    let mut spec = fixture("key={{ secrets.key }}\nmail={{ settings.mail }}\n");
+    spec["settings"] = json!({"mail": {"default": ""}});
+    spec["processes"][0]["replicas"] = json!({"default": 1, "max": 1});
+    blueprint(base, &name, spec).await;
+    let mut lives = ["a", "b", "c"].map(|one| Life::new(base, &format!("{what}-{one}")));
+    for life in &mut lives {
+        life.blueprint.clone_from(&name);
+        life.drive(Step::Create, None).await.unwrap_or_else(|e| panic!("{e}"));
+    }
+    // What another test left in the middle of an exchange has a turn for ever.
+    let all: Api<CrmInstance> = Api::all(base.clone());
+    let all = all.list(&ListParams::default()).await.unwrap().items;
+    let left = all.iter().filter(|i| i.status.as_ref().is_some_and(|s| s.exchanging_since.is_some())).count();
+    let tried = AssertUnwindSafe(test(base, &mut lives, left + 1)).catch_unwind().await;
+    site(base, json!({"imageRegistry": null, "restartsAtOnce": null})).await;
+    if let Err(panic) = tried {
+        std::panic::resume_unwind(panic);
+    }
+}
+
 #[test]
 fn a_change_of_the_site_restarts_one_crm_after_the_other_and_their_own_changes_do_not_wait() {
-    run(true, |base| async move {
-        let name = World::get().name("waves");
-        let mut spec = fixture("key={{ secrets.key }}\n");
-        spec["processes"][0]["replicas"] = json!({"default": 1, "max": 1});
-        blueprint(&base, &name, spec).await;
-        let mut lives = ["wave-a", "wave-b", "wave-c"].map(|what| Life::new(&base, what));
-        for life in &mut lives {
-            life.blueprint.clone_from(&name);
-            life.drive(Step::Create, None).await.unwrap_or_else(|e| panic!("{e}"));
-        }
-        // What another test left in the middle of an exchange has a turn for ever.
-        let all: Api<CrmInstance> = Api::all(base.clone());
-        let all = all.list(&ListParams::default()).await.unwrap().items;
-        let left = all.iter().filter(|i| i.status.as_ref().is_some_and(|s| s.exchanging_since.is_some())).count();
-        let tried = AssertUnwindSafe(waves(&base, &mut lives, left + 1)).catch_unwind().await;
-        // The other tests have the Site as it was.
-        site(&base, json!({"imageRegistry": null, "restartsAtOnce": null})).await;
-        if let Err(panic) = tried {
-            std::panic::resume_unwind(panic);
-        }
-    });
+    run(true, |base| async move { with_three(&base, "wave", waves).await });
 }
 
 async fn waves(base: &Client, lives: &mut [Life; 3], at_once: usize) {
@@ -170,4 +177,139 @@ async fn waves(base: &Client, lives: &mut [Life; 3], at_once: usize) {
     tenantry_operator::instance::call_next(&lives[2].operator.ctx, &gone);
     lives[2].round().await.unwrap();
     assert!(status(&lives[2]).await.exchanging_since.is_some(), "the next was not called");
+}
+
+/// One operator for all, and the namespaces of those whom it wakes.
+async fn line(base: &Client, lives: &mut [Life]) -> UnboundedReceiver<ObjectRef<CrmInstance>> {
+    let (wake, woken) = unbounded_channel();
+    let mut one = Operator::new(base);
+    one.ctx.wake = Some(wake);
+    tenantry_operator::instance::know_turns(&one.ctx).await.unwrap();
+    for life in lives {
+        life.operator = one.clone();
+    }
+    woken
+}
+
+fn called(woken: &mut UnboundedReceiver<ObjectRef<CrmInstance>>) -> Vec<String> {
+    std::iter::from_fn(|| woken.try_recv().ok()).map(|who| who.namespace.unwrap_or_default()).collect()
+}
+
+/// Looks at one after the other: the first has its turn, the others stand in line.
+async fn stand_in_line(lives: &mut [Life; 3]) {
+    for life in lives.iter_mut() {
+        life.round().await.unwrap();
+    }
+    let mut turns = Vec::new();
+    for life in lives.iter() {
+        turns.push(status(life).await.exchanging_since.is_some());
+    }
+    assert_eq!(turns, [true, false, false]);
+}
+
+async fn secret_of(life: &Life) {
+    let metadata = json!({"name": "mine", "namespace": life.namespace()});
+    let object = json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": {"password": "x"}});
+    apply(&life.base, object).await;
+}
+
+/// Its mail comes from a Secret from now on, as it does where there is one.
+async fn mail_by_secret(life: &mut Life) {
+    secret_of(life).await;
+    let patch = Patch::Merge(json!({"spec": {"settingsFrom": {"mail": {"secret": "mine", "key": "password"}}}}));
+    life.instances().patch(INSTANCE, &PatchParams::default(), &patch).await.unwrap();
+    life.drive(Step::Resume, None).await.unwrap_or_else(|e| panic!("{e}"));
+}
+
+async fn lose_secret(life: &Life) {
+    let secrets: Api<Secret> = Api::namespaced(life.base.clone(), &life.namespace());
+    secrets.delete("mine", &DeleteParams::default()).await.unwrap();
+}
+
+/// Reconciles one that has its turn until it runs as it should, and has given its turn back.
+async fn finish(life: &mut Life, image: &str) {
+    for _ in 0..ROUNDS {
+        life.controllers_rest().await.unwrap();
+        life.round().await.unwrap();
+        if status(life).await.exchanging_since.is_none() {
+            assert_eq!(process(life).await, (image.to_owned(), true));
+            return;
+        }
+    }
+    panic!("it has its turn for ever: {}", life.describe().await);
+}
+
+#[test]
+fn a_crm_that_is_held_up_before_it_uses_the_turn_that_it_was_given_leaves_it_to_the_next() {
+    run(true, |base| async move { with_three(&base, "held", held_up).await });
+}
+
+async fn held_up(base: &Client, lives: &mut [Life; 3], at_once: usize) {
+    mail_by_secret(&mut lives[1]).await;
+    site(base, json!({"imageRegistry": "mirror-held.test", "restartsAtOnce": at_once})).await;
+    let image = "mirror-held.test/product:1.0";
+    let mut woken = line(base, lives).await;
+    stand_in_line(lives).await;
+    // When its turn comes, its Secret is not there.
+    lose_secret(&lives[1]).await;
+    finish(&mut lives[0], image).await;
+    assert_eq!(called(&mut woken), [lives[1].namespace()]);
+    lives[1].round().await.unwrap();
+    let (_, reason, message) = condition(&lives[1], INSTANCE, "SpecValid").await;
+    assert_eq!(reason, "SecretMissing", "{message}");
+    assert_eq!(status(&lives[1]).await.exchanging_since, None);
+    assert_eq!(called(&mut woken), [lives[2].namespace()], "the next was not called");
+    lives[2].round().await.unwrap();
+    assert!(status(&lives[2]).await.exchanging_since.is_some(), "the turn went to nobody");
+
+    // What is there again stands in line like anybody else.
+    secret_of(&lives[1]).await;
+    for _ in 0..2 {
+        lives[1].round().await.unwrap();
+    }
+    assert_ne!(process(&lives[1]).await.0, image, "it did not wait");
+    wave(base, lives, image, None).await;
+}
+
+#[test]
+fn a_crm_that_is_archived_in_its_turn_gives_it_to_the_next_however_long_its_end_takes() {
+    run(true, |base| async move { with_three(&base, "ended", ended).await });
+}
+
+/// Lets something of the pods of a life be waited for, or no longer.
+async fn hold_pods(life: &Life, on: bool) {
+    let api: Api<Pod> = Api::namespaced(life.base.clone(), &life.namespace());
+    let held = if on { json!(["example.org/held"]) } else { json!([]) };
+    let patch = Patch::Merge(json!({"metadata": {"finalizers": held}}));
+    for pod in api.list(&ListParams::default().labels(&format!("{LABEL_PROCESS}=web"))).await.unwrap().items {
+        api.patch(&pod.name_any(), &PatchParams::default(), &patch).await.unwrap();
+    }
+}
+
+async fn ended(base: &Client, lives: &mut [Life; 3], at_once: usize) {
+    site(base, json!({"imageRegistry": "mirror-ended.test", "restartsAtOnce": at_once})).await;
+    let image = "mirror-ended.test/product:1.0";
+    let mut woken = line(base, lives).await;
+    stand_in_line(lives).await;
+    hold_pods(&lives[0], true).await;
+    lives[0].instances().delete(INSTANCE, &DeleteParams::default()).await.unwrap();
+    lives[0].round().await.unwrap();
+    let (_, reason, message) = condition(&lives[0], INSTANCE, "Archived").await;
+    assert_eq!(reason, "StoppingProcesses", "{message}");
+    assert_eq!(called(&mut woken), [lives[1].namespace()], "the next was not called");
+    lives[1].round().await.unwrap();
+    assert!(status(&lives[1]).await.exchanging_since.is_some(), "the turn went to nobody");
+    lives[2].round().await.unwrap();
+    assert_eq!(status(&lives[2]).await.exchanging_since, None, "two turns came of one");
+    lives[0].round().await.unwrap();
+    finish(&mut lives[1], image).await;
+    assert_eq!(called(&mut woken), [lives[2].namespace()]);
+
+    hold_pods(&lives[0], false).await;
+    lives[0].controllers_rest().await.unwrap();
+    for _ in 0..3 {
+        lives[0].round().await.unwrap();
+    }
+    assert_eq!(lives[0].instance().await.unwrap(), None, "{}", lives[0].describe().await);
+    wave(base, &mut lives[1..], image, None).await;
 }
