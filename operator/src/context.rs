@@ -23,8 +23,8 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use crate::cluster::{Memory, Turns};
 use crate::error::{Error, Result};
-use crate::process::metrics::Metrics;
-use crate::process::traces::Traces;
+use crate::runtime::metrics::Metrics;
+use crate::runtime::traces::Traces;
 use crate::site::Credentials;
 use crate::sql::Servers;
 

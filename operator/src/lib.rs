@@ -1,8 +1,13 @@
 //! tenantry-operator: the controllers. This crate does the I/O; what should be is decided in tenantry-plan.
 //!
-//! One reconcile is one straight road: observe, validate, plan, apply, status, requeue. Folders: `cluster`
-//! talks to Kubernetes, `sql` keeps the administrations of database servers, the others are one controller
-//! each, `process` is what surrounds them (start, leadership, health, metrics).
+//! One reconcile is one straight road: observe, validate, plan, apply, status, requeue. The rooms:
+//!
+//! - `runtime`: the operator as a process: watches, leadership, health, metrics.
+//! - `cluster`: the API server: apply, memory, objects, volumes. `sql`: the administrations of database servers.
+//! - `life`: what every kind shares: claim, finalizer, adoption, ledger, the archive that is left.
+//! - `operation`: jobs that do one-shot work: attempts, outcome, Secrets.
+//! - `status` and `requeue`: one writer for every kind, and when an object is looked at again.
+//! - The others are one controller each.
 
 pub mod archive;
 pub mod blueprint;
@@ -12,8 +17,12 @@ pub mod error;
 pub mod halt;
 pub mod instance;
 pub mod integration;
-pub mod process;
+pub mod life;
+mod operation;
+mod requeue;
+pub mod runtime;
 pub mod server;
 pub mod site;
 pub mod sql;
+mod status;
 pub mod tenant;

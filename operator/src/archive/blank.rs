@@ -10,7 +10,7 @@ use tenantry_core::names;
 use crate::context::Ctx;
 use crate::error::{Error, Result};
 use crate::halt::Halt;
-use crate::tenant::adopt::archives_of;
+use crate::life::adopt::archives_of;
 
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 

@@ -16,14 +16,15 @@ use tenantry_plan::archive::{is_doomed, is_put_back};
 use tenantry_plan::event::Subject;
 use tenantry_plan::{Kind, Settings};
 
-use super::{orphans, reconcile, volumes};
-use crate::cluster::{Stream, dynamic_api, record, replay};
+use super::{orphans, volumes};
+use crate::cluster::dynamic_api;
 use crate::context::Ctx;
 use crate::error::Error;
 use crate::halt::Halt;
+use crate::life::adopt::{archives_of, ledger_of};
+use crate::life::{Stream, claim, record, replay};
 use crate::sql;
-use crate::tenant::adopt::{archives_of, ledger_of};
-use crate::tenant::claim;
+use crate::status::write;
 
 /// The condition that says how far a purge is.
 pub(super) const CONDITION: &str = "Purged";
@@ -152,7 +153,7 @@ async fn instance(archive: &Archive, ctx: &Ctx, status: &mut ArchiveStatus, id: 
     let at = Halt::at(CONDITION);
     let claims = volumes::claims_of(archive, ctx).await.map_err(&at)?;
     if volumes::note(&claims, &mut status.volumes) {
-        reconcile::write(archive, ctx, status.clone()).await.map_err(&at)?;
+        write(ctx, archive, status.clone()).await.map_err(&at)?;
     }
     volumes::remove(archive, ctx, &claims).await.map_err(&at)?;
     if !status.databases_gone {

@@ -5,17 +5,16 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use kube::ResourceExt;
-use kube::api::{Api, Patch, PatchParams};
-use serde_json::json;
+use kube::api::Api;
 use tenantry_api::archive::{Archive, ArchivePhase, ArchiveStatus, ArchivedKind};
 use tenantry_api::condition::{Said, set};
-use tenantry_core::names;
 
 use super::{Entry, blank, purge, volumes};
 use crate::context::Ctx;
 use crate::error::{Error, Result};
 use crate::halt::Halt;
-use crate::tenant::status::pause;
+use crate::requeue::pause;
+use crate::status::write;
 
 /// Reconciles an archive of which only what is remembered is at hand. It is read when there is something to do.
 ///
@@ -71,7 +70,7 @@ pub async fn reconcile(archive: Arc<Archive>, ctx: &Ctx, now: Timestamp) -> Resu
         generation = blank::one(&archive, ctx).await?;
     }
     status.observed_generation = generation;
-    write(&archive, ctx, status).await?;
+    write(ctx, &*archive, status).await?;
     Ok(again)
 }
 
@@ -108,7 +107,7 @@ async fn purge_it(
                 }
             }
         }
-        write(archive, ctx, status.clone()).await?;
+        write(ctx, archive, status.clone()).await?;
         if let Err(halt) = purge::may(archive, ctx, now).await {
             status.phase = ArchivePhase::Archived;
             return Ok(Err(halt));
@@ -122,27 +121,4 @@ async fn purge_it(
     }
     // Last: what it knows is needed by a purge that is begun again.
     Ok(blank::one(archive, ctx).await.map_err(Halt::at(purge::CONDITION)))
-}
-
-/// Writes the status when it differs from the stored one.
-///
-/// # Errors
-/// [`Error::Kube`].
-pub(super) async fn write(archive: &Archive, ctx: &Ctx, status: ArchiveStatus) -> Result<()> {
-    if archive.status.as_ref() == Some(&status) {
-        return Ok(());
-    }
-    let api: Api<Archive> = Api::all(ctx.client.clone());
-    let object = json!({
-        "apiVersion": "tenantry.dev/v1alpha1",
-        "kind": "Archive",
-        "metadata": { "name": archive.name_any(), "uid": archive.metadata.uid },
-        "status": status,
-    });
-    let params = PatchParams::apply(names::MANAGED_BY).force();
-    match api.patch_status(&archive.name_any(), &params, &Patch::Apply(&object)).await {
-        Ok(_) => Ok(()),
-        Err(kube::Error::Api(s)) if s.code == 404 => Ok(()),
-        Err(e) => Err(Error::kube("write the archive's status")(e)),
-    }
 }

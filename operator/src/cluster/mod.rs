@@ -1,7 +1,6 @@
 //! Talking to Kubernetes: apply, read, patch. Does I/O.
 
 mod apply;
-mod ledger;
 mod memory;
 mod objects;
 mod pods;
@@ -10,7 +9,6 @@ mod turns;
 mod volumes;
 
 pub use apply::{Applied, FIELD_MANAGER};
-pub use ledger::{Stream, record, replay, whole};
 pub use memory::{Memory, Seen};
 pub use objects::{data_of, dynamic_api, typed};
 pub use pods::{Trouble, refused, trouble};

@@ -20,12 +20,11 @@ use tenantry_plan::instance::release::{Choice, Known, Row, choose};
 use super::database::Found;
 use super::live::generation_of;
 use super::{database, found, hide, host, orphan, release};
-use crate::cluster::{Stream, data_of, dynamic_api, record, replay};
+use crate::cluster::{data_of, dynamic_api};
 use crate::context::Ctx;
 use crate::error::{Error, Result};
 use crate::halt::Halt;
-use crate::tenant::archive::store;
-use crate::tenant::{adopt, claim, recorded_of, release as let_go};
+use crate::life::{Stream, adopt, claim, record, recorded_of, release as let_go, replay, store};
 
 const CONDITION: &str = "Archived";
 

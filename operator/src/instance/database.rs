@@ -4,13 +4,12 @@ use std::time::{Duration, Instant};
 
 use tenantry_api::archive::KeptDatabase;
 use tenantry_core::class::ErrorClass;
-use tenantry_core::ledger::Limits;
 use tenantry_core::names;
 use tenantry_database::{DatabaseRecord, Login, NewDatabase, Source, State};
-use tenantry_plan::context::Keys;
-use tenantry_plan::instance::{Wanted, build_volume};
-use tenantry_plan::{Settings, context, job};
+use tenantry_plan::instance::build_volume;
+use tenantry_plan::{Settings, job};
 
+use super::inputs::Inputs;
 use super::install::SHORTEST;
 use super::live::Pass;
 use super::place::Placed;
@@ -30,15 +29,8 @@ pub const DATABASE_LOST: &str = "DatabaseLost";
 /// # Errors
 /// [`Halt`] at `DatabaseReady` or `Installed`.
 #[tracing::instrument(target = "tenantry::trace", level = "debug", name = "database", skip_all)]
-pub async fn ensure(
-    ctx: &Ctx,
-    pass: &Pass,
-    wanted: &Wanted,
-    settings: &Settings,
-    limits: &Limits,
-    placed: &Placed,
-    keys: &Keys,
-) -> Result<(), Halt> {
+pub async fn ensure(ctx: &Ctx, pass: &Pass, inputs: &Inputs<'_>, placed: &Placed) -> Result<(), Halt> {
+    let Inputs { wanted, settings, now, .. } = *inputs;
     let known = pass.held(CONDITION, wanted.generation) && pass.held("Installed", wanted.generation);
     let uid = pass.instance.metadata.uid.as_deref().unwrap_or_default();
     // Until it was verified once its blueprint may be mended: then the server is asked which one made it its own.
@@ -70,7 +62,7 @@ pub async fn ensure(
         if of_another_release && !as_it_is && record.as_ref().is_some_and(|r| r.owner == owner) {
             // Its role may not have been told this password yet, and the steps log in with it.
             place::tell(ctx, wanted, placed, &server).await?;
-            personalise(ctx, wanted, settings, limits, placed, keys, &server).await?;
+            personalise(ctx, inputs, placed, &server).await?;
             server.admin.set_release(name, &owner, &wanted.release.hash).await.map_err(|e| at(e.into()))?;
         }
         ctx.memory.trust(uid);
@@ -80,7 +72,7 @@ pub async fn ensure(
         return place::tell(ctx, wanted, placed, &server).await;
     }
     if pass.instance.spec.from.is_some() {
-        let filling = copy::Filling { ctx, pass, wanted, settings, limits, keys };
+        let filling = copy::Filling { ctx, pass, inputs };
         let target = copy::Target { placed, object: &object, server: &server };
         return Box::pin(copy::database(&filling, &target, record)).await;
     }
@@ -115,7 +107,9 @@ pub async fn ensure(
     }
     let source = match &wanted.release.spec.install {
         None => Source::Empty,
-        Some(_) => Source::Template { name: template::ensure(ctx, &object, &server, &wanted.release, settings).await? },
+        Some(_) => {
+            Source::Template { name: template::ensure(ctx, &object, &server, &wanted.release, settings, now).await? }
+        }
     };
     let database = wanted.release.spec.database.as_ref();
     let new = NewDatabase {
@@ -135,7 +129,7 @@ pub async fn ensure(
     if placed.untold {
         place::tell(ctx, wanted, placed, &server).await?;
     }
-    personalise(ctx, wanted, settings, limits, placed, keys, &server).await?;
+    personalise(ctx, inputs, placed, &server).await?;
     if of_another_release {
         // What is in it was made by that one, and this one works with it from now on.
         server.admin.set_release(name, &owner, &wanted.release.hash).await.map_err(|e| at(e.into()))?;
@@ -221,23 +215,16 @@ fn lost(pass: &Pass) -> bool {
 ///
 /// # Errors
 /// [`Halt`] at `Installed`.
-pub(super) async fn personalise(
-    ctx: &Ctx,
-    wanted: &Wanted,
-    settings: &Settings,
-    limits: &Limits,
-    placed: &Placed,
-    keys: &Keys,
-    server: &Server,
-) -> Result<(), Halt> {
+pub(super) async fn personalise(ctx: &Ctx, inputs: &Inputs<'_>, placed: &Placed, server: &Server) -> Result<(), Halt> {
+    let Inputs { wanted, settings, limits, now, .. } = *inputs;
     let Some(list) = &wanted.release.spec.personalise else { return Ok(()) };
     let at = Halt::at("Installed");
-    let values = context::instance(wanted, settings, limits, Some(&placed.access), keys);
+    let values = inputs.values();
     let blueprint = &wanted.release.blueprint;
     // While a job of theirs runs or rests, and after one that succeeded, there is nothing to do here.
     let commands = match job::split(list).1 {
         [] => None,
-        _ => match template::personalise_due(ctx, wanted).await? {
+        _ => match template::personalise_due(ctx, wanted, now).await? {
             None => return Ok(()),
             due => due,
         },

@@ -22,8 +22,8 @@ use crate::cluster::data_of;
 use crate::context::Ctx;
 use crate::error::Error;
 use crate::halt::Halt;
+use crate::life::adopt::refuse;
 use crate::sql;
-use crate::tenant::adopt::refuse;
 
 /// The condition of the place of a database.
 const CONDITION: &str = "DatabaseReady";

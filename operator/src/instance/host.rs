@@ -14,7 +14,7 @@ use tenantry_plan::{Child, Kind};
 use crate::context::Ctx;
 use crate::error::Error;
 use crate::halt::Halt;
-use crate::tenant::claim;
+use crate::life::claim;
 
 /// Ingresses that are read at once.
 const PAGE: u32 = 250;

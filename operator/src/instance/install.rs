@@ -8,9 +8,9 @@ use tenantry_core::class::ErrorClass;
 use tenantry_database::{Login, State};
 use tenantry_plan::job;
 
-use super::attempts;
 use super::template::{Build, CONDITION};
 use crate::halt::Halt;
+use crate::operation::attempt;
 use crate::sql::FailedBuild;
 
 /// Shortest limit of a step: no time at all would mean no limit to the server.
@@ -30,7 +30,7 @@ impl Build<'_> {
     /// Stops while the pause after a failure lasts.
     pub(super) async fn rest(&self) -> Result<(), Halt> {
         let Some(failed) = self.ctx.servers.failed_build(self.key).await else { return Ok(()) };
-        match attempts::pause_left(failed.attempt, failed.since.elapsed()) {
+        match attempt::pause_left(failed.attempt, failed.since.elapsed()) {
             Some(left) => Err(told(&failed, left)),
             None => Ok(()),
         }
@@ -42,7 +42,7 @@ impl Build<'_> {
         // Another pass may have failed since this one looked.
         self.rest().await?;
         let admin = &self.server.admin;
-        let (attempt, half_made) = attempts::next_by_sql(record);
+        let (attempt, half_made) = attempt::next_by_sql(record);
         let (new, values) = self.planned(attempt)?;
         let steps = job::sql(&self.release.blueprint, "install", list, &values).map_err(|e| at(e.into()))?;
         if half_made {
@@ -76,13 +76,13 @@ impl Build<'_> {
         }
         let failed = FailedBuild { attempt, said, since: Instant::now() };
         self.ctx.servers.build_ended(self.key, Some(failed.clone())).await;
-        told(&failed, Duration::from_secs(attempts::pause(attempt)))
+        told(&failed, Duration::from_secs(attempt::pause(attempt)))
     }
 }
 
 fn told(failed: &FailedBuild, again: Duration) -> Halt {
     let FailedBuild { attempt, said, .. } = failed;
-    let pause = attempts::pause(*attempt);
+    let pause = attempt::pause(*attempt);
     let text = format!(
         "the install failed: {said}. Nothing of a tenant was touched. It is tried again {pause} s after a failure (attempt {attempt} failed)"
     );

@@ -9,11 +9,10 @@ use tenantry_api::crm_instance::CrmInstance;
 use tenantry_api::integration::{IntegrationState, IntegrationStatus};
 use tenantry_core::names;
 use tenantry_core::request::Request;
-use tenantry_plan::context;
 use tenantry_plan::integrations::{Aim, Work, work};
 
+use super::inputs::Inputs;
 use super::live::Pass;
-use super::processes::Planned;
 use super::referenced;
 use crate::context::Ctx;
 use crate::integration::{self, Begun, Found, Question};
@@ -23,15 +22,15 @@ const MESSAGE_MAX: usize = 300;
 
 /// Finds out what is known of the integrations and has asked what nobody has asked. Never stops a pass: a mail
 /// server that is away is no reason for a CRM not to be Ready.
-pub async fn look(ctx: &Ctx, pass: &mut Pass, planned: &Planned<'_>, now: Timestamp) {
-    let Planned { wanted, settings, limits, database, keys, .. } = planned;
+pub async fn look(ctx: &Ctx, pass: &mut Pass, inputs: &Inputs<'_>) {
+    let Inputs { wanted, settings, now, .. } = *inputs;
     let uid = pass.instance.metadata.uid.clone().unwrap_or_default();
     if wanted.release.spec.integrations.is_empty() {
         ctx.memory.checks.forget(&uid);
         pass.integrations = Some(Vec::new());
         return;
     }
-    let values = context::instance(wanted, settings, limits, *database, keys);
+    let values = inputs.values();
     let all = work(wanted, &settings.site.ranges(), &values);
     let checked: Vec<&str> =
         all.iter().filter(|(_, w)| matches!(w, Work::Check(_))).map(|(name, _)| name.as_str()).collect();

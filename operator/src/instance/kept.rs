@@ -13,7 +13,7 @@ use super::{database, volumes};
 use crate::context::Ctx;
 use crate::error::Error;
 use crate::halt::Halt;
-use crate::tenant::adopt;
+use crate::life::adopt;
 
 /// Makes sure that everything an archive names is still there. Nothing was taken over before; what is missing can be
 /// brought back, and the archive stays open until then.

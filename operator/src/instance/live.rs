@@ -25,16 +25,16 @@ use tenantry_plan::resources;
 use tenantry_plan::tenant::STOPPED;
 
 use super::found::Found;
+use super::inputs::Inputs;
 use super::reach::Whose;
 use super::{
     copy, database, host, integrations, keys, made_with, place, prepare, processes, reach, referenced, room, verify,
     volumes,
 };
-use crate::cluster::{Stream, record};
 use crate::context::Ctx;
 use crate::error::{Error, Result};
 use crate::halt::Halt;
-use crate::tenant::{adopt, recorded_of};
+use crate::life::{Stream, adopt, metadata, record, recorded_of};
 
 /// The condition that says whether the server of the database answers.
 const ANSWERS: &str = "DatabaseReachable";
@@ -240,32 +240,34 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
     pass.reached.push(("HostClaimed", wanted.host.clone()));
 
     let keys: Keys = keys::ensure(ctx, pass, &wanted).await?;
-    let mut database = None;
-    if release.spec.database.is_some() {
-        let placed = place::ensure(ctx, pass, &wanted, &tenant, &settings).await?;
-        pass.database = Some((placed.server.clone(), placed.access.clone()));
-        let made = Box::pin(database::ensure(ctx, pass, &wanted, &settings, &limits, &placed, &keys)).await;
-        copy::reached(pass, &made);
-        made?;
-        pass.reached.push(("DatabaseReady", format!("{} on {}", placed.access.name, placed.server)));
-        database = Some(placed.access);
-    } else if pass.instance.spec.from.is_some() {
-        let made = Box::pin(copy::without_database(ctx, pass, &wanted, &settings, &limits, &keys)).await;
-        copy::reached(pass, &made);
-        made?;
-    }
-    pass.reached.push(("Installed", format!("{} {}", release.blueprint, version(&wanted))));
-    made_with::look(ctx, pass, &wanted, &settings, &limits, &keys).await?;
-
-    let planned = processes::Planned {
+    let placed = match release.spec.database {
+        Some(_) => Some(place::ensure(ctx, pass, &wanted, &tenant, &settings).await?),
+        None => None,
+    };
+    let inputs = Inputs {
         wanted: &wanted,
         settings: &settings,
         limits: &limits,
         resources: resources.as_ref(),
-        database: database.as_ref(),
         keys: &keys,
+        database: placed.as_ref().map(|p| &p.access),
+        now,
     };
-    let running = processes::ensure(ctx, pass, &planned, now).await?;
+    if let Some(placed) = &placed {
+        pass.database = Some((placed.server.clone(), placed.access.clone()));
+        let made = Box::pin(database::ensure(ctx, pass, &inputs, placed)).await;
+        copy::reached(pass, &made);
+        made?;
+        pass.reached.push(("DatabaseReady", format!("{} on {}", placed.access.name, placed.server)));
+    } else if pass.instance.spec.from.is_some() {
+        let made = Box::pin(copy::without_database(ctx, pass, &inputs)).await;
+        copy::reached(pass, &made);
+        made?;
+    }
+    pass.reached.push(("Installed", format!("{} {}", release.blueprint, version(&wanted))));
+    made_with::look(ctx, pass, &inputs).await?;
+
+    let running = processes::ensure(ctx, pass, &inputs).await?;
     if let Some(halt) = lost {
         // It was to be stopped, and is.
         return Err(halt);
@@ -290,7 +292,7 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
         if pass.installed_before() || pass.taken_over() {
             pass.reached.push(("Verified", VERIFIED_BEFORE.into()));
         }
-        integrations::look(ctx, pass, &planned, now).await;
+        integrations::look(ctx, pass, &inputs).await;
         return answers(ctx, pass).await;
     }
     if !pass.held("Verified", generation) {
@@ -299,7 +301,7 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
             // starts again is taken by its readiness.
             pass.reached.push(("Verified", VERIFIED_BEFORE.into()));
         } else {
-            verify::run(ctx, &wanted, &settings, &limits, database.as_ref(), &keys).await?;
+            verify::run(ctx, &inputs).await?;
             pass.reached.push(("Verified", "a log-in and a record, written and read".into()));
         }
     }
@@ -309,10 +311,10 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
     }
     if running.waits_for_verification {
         // Workers and schedules may start now: they act on customers, who must find the CRM by then.
-        processes::start_the_rest(ctx, &running.seen, &planned).await?;
+        processes::start_the_rest(ctx, &running.seen, &inputs).await?;
     }
     installed(ctx, pass, &wanted, &limits, now).await?;
-    integrations::look(ctx, pass, &planned, now).await;
+    integrations::look(ctx, pass, &inputs).await;
     answers(ctx, pass).await
 }
 
@@ -455,7 +457,7 @@ async fn installed(ctx: &Ctx, pass: &mut Pass, wanted: &Wanted, limits: &Limits,
         let text = serde_json::to_string(&recorded).map_err(|e| at(e.into()))?;
         let api: Api<CrmInstance> = Api::namespaced(ctx.client.clone(), &wanted.namespace);
         let annotation = [(names::ANNOTATION_LEDGER, text)];
-        let stored = crate::tenant::metadata(ctx, &api, &pass.instance, true, &annotation).await.map_err(&at)?;
+        let stored = metadata(ctx, &api, &pass.instance, true, &annotation).await.map_err(&at)?;
         if let Some(stored) = stored {
             pass.instance = stored;
         }

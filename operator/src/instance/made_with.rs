@@ -8,17 +8,14 @@ use kube::api::Api;
 use serde::{Deserialize, Serialize};
 use tenantry_api::condition::Said;
 use tenantry_api::crm_instance::CrmInstance;
-use tenantry_core::ledger::Limits;
 use tenantry_core::names;
-use tenantry_plan::Settings;
-use tenantry_plan::context::{self, Keys};
-use tenantry_plan::instance::Wanted;
 use tenantry_plan::made_with::{CONDITION, changed, given_once, prints};
 
+use super::inputs::Inputs;
 use super::live::Pass;
 use crate::context::Ctx;
 use crate::halt::Halt;
-use crate::tenant::metadata;
+use crate::life::metadata;
 
 /// What is noted of how an instance was made.
 #[derive(Debug, Serialize, Deserialize)]
@@ -34,17 +31,9 @@ struct Note {
 ///
 /// # Errors
 /// [`Halt`] at `Ready` when it cannot be noted.
-pub async fn look(
-    ctx: &Ctx,
-    pass: &mut Pass,
-    wanted: &Wanted,
-    settings: &Settings,
-    limits: &Limits,
-    keys: &Keys,
-) -> Result<(), Halt> {
-    // The database is not among the values that are compared.
-    let values = context::instance(wanted, settings, limits, None, keys);
-    let now = prints(&given_once(&wanted.release.spec, &values), &keys.admin_password);
+pub async fn look(ctx: &Ctx, pass: &mut Pass, inputs: &Inputs<'_>) -> Result<(), Halt> {
+    let wanted = inputs.wanted;
+    let now = prints(&given_once(&wanted.release.spec, &inputs.values()), &inputs.keys.admin_password);
     if now.is_empty() {
         pass.settings_applied = Some(None);
         return Ok(());

@@ -1,16 +1,15 @@
 //! The CrmInstance controller: database, secrets, processes, verification, suspension, archive. Does I/O.
 
 mod archive;
-mod attempts;
 mod copy;
 mod database;
 mod expiry;
 mod found;
 mod hide;
 mod host;
+mod inputs;
 mod install;
 mod integrations;
-mod job_secrets;
 mod kept;
 mod keys;
 mod live;

@@ -1,4 +1,4 @@
-//! What there is of an instance's processes before they are planned. Does I/O (Kubernetes).
+//! What there is of an instance's processes before they are inputs. Does I/O (Kubernetes).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,8 +13,9 @@ use tenantry_plan::instance::{
 };
 use tenantry_plan::{Claim, Kind};
 
+use super::inputs::Inputs;
 use super::live::Pass;
-use super::processes::{CONDITION, Planned};
+use super::processes::CONDITION;
 use crate::cluster::{dynamic_api, look_at_growth};
 use crate::context::Ctx;
 use crate::error::{Error, Result};
@@ -39,9 +40,9 @@ pub struct Found {
 /// # Errors
 /// [`Halt`] at `ProcessesReady`.
 #[tracing::instrument(target = "tenantry::trace", level = "debug", name = "observe", skip_all)]
-pub async fn observe(ctx: &Ctx, pass: &Pass, planned: &Planned<'_>, verified: bool) -> Result<Found, Halt> {
+pub async fn observe(ctx: &Ctx, pass: &Pass, inputs: &Inputs<'_>, verified: bool) -> Result<Found, Halt> {
     let at = Halt::at(CONDITION);
-    let wanted = planned.wanted;
+    let wanted = inputs.wanted;
     let begins = pass.instance.status.is_none() && !pass.had_data_before();
     let serving = serving(ctx, wanted, begins).await.map_err(&at)?;
     let mut seen = Seen { serving, verified, ..Seen::default() };
@@ -51,7 +52,7 @@ pub async fn observe(ctx: &Ctx, pass: &Pass, planned: &Planned<'_>, verified: bo
     let deployments = deployments(ctx, wanted).await.map_err(&at)?;
     seen.app_ready = serving_ready(wanted, &deployments);
     seen.page_ready = !page_is_waited_for(deployments.get(PAGE));
-    seen.volumes = claims(ctx, pass, planned).await.map_err(&at)?;
+    seen.volumes = claims(ctx, pass, inputs).await.map_err(&at)?;
     seen.lost.clone_from(&pass.lost);
     seen.budgets = budgets(ctx, wanted).await.map_err(&at)?;
     let otherwise = wanted.release.spec.processes.iter().filter(|p| was_built_otherwise(p));
@@ -120,8 +121,8 @@ async fn budgets(ctx: &Ctx, wanted: &Wanted) -> Result<BTreeSet<String>> {
     Ok(list.items.iter().map(ResourceExt::name_any).collect())
 }
 
-async fn claims(ctx: &Ctx, pass: &Pass, planned: &Planned<'_>) -> Result<BTreeMap<String, Claim>> {
-    let wanted = planned.wanted;
+async fn claims(ctx: &Ctx, pass: &Pass, inputs: &Inputs<'_>) -> Result<BTreeMap<String, Claim>> {
+    let wanted = inputs.wanted;
     let mut all = pass.claims.clone().unwrap_or_default();
     if wanted.release.spec.volumes.is_empty() {
         return Ok(all);
@@ -134,7 +135,7 @@ async fn claims(ctx: &Ctx, pass: &Pass, planned: &Planned<'_>) -> Result<BTreeMa
     }
     for volume in &wanted.release.spec.volumes {
         if let Some(claim) = all.get_mut(&names::volume(&wanted.id, &volume.name, wanted.generation)) {
-            look_at_growth(ctx, claim, volume_bytes(planned.limits, volume)).await?;
+            look_at_growth(ctx, claim, volume_bytes(inputs.limits, volume)).await?;
         }
     }
     Ok(all)

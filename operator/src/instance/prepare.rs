@@ -16,10 +16,9 @@ use tenantry_plan::instance::release::{Choice, Known, Row, choose};
 use super::found::{self, Found, Trust};
 use super::live::{Pass, generation_of};
 use super::{copy, kept, release};
-use crate::cluster::replay;
 use crate::context::Ctx;
 use crate::halt::Halt;
-use crate::tenant::{adopt, claim, metadata, recorded_of};
+use crate::life::{adopt, claim, metadata, recorded_of, replay};
 
 /// Annotation with the generation of the data, for an instance that took over an archive.
 pub const ANNOTATION_GENERATION: &str = "tenantry.dev/data-generation";

@@ -2,18 +2,15 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use kube::api::{Api, ListParams};
-use tenantry_api::plan::Resources;
 use tenantry_core::class::ErrorClass;
-use tenantry_core::ledger::Limits;
 use tenantry_core::names::{self, LABEL_INSTANCE_ID, LABEL_PROCESS};
-use tenantry_plan::context::{DatabaseAccess, Keys};
+use tenantry_plan::Kind;
 use tenantry_plan::instance::{Desired, PAGE, Seen, Wanted, desired, serving};
-use tenantry_plan::{Kind, Settings};
 
+use super::inputs::Inputs;
 use super::live::Pass;
 use super::observe::{Deployments, Found, deployments, is_ready, observe, page_is_waited_for, serving_ready};
 use super::turn::{self, Turn};
@@ -24,23 +21,6 @@ use crate::halt::Halt;
 
 /// The condition of an instance's processes.
 pub const CONDITION: &str = "ProcessesReady";
-
-/// What processes are planned from.
-#[derive(Debug)]
-pub struct Planned<'a> {
-    /// The instance.
-    pub wanted: &'a Wanted,
-    /// Settings.
-    pub settings: &'a Settings,
-    /// Limits.
-    pub limits: &'a Limits,
-    /// Resources of the plan.
-    pub resources: Option<&'a Resources>,
-    /// Database.
-    pub database: Option<&'a DatabaseAccess>,
-    /// Keys.
-    pub keys: &'a Keys,
-}
 
 /// Processes that run.
 #[derive(Debug)]
@@ -58,15 +38,15 @@ pub struct Running {
 /// # Errors
 /// [`Halt`] at `ProcessesReady`.
 #[tracing::instrument(target = "tenantry::trace", level = "debug", name = "processes", skip_all)]
-pub async fn ensure(ctx: &Ctx, pass: &mut Pass, planned: &Planned<'_>, time: Timestamp) -> Result<Running, Halt> {
-    let wanted = planned.wanted;
+pub async fn ensure(ctx: &Ctx, pass: &mut Pass, inputs: &Inputs<'_>) -> Result<Running, Halt> {
+    let wanted = inputs.wanted;
     let at = Halt::at(CONDITION);
     let released = pass.released(wanted.generation);
     // Twice at most: the second time with what the first made ready (page up, then switch).
     for _ in 0..2 {
-        let Found { seen, deployments: found, new } = observe(ctx, pass, planned, released).await?;
-        let plan = plan(planned, &seen)?;
-        let turn = turn::look(ctx, pass, planned, &plan, &seen, &found, time).await?;
+        let Found { seen, deployments: found, new } = observe(ctx, pass, inputs, released).await?;
+        let plan = plan(inputs, &seen)?;
+        let turn = turn::look(ctx, pass, inputs, &plan, &seen, &found).await?;
         let changed = apply(ctx, wanted, &plan, turn).await?;
         let bound = seen.volumes.values().filter_map(|claim| claim.volume.clone()).collect();
         keep(ctx, bound).await.map_err(&at)?;
@@ -96,9 +76,9 @@ pub async fn ensure(ctx: &Ctx, pass: &mut Pass, planned: &Planned<'_>, time: Tim
 ///
 /// # Errors
 /// [`Halt`] at `ProcessesReady`.
-pub async fn start_the_rest(ctx: &Ctx, before: &Seen, planned: &Planned<'_>) -> Result<(), Halt> {
+pub async fn start_the_rest(ctx: &Ctx, before: &Seen, inputs: &Inputs<'_>) -> Result<(), Halt> {
     let seen = Seen { verified: true, ..before.clone() };
-    apply(ctx, planned.wanted, &plan(planned, &seen)?, Turn::Free).await?;
+    apply(ctx, inputs.wanted, &plan(inputs, &seen)?, Turn::Free).await?;
     Ok(())
 }
 
@@ -108,8 +88,8 @@ fn waits(wanted: &Wanted) -> bool {
 }
 
 #[tracing::instrument(target = "tenantry::trace", level = "debug", name = "plan", skip_all)]
-fn plan(planned: &Planned<'_>, seen: &Seen) -> Result<Desired, Halt> {
-    let Planned { wanted, settings, limits, resources, database, keys } = planned;
+fn plan(inputs: &Inputs<'_>, seen: &Seen) -> Result<Desired, Halt> {
+    let Inputs { wanted, settings, limits, resources, database, keys, now: _ } = inputs;
     desired(wanted, settings, limits, *resources, *database, keys, seen).map_err(|e| Halt::at(CONDITION)(e.into()))
 }
 

@@ -32,7 +32,7 @@ pub async fn reconcile(instance: Arc<CrmInstance>, ctx: &Ctx, now: Timestamp) ->
             Err(halt) => status::write_halted(&live::Pass::new(instance), ctx, halt, true, now).await,
         };
     }
-    if crate::tenant::adopt::is_orphan(instance.annotations(), instance.spec.id.as_deref()) {
+    if crate::life::adopt::is_orphan(instance.annotations(), instance.spec.id.as_deref()) {
         // Whoever made it is about to delete it, which archives; brought up, it would work on the data.
         return Ok(None);
     }

@@ -12,7 +12,7 @@ use tenantry_plan::room::{fits, refusal};
 use crate::context::Ctx;
 use crate::error::Error;
 use crate::halt::Halt;
-use crate::tenant::adopt::archives_of;
+use crate::life::adopt::archives_of;
 
 /// Looks whether the tenant's quota has room for the volumes that are not there yet. What was archived counts in it:
 /// its volumes are kept.

@@ -3,14 +3,10 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use kube::ResourceExt;
-use kube::api::{Api, Patch, PatchParams};
-use serde_json::json;
 use tenantry_api::condition::{Said, holds, set};
-use tenantry_api::crm_instance::{CrmInstance, CrmInstanceStatus, DatabaseStatus, InstancePhase};
+use tenantry_api::crm_instance::{CrmInstanceStatus, DatabaseStatus, InstancePhase};
 use tenantry_api::tenant::Tenant;
 use tenantry_core::class::ErrorClass;
-use tenantry_core::names;
 use tenantry_plan::made_with;
 use tenantry_plan::tenant::STOPPED;
 
@@ -19,9 +15,10 @@ use super::live::{Pass, generation_of};
 use super::reach;
 use crate::cluster::notice;
 use crate::context::Ctx;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::halt::Halt;
-use crate::tenant::status::pause;
+use crate::requeue::pause;
+use crate::status::write;
 
 /// Writes the status of an instance that is as it should be.
 ///
@@ -45,7 +42,7 @@ pub async fn write_well(pass: &Pass, ctx: &Ctx, phase: InstancePhase, now: Times
     if let Some(uid) = pass.instance.metadata.uid.as_deref() {
         ctx.memory.recovered(uid);
     }
-    write(&pass.instance, ctx, status).await?;
+    write(ctx, &pass.instance, status).await?;
     if was.is_some_and(|was| was != phase && was != InstancePhase::Pending) {
         notice(ctx, &kube::Resource::object_ref(&pass.instance, &()), false, &format!("{phase:?}"), "as it should be")
             .await;
@@ -104,7 +101,7 @@ pub async fn write_halted(
         notice(ctx, &kube::Resource::object_ref(&pass.instance, &()), true, &halt.reason, &halt.message).await;
     }
     ctx.memory.unsettle(uid);
-    write(&pass.instance, ctx, status).await?;
+    write(ctx, &pass.instance, status).await?;
     Ok(Some(pause(ctx, uid, &halt)))
 }
 
@@ -171,28 +168,5 @@ fn suspension(pass: &Pass, tenant: &Tenant, status: &mut CrmInstanceStatus, now:
     if let Some((said, way)) = pass.reachable.clone() {
         status.reachable_for = Some(way);
         set(&mut status.conditions, said, pass.instance.metadata.generation, now);
-    }
-}
-
-#[tracing::instrument(target = "tenantry::trace", level = "debug", name = "status", skip_all)]
-async fn write(instance: &CrmInstance, ctx: &Ctx, status: CrmInstanceStatus) -> Result<()> {
-    if instance.status.as_ref() == Some(&status) {
-        return Ok(());
-    }
-    let api: Api<CrmInstance> = Api::namespaced(ctx.client.clone(), &instance.namespace().unwrap_or_default());
-    let object = json!({
-        "apiVersion": "tenantry.dev/v1alpha1",
-        "kind": "CrmInstance",
-        "metadata": { "name": instance.name_any(), "uid": instance.metadata.uid },
-        "status": status,
-    });
-    let params = PatchParams::apply(names::MANAGED_BY).force();
-    match api.patch_status(&instance.name_any(), &params, &Patch::Apply(&object)).await {
-        Ok(stored) => {
-            ctx.memory.wrote(&stored.metadata);
-            Ok(())
-        }
-        Err(kube::Error::Api(s)) if s.code == 404 => Ok(()),
-        Err(e) => Err(Error::kube("write the instance's status")(e)),
     }
 }

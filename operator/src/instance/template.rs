@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use kube::api::{Api, ListParams};
 use serde_json::Value;
 use tenantry_api::blueprint::Effective;
 use tenantry_api::database_server::DatabaseServer;
-use tenantry_core::class::ErrorClass;
 use tenantry_core::hash::short_hash;
 use tenantry_core::names;
 use tenantry_core::steps::JobFile;
@@ -20,14 +19,13 @@ use tenantry_plan::instance::Wanted;
 use tenantry_plan::job::{self, Place};
 use tenantry_plan::labels::Labels;
 use tenantry_plan::one_node::Together;
-use tenantry_plan::{Settings, server as plan_server};
+use tenantry_plan::{Kind, Settings, server as plan_server};
 
-use super::attempts::{self, Next};
-use super::job_secrets;
-use crate::cluster::trouble;
 use crate::context::Ctx;
 use crate::error::Error;
 use crate::halt::Halt;
+use crate::operation::attempt::{self, Next};
+use crate::operation::{Followed, Outcome, Work, follow, outcome, secret};
 use crate::sql::Server;
 
 pub(super) const CONDITION: &str = "Installed";
@@ -45,13 +43,14 @@ pub async fn ensure(
     server: &Server,
     release: &Effective,
     settings: &Settings,
+    now: Timestamp,
 ) -> Result<String, Halt> {
     let at = Halt::at(CONDITION);
     let name = names::template_database(&release.blueprint, &release.hash);
     let server_name = object.name_any();
     let owner = names::owner_of_template(&release.blueprint, &release.hash);
     let key = short_hash(format!("{}/{}/{server_name}", release.blueprint, release.hash).as_bytes());
-    let build = Build { ctx, object, server, release, settings, name: &name, owner: &owner, key: &key };
+    let build = Build { ctx, object, server, release, settings, name: &name, owner: &owner, key: &key, now };
     if matches!(build.record().await?, Some((State::Template, _))) {
         return Ok(name);
     }
@@ -76,7 +75,7 @@ pub async fn ensure(
     let newest = build.newest().await?;
     // Of the attempt that made the database its job may be gone already.
     let made_by = record.map_or(0, |(_, attempt)| attempt);
-    match attempts::next(record, newest.as_ref()) {
+    match attempt::next(record, newest.as_ref()) {
         Next::Follow(attempt, job) => build.follow(attempt, job).await?,
         Next::Start(attempt) => {
             build.forget(made_by).await?;
@@ -101,6 +100,7 @@ pub(super) struct Build<'a> {
     pub(super) name: &'a str,
     pub(super) owner: &'a str,
     pub(super) key: &'a str,
+    now: Timestamp,
 }
 
 impl Build<'_> {
@@ -118,7 +118,7 @@ impl Build<'_> {
         let api: Api<Job> = Api::namespaced(self.ctx.client.clone(), &self.ctx.system_namespace);
         let params = ListParams::default().labels(&format!("{LABEL_TEMPLATE}={}", self.key));
         let list = api.list(&params).await.map_err(|e| Halt::at(CONDITION)(Error::kube("list template jobs")(e)))?;
-        Ok(attempts::newest(list.items))
+        Ok(attempt::newest(list.items))
     }
 
     /// The empty database of an attempt, and the values for what fills it.
@@ -189,7 +189,7 @@ impl Build<'_> {
         self.server.admin.create(&new).await.map_err(|e| at(e.into()))?;
         ctx.apply(&job::build_secret(&place, &file).map_err(|e| at(e.into()))?).await.map_err(&at)?;
         self.server.admin.set_state(self.name, self.owner, State::Installing).await.map_err(|e| at(e.into()))?;
-        job_secrets::start(ctx, &job::build_job(&place, &file, self.settings)).await.map_err(&at)?;
+        secret::start(ctx, &job::build_job(&place, &file, self.settings)).await.map_err(&at)?;
         Err(self.building(attempt))
     }
 
@@ -208,85 +208,55 @@ impl Build<'_> {
     /// Seals the template when its job is done, or clears up after a failure.
     async fn follow(&self, attempt: u32, job: &Job) -> Result<(), Halt> {
         let at = Halt::at(CONDITION);
-        self.ctx.trace_job("install", job);
-        match outcome(job) {
-            Outcome::Succeeded => {
+        match follow(self.ctx, self, attempt, job, self.now).await? {
+            Followed::Done => {
                 self.server.admin.seal_template(self.name, self.owner).await.map_err(|e| at(e.into()))?;
                 self.forget(attempt).await
             }
-            Outcome::Running => match self.pods(job).await?.and_then(|pods| trouble(&pods)) {
-                Some(t) => Err(Halt::fail(CONDITION, &t.reason, t.message, ErrorClass::Blocked)),
-                None => Err(self.building(attempt)),
-            },
-            Outcome::Failed { why, seconds_ago } => {
-                let said = self.pods(job).await?.and_then(|pods| last_words(&pods)).unwrap_or(why);
-                let pause = attempts::pause(attempt);
-                let text = format!(
-                    "the install failed: {said}. Nothing of a tenant was touched. It is tried again {pause} s after a failure (attempt {attempt} failed); log: kubectl -n {} logs job/{}",
-                    self.ctx.system_namespace,
-                    self.job_name(attempt)
-                );
-                if seconds_ago < pause {
-                    return Err(Halt {
-                        again: Some(Duration::from_secs(pause - seconds_ago)),
-                        ..Halt::fail(CONDITION, "InstallFailed", text, ErrorClass::Blocked)
-                    });
-                }
+            Followed::Due(next) => {
                 self.server.admin.drop_database(self.name, self.owner).await.map_err(|e| at(e.into()))?;
-                self.start(attempt + 1).await.map(|_| ())
+                self.start(next).await.map(|_| ())
             }
         }
     }
 
-    async fn pods(&self, job: &Job) -> Result<Option<Vec<Pod>>, Halt> {
-        pods_of(self.ctx, &self.ctx.system_namespace, &job.name_any()).await.map(Some)
-    }
-}
-
-async fn pods_of(ctx: &Ctx, namespace: &str, job: &str) -> Result<Vec<Pod>, Halt> {
-    let api: Api<Pod> = Api::namespaced(ctx.client.clone(), namespace);
-    let params = ListParams::default().labels(&format!("batch.kubernetes.io/job-name={job}"));
-    let list = api.list(&params).await.map_err(|e| Halt::at(CONDITION)(Error::kube("list the job's pods")(e)))?;
-    Ok(list.items)
-}
-
-/// How far a job is.
-pub(super) enum Outcome {
-    Running,
-    Succeeded,
-    Failed { why: String, seconds_ago: u64 },
-}
-
-/// Reads it from a job.
-pub(super) fn outcome(job: &Job) -> Outcome {
-    let conditions = job.status.as_ref().and_then(|s| s.conditions.as_ref());
-    let find = |kind: &str| conditions.into_iter().flatten().find(|c| c.type_ == kind && c.status == "True");
-    if find("Complete").is_some() {
-        return Outcome::Succeeded;
-    }
-    match find("Failed") {
-        Some(failed) => {
-            let at = failed.last_transition_time.as_ref().map(|t| t.0);
-            let now = jiff::Timestamp::now();
-            let seconds = at.map_or(0, |t| now.as_second().saturating_sub(t.as_second()));
-            let reason = failed.reason.clone().unwrap_or_default();
-            let why = failed.message.clone().map_or(reason.clone(), |m| format!("{reason}: {m}"));
-            Outcome::Failed { why, seconds_ago: u64::try_from(seconds).unwrap_or(0) }
+    /// Takes the Secret of an attempt at a template away: its database is used no more, or its job is done.
+    ///
+    /// # Errors
+    /// [`Halt`] at `Installed`.
+    async fn forget(&self, attempt: u32) -> Result<(), Halt> {
+        if attempt == 0 {
+            return Ok(());
         }
-        None => Outcome::Running,
+        let ns = Some(self.ctx.system_namespace.as_str());
+        self.ctx.remove(Kind::Secret, ns, &self.job_name(attempt)).await.map_err(Halt::at(CONDITION))
     }
 }
 
-/// What the agent wrote when it ended badly.
-pub(super) fn last_words(pods: &[Pod]) -> Option<String> {
-    pods.iter().find_map(|pod| {
-        let statuses = pod.status.as_ref()?.container_statuses.as_ref()?;
-        statuses.iter().find_map(|c| {
-            let message = c.state.as_ref()?.terminated.as_ref()?.message.clone()?;
-            let report = tenantry_core::progress::last_failure(&message);
-            Some(report.map_or(message, |r| format!("step {:?}: {}", r.step, r.message)))
-        })
-    })
+impl Work for Build<'_> {
+    fn condition(&self) -> &'static str {
+        CONDITION
+    }
+
+    fn trace(&self) -> &'static str {
+        "install"
+    }
+
+    fn namespace(&self) -> &str {
+        &self.ctx.system_namespace
+    }
+
+    fn under_way(&self, attempt: u32) -> Halt {
+        self.building(attempt)
+    }
+
+    fn failed(&self) -> &'static str {
+        "InstallFailed"
+    }
+
+    fn failure(&self, said: &str) -> String {
+        format!("the install failed: {said}. Nothing of a tenant was touched.")
+    }
 }
 
 /// What the purpose of an instance's personalise jobs is called.
@@ -299,11 +269,40 @@ pub(super) fn release_label(wanted: &Wanted) -> String {
     short_hash(wanted.release.hash.as_bytes())
 }
 
+/// Personalising by commands, one job an attempt.
+struct Personalise<'a>(&'a Wanted);
+
+impl Work for Personalise<'_> {
+    fn condition(&self) -> &'static str {
+        CONDITION
+    }
+
+    fn trace(&self) -> &'static str {
+        "personalise"
+    }
+
+    fn namespace(&self) -> &str {
+        &self.0.namespace
+    }
+
+    fn under_way(&self, _attempt: u32) -> Halt {
+        personalising()
+    }
+
+    fn failed(&self) -> &'static str {
+        "PersonaliseFailed"
+    }
+
+    fn failure(&self, said: &str) -> String {
+        format!("personalise failed: {said}.")
+    }
+}
+
 /// The attempt at personalising by commands that is due; none when one has succeeded.
 ///
 /// # Errors
 /// [`Halt`] at `Installed` while one runs, and while the pause after a failure lasts.
-pub async fn personalise_due(ctx: &Ctx, wanted: &Wanted) -> Result<Option<u32>, Halt> {
+pub async fn personalise_due(ctx: &Ctx, wanted: &Wanted, now: Timestamp) -> Result<Option<u32>, Halt> {
     let at = Halt::at(CONDITION);
     let api: Api<Job> = Api::namespaced(ctx.client.clone(), &wanted.namespace);
     let label = personalise_purpose(wanted);
@@ -314,43 +313,19 @@ pub async fn personalise_due(ctx: &Ctx, wanted: &Wanted) -> Result<Option<u32>, 
         names::LABEL_PURPOSE
     ));
     let jobs = api.list(&params).await.map_err(|e| at(Error::kube("list personalise jobs")(e)))?;
-    let newest = attempts::newest(jobs.items);
-    let attempt = newest.as_ref().map_or(0, |(attempt, _)| *attempt);
-    if let Some((_, job)) = &newest {
-        ctx.trace_job("personalise", job);
-        // A job of another release worked in a copy that was dropped for this one.
-        let of_this_copy = job.labels().get(names::LABEL_RELEASE) == Some(&release_label(wanted));
-        match outcome(job) {
-            Outcome::Succeeded if of_this_copy => {
-                job_secrets::clear(ctx, wanted, &label).await.map_err(&at)?;
-                return Ok(None);
-            }
-            Outcome::Succeeded => {}
-            Outcome::Failed { .. } if !of_this_copy => {}
-            Outcome::Running => {
-                if let Some(t) = trouble(&pods_of(ctx, &wanted.namespace, &job.name_any()).await?) {
-                    return Err(Halt::fail(CONDITION, &t.reason, t.message, ErrorClass::Blocked));
-                }
-                return Err(personalising());
-            }
-            Outcome::Failed { why, seconds_ago } => {
-                let said = last_words(&pods_of(ctx, &wanted.namespace, &job.name_any()).await?).unwrap_or(why);
-                let pause = attempts::pause(attempt);
-                if seconds_ago < pause {
-                    let text = format!(
-                        "personalise failed: {said}. It is tried again {pause} s after a failure; log: kubectl -n {} logs job/{}",
-                        wanted.namespace,
-                        job.name_any()
-                    );
-                    return Err(Halt {
-                        again: Some(Duration::from_secs(pause - seconds_ago)),
-                        ..Halt::fail(CONDITION, "PersonaliseFailed", text, ErrorClass::Blocked)
-                    });
-                }
-            }
-        }
+    let Some((attempt, job)) = attempt::newest(jobs.items) else { return Ok(Some(1)) };
+    // A job of another release worked in a copy that was dropped for this one. While it runs, it is waited for.
+    let of_this_copy = job.labels().get(names::LABEL_RELEASE) == Some(&release_label(wanted));
+    if !of_this_copy && outcome(&job, now) != Outcome::Running {
+        return Ok(Some(attempt.saturating_add(1)));
     }
-    Ok(Some(attempt.saturating_add(1)))
+    match follow(ctx, &Personalise(wanted), attempt, &job, now).await? {
+        Followed::Done => {
+            secret::clear(ctx, wanted, &label).await.map_err(&at)?;
+            Ok(None)
+        }
+        Followed::Due(next) => Ok(Some(next)),
+    }
 }
 
 /// Starts an attempt at personalising by commands, one job in the tenant's namespace, and says what is waited for.
@@ -381,9 +356,9 @@ pub async fn start_personalise(
         claims: Some(&claim),
         together: Together::jobs(wanted),
     };
-    job_secrets::clear(ctx, wanted, &label).await.map_err(&at)?;
+    secret::clear(ctx, wanted, &label).await.map_err(&at)?;
     ctx.apply(&job::build_secret(&place, file).map_err(|e| at(e.into()))?).await.map_err(&at)?;
-    job_secrets::start(ctx, &job::build_job(&place, file, settings)).await.map_err(&at)?;
+    secret::start(ctx, &job::build_job(&place, file, settings)).await.map_err(&at)?;
     Ok(personalising())
 }
 

@@ -7,7 +7,6 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::api::{Api, ListParams};
 use kube::runtime::reflector::ObjectRef;
@@ -18,9 +17,10 @@ use tenantry_plan::child::is_applied;
 use tenantry_plan::instance::{Desired, Seen};
 use tenantry_plan::{Child, Kind};
 
+use super::inputs::Inputs;
 use super::live::Pass;
 use super::observe::Deployments;
-use super::processes::{CONDITION, Planned};
+use super::processes::CONDITION;
 use crate::context::Ctx;
 use crate::error::{Error, Result};
 use crate::halt::Halt;
@@ -34,7 +34,7 @@ const PAGE: u32 = 500;
 /// What may be done now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Turn {
-    /// What is planned.
+    /// What is inputs.
     Free,
     /// What leaves the processes as they are.
     Waits,
@@ -47,11 +47,10 @@ pub enum Turn {
 pub async fn look(
     ctx: &Ctx,
     pass: &mut Pass,
-    planned: &Planned<'_>,
+    inputs: &Inputs<'_>,
     plan: &Desired,
     seen: &Seen,
     found: &Deployments,
-    now: Timestamp,
 ) -> std::result::Result<Turn, Halt> {
     let at = Halt::at(CONDITION);
     let uid = pass.instance.uid().unwrap_or_default();
@@ -60,7 +59,7 @@ pub async fn look(
         ctx.turns.keep(&uid);
         return Ok(Turn::Free);
     }
-    if is_own(pass, planned, seen) || !exchanges(ctx, plan, found).map_err(&at)? {
+    if is_own(pass, inputs, seen) || !exchanges(ctx, plan, found).map_err(&at)? {
         call(ctx, &uid);
         return Ok(Turn::Free);
     }
@@ -68,16 +67,16 @@ pub async fn look(
     if ctx.caches.is_some() && !ctx.turns.are_known() {
         known(ctx).await.map_err(&at)?;
     }
-    let most = usize::try_from(planned.settings.site.restarts_at_once).unwrap_or(usize::MAX);
+    let most = usize::try_from(inputs.settings.site.restarts_at_once).unwrap_or(usize::MAX);
     if !ctx.turns.take((uid, ObjectRef::from_obj(&pass.instance)), most) {
         return Ok(Turn::Waits);
     }
-    pass.exchanging = Some(Some(now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()));
+    pass.exchanging = Some(Some(inputs.now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()));
     let text = "its processes are exchanged now, as a change that is not its own wants";
     Err(Halt::wait(CONDITION, "Exchanging", text, Duration::from_millis(200)))
 }
 
-/// The turn is over: everything runs as planned. Taken out of the status at the end of this pass.
+/// The turn is over: everything runs as inputs. Taken out of the status at the end of this pass.
 pub fn over(ctx: &Ctx, pass: &mut Pass) {
     if pass.instance.status.as_ref().is_some_and(|s| s.exchanging_since.is_some()) {
         pass.exchanging = Some(None);
@@ -117,14 +116,14 @@ pub async fn known(ctx: &Ctx) -> Result<()> {
 }
 
 /// Whether the change is its own, or nobody works in it now: then nothing is interrupted by going on.
-fn is_own(pass: &Pass, planned: &Planned<'_>, seen: &Seen) -> bool {
+fn is_own(pass: &Pass, inputs: &Inputs<'_>, seen: &Seen) -> bool {
     // Of its processes: another step may have been halted at, and the generation counts as seen all the same.
     let conditions = pass.instance.status.iter().flat_map(|s| &s.conditions);
     let mut seen_before = conditions.filter(|c| c.type_ == CONDITION).map(|c| c.observed_generation);
     seen_before.next() != Some(pass.instance.metadata.generation)
         || !seen.verified
         || !seen.app_ready
-        || planned.wanted.suspended.is_some()
+        || inputs.wanted.suspended.is_some()
 }
 
 /// Whether the plan exchanges pods that run.

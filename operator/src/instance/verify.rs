@@ -8,13 +8,10 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use tenantry_core::class::ErrorClass;
-use tenantry_core::ledger::Limits;
 use tenantry_core::names;
 use tenantry_core::verify::{Program, Request, Response};
-use tenantry_plan::Settings;
-use tenantry_plan::context::{self, DatabaseAccess, Keys};
-use tenantry_plan::instance::Wanted;
 
+use super::inputs::Inputs;
 use crate::context::Ctx;
 use crate::halt::Halt;
 
@@ -31,14 +28,8 @@ const TURN: Duration = Duration::from_secs(20);
 /// # Errors
 /// [`Halt`] at `Verified`.
 #[tracing::instrument(target = "tenantry::trace", level = "debug", name = "verify", skip_all)]
-pub async fn run(
-    ctx: &Ctx,
-    wanted: &Wanted,
-    settings: &Settings,
-    limits: &Limits,
-    database: Option<&DatabaseAccess>,
-    keys: &Keys,
-) -> Result<(), Halt> {
+pub async fn run(ctx: &Ctx, inputs: &Inputs<'_>) -> Result<(), Halt> {
+    let Inputs { wanted, settings, .. } = *inputs;
     let spec = &wanted.release.spec;
     let Some(verify) = &spec.verify else { return Ok(()) };
     if spec.processes.iter().all(|p| wanted.pods(p) == 0) {
@@ -47,7 +38,7 @@ pub async fn run(
     let address = ctx.service_ip(&wanted.namespace, &names::service(&wanted.id)).await;
     let base = format!("http://{}", address.map_err(Halt::at(CONDITION))?);
     let url = settings.url(&wanted.host);
-    let values = context::instance(wanted, settings, limits, database, keys);
+    let values = inputs.values();
     let client: Client<HttpConnector, Full<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
     let start = Instant::now();
     let longest = Duration::from_secs(u64::from(verify.timeout_seconds));

@@ -23,9 +23,10 @@ use crate::archive::orphans;
 use crate::context::Ctx;
 use crate::error::{Error, Result};
 use crate::halt::Halt;
+use crate::life::{metadata, release};
+use crate::requeue::pause;
 use crate::sql;
-use crate::tenant::status::pause;
-use crate::tenant::{metadata, release};
+use crate::status::write;
 
 /// How often a server that is well is asked; SQL has no watch.
 const PULSE: Duration = Duration::from_secs(30);
@@ -96,7 +97,7 @@ pub async fn reconcile(object: Arc<DatabaseServer>, ctx: &Ctx, now: Timestamp) -
             }
         }
     };
-    write(&object, ctx, status).await?;
+    write(ctx, &*object, status).await?;
     Ok(Some(again))
 }
 
@@ -351,24 +352,4 @@ async fn recorded(
     }
     probe(object, ctx, settings, status, now).await?;
     Ok(status.databases.unwrap_or_default())
-}
-
-#[tracing::instrument(target = "tenantry::trace", level = "debug", name = "status", skip_all)]
-async fn write(object: &DatabaseServer, ctx: &Ctx, status: DatabaseServerStatus) -> Result<()> {
-    if object.status.as_ref() == Some(&status) {
-        return Ok(());
-    }
-    let api: Api<DatabaseServer> = Api::all(ctx.client.clone());
-    let body = json!({
-        "apiVersion": "tenantry.dev/v1alpha1",
-        "kind": "DatabaseServer",
-        "metadata": { "name": object.name_any(), "uid": object.metadata.uid },
-        "status": status,
-    });
-    let params = PatchParams::apply(names::MANAGED_BY).force();
-    match api.patch_status(&object.name_any(), &params, &Patch::Apply(&body)).await {
-        Ok(_) => Ok(()),
-        Err(kube::Error::Api(s)) if s.code == 404 => Ok(()),
-        Err(e) => Err(Error::kube("write the server's status")(e)),
-    }
 }

@@ -7,7 +7,7 @@ use tenantry_api::crm_instance::CrmInstance;
 use crate::archive::{Entry, PAGE};
 use crate::context::Ctx;
 use crate::error::{Error, Result};
-use crate::tenant::recorded_of;
+use crate::life::recorded_of;
 
 /// Names that are told of each kind; there may be thousands.
 const TOLD: usize = 3;

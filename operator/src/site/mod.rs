@@ -10,16 +10,16 @@ use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::api::networking::v1::IngressClass;
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::ResourceExt;
-use kube::api::{Api, ListParams, Patch, PatchParams};
-use serde_json::json;
+use kube::api::{Api, ListParams};
 use tenantry_api::condition::{Said, set};
 use tenantry_api::site::Site;
-use tenantry_core::{names, zone};
+use tenantry_core::zone;
 
 pub use pull::{Credentials, copy};
 
 use crate::context::Ctx;
 use crate::error::{Error, Result};
+use crate::status::write;
 
 /// Annotation of the storage class that is used when none is named.
 const DEFAULT_CLASS: &str = "storageclass.kubernetes.io/is-default-class";
@@ -61,21 +61,7 @@ pub async fn reconcile(site: Arc<Site>, ctx: &Ctx, now: Timestamp) -> Result<Opt
         Some(said) => set(&mut status.conditions, said, generation, now),
         None => status.conditions.retain(|c| c.type_ != pull::CONDITION),
     }
-    if site.status.as_ref() != Some(&status) {
-        let object = json!({
-            "apiVersion": "tenantry.dev/v1alpha1",
-            "kind": "Site",
-            "metadata": { "name": site.name_any(), "uid": site.metadata.uid },
-            "status": status,
-        });
-        let api: Api<Site> = Api::all(ctx.client.clone());
-        let params = PatchParams::apply(names::MANAGED_BY).force();
-        match api.patch_status(&site.name_any(), &params, &Patch::Apply(&object)).await {
-            Ok(_) => {}
-            Err(kube::Error::Api(s)) if s.code == 404 => {}
-            Err(e) => return Err(Error::kube("write the Site's status")(e)),
-        }
-    }
+    write(ctx, &*site, status).await?;
     Ok(again)
 }
 

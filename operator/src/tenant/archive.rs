@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use kube::ResourceExt;
-use kube::api::{Api, DeleteParams, ListParams, PostParams};
-use tenantry_api::archive::{Archive, ArchivedKind};
+use kube::api::{Api, DeleteParams, ListParams};
+use tenantry_api::archive::ArchivedKind;
 use tenantry_api::crm_instance::CrmInstance;
 use tenantry_api::tenant::Tenant;
 use tenantry_core::id::Id;
@@ -15,12 +15,10 @@ use tenantry_plan::Kind;
 use tenantry_plan::archive::{Ending, build};
 use tenantry_plan::event::Subject;
 
-use super::live::recorded_of;
-use super::{adopt, claim, prepare};
-use crate::cluster::{Stream, record, replay};
 use crate::context::Ctx;
 use crate::error::Error;
 use crate::halt::Halt;
+use crate::life::{self, Stream, adopt, claim, record, recorded_of, replay, store};
 
 const CONDITION: &str = "Archived";
 
@@ -38,7 +36,7 @@ pub async fn run(tenant: &Tenant, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
     let orphan = adopt::is_orphan(tenant.annotations(), tenant.spec.id.as_deref());
     let (Some(id), true) = (id, reported || recorded.is_some() || orphan) else {
         // Nothing was ever made from it.
-        return prepare::release(&api, tenant).await.map_err(at);
+        return life::release(&api, tenant).await.map_err(at);
     };
     let free = match orphan {
         true => adopt::check_orphan(ctx, &id, tenant.spec.adopt.as_deref()).await,
@@ -51,7 +49,7 @@ pub async fn run(tenant: &Tenant, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
     if let Err(halt) = mine {
         // A copy with another's id was never accepted: nothing of that id is its own.
         let refused = halt.reason == adopt::ID_TAKEN;
-        return if refused { prepare::release(&api, tenant).await.map_err(at) } else { Err(halt) };
+        return if refused { life::release(&api, tenant).await.map_err(at) } else { Err(halt) };
     }
     let recorded = match recorded {
         Some(recorded) => recorded,
@@ -102,18 +100,5 @@ pub async fn run(tenant: &Tenant, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
     };
     store(ctx, &build(&ending, now).map_err(|e| at(e.into()))?).await.map_err(&at)?;
     ctx.remove(Kind::ConfigMap, Some(&ctx.system_namespace), &names::id_claim(&ending.id)).await.map_err(&at)?;
-    prepare::release(&api, tenant).await.map_err(at)
-}
-
-/// Stores an archive; one that exists, from before a crash, stays as it is.
-///
-/// # Errors
-/// [`Error::Kube`].
-pub async fn store(ctx: &Ctx, archive: &Archive) -> crate::error::Result<()> {
-    let api: Api<Archive> = Api::all(ctx.client.clone());
-    match api.create(&PostParams::default(), archive).await {
-        Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
-        Err(e) => Err(Error::kube("store the archive")(e)),
-    }
+    life::release(&api, tenant).await.map_err(at)
 }

@@ -16,11 +16,11 @@ use tenantry_plan::Kind;
 use tenantry_plan::event::Subject;
 use tenantry_plan::tenant::{DatabaseAddress, Suspension, TenantWanted, children, validate};
 
-use super::{adopt, claim, prepare};
-use crate::cluster::{Stream, record, replay, typed, whole};
+use crate::cluster::typed;
 use crate::context::Ctx;
 use crate::error::Error;
 use crate::halt::Halt;
+use crate::life::{Stream, adopt, claim, metadata, record, recorded_of, replay, whole};
 use crate::site;
 
 /// A reconcile under way.
@@ -34,21 +34,6 @@ pub struct Pass {
     pub suspension: Option<Suspension>,
     /// Whether pods in its namespace still name credentials that are to go.
     pub keeps_credentials: bool,
-}
-
-/// The recorded end of an object's stream, from its annotation.
-///
-/// # Errors
-/// [`Halt`] at `Ready` when it cannot be read: better to stop than to number events anew.
-pub fn recorded_of(annotations: &std::collections::BTreeMap<String, String>) -> Result<Option<Recorded>, Halt> {
-    let Some(text) = annotations.get(names::ANNOTATION_LEDGER) else { return Ok(None) };
-    serde_json::from_str(text).map(Some).map_err(|e| {
-        let text = format!(
-            "annotation {} cannot be read ({e}); nothing is recorded until it is restored, or removed to be read from the events again",
-            names::ANNOTATION_LEDGER
-        );
-        Halt::fail("Ready", "LedgerUnreadable", text, ErrorClass::Blocked)
-    })
 }
 
 /// Brings a tenant to what it should be.
@@ -75,7 +60,7 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
         annotations.push((names::ANNOTATION_LEDGER, text));
     }
     let has_id = pass.tenant.spec.id.is_some();
-    if let Some(stored) = prepare::metadata(ctx, &api, &pass.tenant, has_id, &annotations).await.map_err(&ready)? {
+    if let Some(stored) = metadata(ctx, &api, &pass.tenant, has_id, &annotations).await.map_err(&ready)? {
         pass.tenant = stored;
     }
     if !has_id {
@@ -131,7 +116,7 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
     }
     if recorded != noted {
         let text = serde_json::to_string(&recorded).map_err(|e| ready(e.into()))?;
-        let stored = prepare::metadata(ctx, &api, &pass.tenant, true, &[(names::ANNOTATION_LEDGER, text)]).await;
+        let stored = metadata(ctx, &api, &pass.tenant, true, &[(names::ANNOTATION_LEDGER, text)]).await;
         if let Some(stored) = stored.map_err(&ready)? {
             pass.tenant = stored;
         }

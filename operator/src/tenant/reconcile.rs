@@ -10,6 +10,7 @@ use tenantry_api::tenant::Tenant;
 use super::{archive, live, status};
 use crate::context::Ctx;
 use crate::error::Result;
+use crate::life;
 
 /// How often a tenant is looked at that waits for its instances.
 const WAITING: Duration = Duration::from_secs(60);
@@ -33,7 +34,7 @@ pub async fn reconcile(tenant: Arc<Tenant>, ctx: &Ctx, now: Timestamp) -> Result
             Some(halt) => status::write_halted(&tenant, ctx, halt, true, now).await,
         };
     }
-    if super::adopt::is_orphan(tenant.annotations(), tenant.spec.id.as_deref()) {
+    if life::adopt::is_orphan(tenant.annotations(), tenant.spec.id.as_deref()) {
         // Whoever made it is about to delete it, which archives.
         return Ok(None);
     }

@@ -3,19 +3,17 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use kube::ResourceExt;
-use kube::api::{Api, Patch, PatchParams};
-use serde_json::json;
 use tenantry_api::condition::{Said, holds, set};
-use tenantry_api::tenant::{Tenant, TenantPhase, TenantStatus};
+use tenantry_api::tenant::{Tenant, TenantPhase};
 use tenantry_core::class::ErrorClass;
-use tenantry_core::names;
 
 use super::live::Pass;
 use crate::cluster::notice;
 use crate::context::Ctx;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::halt::Halt;
+use crate::requeue::pause;
+use crate::status::write;
 
 /// Writes the status of a tenant that is as it should be. Returns whether it still waits for its instances.
 ///
@@ -50,7 +48,7 @@ pub async fn write_well(pass: &Pass, ctx: &Ctx, now: Timestamp) -> Result<bool> 
         ctx.memory.recovered(uid);
     }
     let waits = !holds(&status.conditions, "Ready");
-    write(&pass.tenant, ctx, status).await?;
+    write(ctx, &pass.tenant, status).await?;
     Ok(waits)
 }
 
@@ -88,97 +86,6 @@ pub async fn write_halted(
     if halt.class.is_some() && was.as_deref() != Some(halt.reason.as_str()) {
         notice(ctx, &kube::Resource::object_ref(tenant, &()), true, &halt.reason, &halt.message).await;
     }
-    write(tenant, ctx, status).await?;
+    write(ctx, tenant, status).await?;
     Ok(Some(pause(ctx, uid, &halt)))
-}
-
-/// How long to wait after a halt: what it says, or its class's growing pause.
-#[must_use]
-pub fn pause(ctx: &Ctx, uid: &str, halt: &Halt) -> Duration {
-    let Some(class) = halt.class else {
-        return slower(halt.again.unwrap_or(Duration::from_secs(30)), ctx.memory.waited(uid, &halt.reason));
-    };
-    // Called inside of the reconcile's own span.
-    tracing::Span::current().record("tenantry.class", class.label());
-    crate::process::traces::stopped(class);
-    tracing::warn!(reason = %halt.reason, class = class.label(), message = %halt.message, "held up");
-    after(class, halt.again, ctx.memory.failed(uid))
-}
-
-/// Looks after which the pauses of a wait begin to grow.
-const SOON: u32 = 10;
-/// Longest pause of a wait, unless it asked for a longer one from the start.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
-
-/// The pause after the `looks`-th look at a wait that lasts: as it asks, then doubled after every few looks. Most waits
-/// are ended by a watch, long before; one that nothing ever ends is not to be asked every second for ever.
-fn slower(asks: Duration, looks: u32) -> Duration {
-    let doubled = 1_u32.checked_shl(looks.saturating_sub(1) / SOON).unwrap_or(u32::MAX);
-    asks.saturating_mul(doubled).min(asks.max(LONGEST_WAIT))
-}
-
-/// The pause after the `failures`-th failure in a row.
-fn after(class: ErrorClass, again: Option<Duration>, failures: u32) -> Duration {
-    match again {
-        Some(again) => slower(again, failures),
-        // Most hiccups (a conflict, a binding that is not known yet) are over at once.
-        None if class == ErrorClass::Transient && failures == 1 => Duration::from_millis(200),
-        None => Duration::from_secs(class.backoff_seconds(failures)),
-    }
-}
-
-#[tracing::instrument(target = "tenantry::trace", level = "debug", name = "status", skip_all)]
-async fn write(tenant: &Tenant, ctx: &Ctx, status: TenantStatus) -> Result<()> {
-    if tenant.status.as_ref() == Some(&status) {
-        return Ok(());
-    }
-    let api: Api<Tenant> = Api::all(ctx.client.clone());
-    let object = json!({
-        "apiVersion": "tenantry.dev/v1alpha1",
-        "kind": "Tenant",
-        "metadata": { "name": tenant.name_any(), "uid": tenant.metadata.uid },
-        "status": status,
-    });
-    let params = PatchParams::apply(names::MANAGED_BY).force();
-    match api.patch_status(&tenant.name_any(), &params, &Patch::Apply(&object)).await {
-        Ok(stored) => {
-            ctx.memory.wrote(&stored.metadata);
-            Ok(())
-        }
-        // It went while we looked.
-        Err(kube::Error::Api(s)) if s.code == 404 => Ok(()),
-        Err(e) => Err(Error::kube("write the tenant's status")(e)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_wait_that_nothing_ends_is_looked_at_less_and_less_but_never_never() {
-        let seconds = Duration::from_secs;
-        for (looks, pause) in [(1, 2), (10, 2), (11, 4), (21, 8), (51, 60), (u32::MAX, 60)] {
-            assert_eq!(slower(seconds(2), looks), seconds(pause), "{looks}");
-        }
-        assert_eq!(slower(seconds(300), u32::MAX), seconds(300));
-        let memory = crate::cluster::Memory::default();
-        assert_eq!((memory.waited("a", "One"), memory.waited("a", "One"), memory.waited("b", "One")), (1, 2, 1));
-        assert_eq!((memory.waited("a", "Two"), memory.waited("a", "One")), (1, 1), "it went on");
-        memory.recovered("b");
-        assert_eq!(memory.waited("b", "One"), 1);
-    }
-
-    #[test]
-    fn a_failure_that_says_when_to_look_again_is_looked_at_then_and_later_when_it_lasts() {
-        let seconds = Duration::from_secs;
-        for (failures, pause) in [(1, 5), (10, 5), (11, 10), (50, 60), (u32::MAX, 60)] {
-            assert_eq!(after(ErrorClass::Blocked, Some(seconds(5)), failures), seconds(pause), "{failures}");
-        }
-        // The rest of the pause before the next attempt is never made longer than a minute's net.
-        assert_eq!(after(ErrorClass::Blocked, Some(seconds(900)), 50), seconds(900));
-        assert_eq!(after(ErrorClass::Blocked, None, 50), Duration::from_secs(120));
-        assert_eq!(after(ErrorClass::Transient, None, 1), Duration::from_millis(200));
-        assert_eq!(after(ErrorClass::Transient, None, 3), Duration::from_secs(4));
-    }
 }

@@ -267,7 +267,7 @@ impl Life {
             };
             if let (Some(annotations), Some(last)) = (annotations, mine.last()) {
                 let recorded =
-                    tenantry_operator::tenant::recorded_of(annotations).ok().flatten().ok_or("no recorded ledger")?;
+                    tenantry_operator::life::recorded_of(annotations).ok().flatten().ok_or("no recorded ledger")?;
                 if (recorded.sequence, &recorded.facts) != (last.spec.sequence, &last.spec.after) {
                     return Err(format!("the {kind} records {recorded:?}, its last event is {:?}", last.spec));
                 }

@@ -22,9 +22,9 @@ use super::stage::{Stage, ended};
 use super::{COPIED, Filling, Target};
 use crate::error::Error;
 use crate::halt::Halt;
-use crate::instance::attempts::{self, Next};
-use crate::instance::job_secrets;
-use crate::instance::template::{Outcome, outcome};
+use crate::instance::inputs::Inputs;
+use crate::operation::attempt::{self, Next};
+use crate::operation::{Outcome, outcome, secret};
 use crate::sql;
 
 /// The database: made empty, then filled by a job. One that was broken off is dropped and made anew, which takes
@@ -34,7 +34,7 @@ use crate::sql;
 /// [`Halt`] at `Copied` until it is done.
 pub async fn database(filling: &Filling<'_>, target: &Target<'_>, record: Option<DatabaseRecord>) -> Result<(), Halt> {
     let at = Halt::at(COPIED);
-    let owner = names::owner_of_instance(&filling.wanted.id);
+    let owner = names::owner_of_instance(&filling.inputs.wanted.id);
     if let Some(r) = &record
         && (r.owner != owner || matches!(r.state, State::Archived | State::Template | State::Personalised))
     {
@@ -48,9 +48,9 @@ pub async fn database(filling: &Filling<'_>, target: &Target<'_>, record: Option
         of.is_some() && of == record.as_ref().map(|r| &r.created_at)
     });
     let made_by = made_by.map_or(0, |(attempt, _)| *attempt);
-    let attempt = match attempts::next(record.as_ref().map(|r| (r.state, made_by)), newest.as_ref()) {
+    let attempt = match attempt::next(record.as_ref().map(|r| (r.state, made_by)), newest.as_ref()) {
         Next::Follow(attempt, job) => {
-            if !matches!(outcome(job), Outcome::Succeeded) {
+            if !matches!(outcome(job, filling.inputs.now), Outcome::Succeeded) {
                 source::look(filling.ctx, &filling.pass.instance).await?;
             }
             match Stage::Database.follow(filling, attempt, job).await? {
@@ -69,7 +69,8 @@ pub async fn database(filling: &Filling<'_>, target: &Target<'_>, record: Option
 }
 
 async fn begin(filling: &Filling<'_>, target: &Target<'_>, original: &Original, attempt: u32) -> Result<(), Halt> {
-    let Filling { ctx, wanted, settings, limits, .. } = filling;
+    let ctx = filling.ctx;
+    let Inputs { wanted, settings, limits, .. } = *filling.inputs;
     let at = Halt::at(COPIED);
     let (server, from) = source::access(ctx, &wanted.namespace, original).await?;
     let to = &target.placed.access;
@@ -132,12 +133,12 @@ async fn begin(filling: &Filling<'_>, target: &Target<'_>, original: &Original, 
     let made = record.ok_or_else(|| at(Error::Bug("a database that was made is not written down".into())))?;
     ctx.apply(&secret).await.map_err(&at)?;
     let job = copy::build_database_job(&place, &file, limits.storage_bytes, size, &made.created_at, settings);
-    job_secrets::start(ctx, &job).await.map_err(&at)?;
+    secret::start(ctx, &job).await.map_err(&at)?;
     Err(Stage::Database.under_way(filling, attempt))
 }
 
 fn empty(filling: &Filling<'_>, target: &Target<'_>, owner: &str) -> NewDatabase {
-    let (wanted, access) = (filling.wanted, &target.placed.access);
+    let (wanted, access) = (filling.inputs.wanted, &target.placed.access);
     let needs = wanted.release.spec.database.as_ref();
     NewDatabase {
         name: access.name.clone(),
@@ -169,7 +170,8 @@ fn tls(of: &Tls) -> (bool, Option<&str>) {
 /// # Errors
 /// [`Halt`] at `Copied` until it is done.
 pub async fn files(filling: &Filling<'_>) -> Result<(), Halt> {
-    let Filling { ctx, wanted, settings, limits, .. } = filling;
+    let ctx = filling.ctx;
+    let Inputs { wanted, settings, limits, .. } = *filling.inputs;
     let spec = &wanted.release.spec;
     let volumes: Vec<&str> = spec.volumes_of_jobs().map(|v| v.name.as_str()).collect();
     if volumes.is_empty() {
@@ -180,7 +182,7 @@ pub async fn files(filling: &Filling<'_>) -> Result<(), Halt> {
     let attempt = match &newest {
         None => 1,
         Some((attempt, job)) => {
-            if !matches!(outcome(job), Outcome::Succeeded) {
+            if !matches!(outcome(job, filling.inputs.now), Outcome::Succeeded) {
                 let original = source::look(ctx, &filling.pass.instance).await?;
                 give_way(filling, &original.id, job).await?;
             }
@@ -217,13 +219,13 @@ pub async fn files(filling: &Filling<'_>) -> Result<(), Halt> {
     let beside = (!processes.is_empty()).then_some(Beside { original: &original.id, processes: &processes });
     ctx.apply(&copy::build_secret(&place, &file, &[]).map_err(|e| at(e.into()))?).await.map_err(&at)?;
     let job = copy::build_files_job(&place, &file, spec, &pairs, beside, settings);
-    job_secrets::start(ctx, &job).await.map_err(&at)?;
+    secret::start(ctx, &job).await.map_err(&at)?;
     Err(Stage::Files.under_way(filling, attempt))
 }
 
 /// Ends a job that keeps the original from its volumes. It begins again beside the original.
 async fn give_way(filling: &Filling<'_>, original: &Id, job: &Job) -> Result<(), Halt> {
-    if !matches!(outcome(job), Outcome::Running) {
+    if !matches!(outcome(job, filling.inputs.now), Outcome::Running) {
         return Ok(());
     }
     let waiting = holders(filling, original).await?.into_iter().filter(|p| phase(p) == Some("Pending"));
@@ -236,7 +238,7 @@ async fn give_way(filling: &Filling<'_>, original: &Id, job: &Job) -> Result<(),
     if !copy::original_waits(&waiting, &held) {
         return Ok(());
     }
-    let (namespace, name) = (&filling.wanted.namespace, job.name_any());
+    let (namespace, name) = (&filling.inputs.wanted.namespace, job.name_any());
     filling.ctx.remove(Kind::Job, Some(namespace), &name).await.map_err(Halt::at(COPIED))?;
     let text = "the original starts on another node and needs its volumes: the copy of its files is broken off and begins again beside it";
     Err(Halt::wait(COPIED, "OriginalFirst", text, Duration::from_secs(5)))
@@ -252,11 +254,11 @@ async fn hold_volumes(filling: &Filling<'_>, original: &Id) -> Result<BTreeSet<S
 /// The original's pods that have a node, stay, and see volumes which are copied. Companions without volumes and the
 /// page may be anywhere.
 async fn holders(filling: &Filling<'_>, original: &Id) -> Result<Vec<Pod>, Halt> {
-    let spec = &filling.wanted.release.spec;
+    let spec = &filling.inputs.wanted.release.spec;
     let copied: BTreeSet<&str> = spec.volumes_of_jobs().map(|v| v.name.as_str()).collect();
     let sees = |p: &&Process| spec.volumes_of(p).any(|v| copied.contains(v.name.as_str()));
     let processes: BTreeSet<&str> = spec.processes.iter().filter(sees).map(|p| p.name.as_str()).collect();
-    let api: Api<Pod> = Api::namespaced(filling.ctx.client.clone(), &filling.wanted.namespace);
+    let api: Api<Pod> = Api::namespaced(filling.ctx.client.clone(), &filling.inputs.wanted.namespace);
     let selector = format!("{LABEL_INSTANCE_ID}={original},{LABEL_PROCESS}");
     let list = api.list(&ListParams::default().labels(&selector)).await;
     let mut pods = list.map_err(|e| Halt::at(COPIED)(Error::kube("list the original's pods")(e)))?.items;

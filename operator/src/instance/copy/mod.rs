@@ -16,19 +16,16 @@ use tenantry_api::archive::Archive;
 use tenantry_api::crm_instance::{CrmInstance, CrmInstanceSpec};
 use tenantry_api::database_server::DatabaseServer;
 use tenantry_core::class::ErrorClass;
-use tenantry_core::ledger::Limits;
 use tenantry_core::names;
 use tenantry_database::{DatabaseRecord, State};
-use tenantry_plan::Settings;
-use tenantry_plan::context::Keys;
-use tenantry_plan::instance::Wanted;
 
+use super::inputs::Inputs;
 use super::live::Pass;
 use super::place::Placed;
 use crate::context::Ctx;
 use crate::halt::Halt;
+use crate::life::{adopt, metadata};
 use crate::sql::Server;
-use crate::tenant::adopt;
 
 pub use source::{origin_to_note, place_of_original, release_of_original};
 
@@ -45,14 +42,8 @@ pub struct Filling<'a> {
     pub ctx: &'a Ctx,
     /// The reconcile.
     pub pass: &'a Pass,
-    /// The copy, as wanted.
-    pub wanted: &'a Wanted,
-    /// Settings.
-    pub settings: &'a Settings,
-    /// Limits of the tenant.
-    pub limits: &'a Limits,
-    /// Keys of the copy.
-    pub keys: &'a Keys,
+    /// What the copy is made of.
+    pub inputs: &'a Inputs<'a>,
 }
 
 /// The database of a copy.
@@ -89,11 +80,11 @@ pub async fn database(filling: &Filling<'_>, target: &Target<'_>, record: Option
     fill::database(filling, target, record).await?;
     fill::files(filling).await?;
     neutralise::run(filling, Some(target)).await?;
-    let Filling { ctx, wanted, settings, limits, keys, .. } = filling;
-    super::database::personalise(ctx, wanted, settings, limits, target.placed, keys, target.server).await?;
+    super::database::personalise(filling.ctx, filling.inputs, target.placed, target.server).await?;
     // What makes it the copy's own may have switched something on again.
     neutralise::proven(filling, Some(target)).await?;
     stage::clear_secrets(filling).await?;
+    let wanted = filling.inputs.wanted;
     let owner = names::owner_of_instance(&wanted.id);
     let said = target.server.admin.set_release(target.name(), &owner, &wanted.release.hash).await;
     said.map_err(|e| Halt::at("Installed")(e.into()))?;
@@ -105,25 +96,19 @@ pub async fn database(filling: &Filling<'_>, target: &Target<'_>, record: Option
 ///
 /// # Errors
 /// [`Halt`] at `Copied` or `Neutralised`.
-pub async fn without_database(
-    ctx: &Ctx,
-    pass: &mut Pass,
-    wanted: &Wanted,
-    settings: &Settings,
-    limits: &Limits,
-    keys: &Keys,
-) -> Result<(), Halt> {
+pub async fn without_database(ctx: &Ctx, pass: &mut Pass, inputs: &Inputs<'_>) -> Result<(), Halt> {
+    let wanted = inputs.wanted;
     let done = wanted.generation.to_string();
     if pass.installed_before() || pass.instance.annotations().get(ANNOTATION_NEUTRALISED) == Some(&done) {
         return Ok(());
     }
-    let filling = Filling { ctx, pass, wanted, settings, limits, keys };
+    let filling = Filling { ctx, pass, inputs };
     neutralise::stated(&filling)?;
     fill::files(&filling).await?;
     neutralise::run(&filling, None).await?;
     stage::clear_secrets(&filling).await?;
     let api: Api<CrmInstance> = Api::namespaced(ctx.client.clone(), &wanted.namespace);
-    let stored = crate::tenant::metadata(ctx, &api, &pass.instance, true, &[(ANNOTATION_NEUTRALISED, done)]).await;
+    let stored = metadata(ctx, &api, &pass.instance, true, &[(ANNOTATION_NEUTRALISED, done)]).await;
     if let Some(stored) = stored.map_err(Halt::at(NEUTRALISED))? {
         pass.instance = stored;
     }

@@ -10,17 +10,18 @@ use tenantry_core::class::ErrorClass;
 use tenantry_core::names::{self, LABEL_PURPOSE};
 use tenantry_database::Login;
 use tenantry_plan::config::Config;
+use tenantry_plan::instance::build_volume;
 use tenantry_plan::job::{self, Place};
 use tenantry_plan::one_node::Together;
-use tenantry_plan::{context, instance::build_volume};
 
 use super::stage::Stage;
 use super::{Filling, NEUTRALISED, Target};
 use crate::error::Error;
 use crate::halt::Halt;
+use crate::instance::inputs::Inputs;
 use crate::instance::install::SHORTEST;
-use crate::instance::job_secrets;
-use crate::instance::template::{Outcome, outcome, release_label};
+use crate::instance::template::release_label;
+use crate::operation::{Outcome, outcome, secret};
 
 /// Reason of a blueprint that does not say how.
 pub const NOT_STATED: &str = "NotStated";
@@ -32,7 +33,7 @@ const NOT_PROVEN: &str = "NotProven";
 /// # Errors
 /// [`Halt`] at `Neutralised`.
 pub fn stated(filling: &Filling<'_>) -> Result<(), Halt> {
-    let wanted = filling.wanted;
+    let wanted = filling.inputs.wanted;
     if wanted.release.spec.neutralise.as_ref().is_some_and(|list| !list.steps.is_empty()) {
         return Ok(());
     }
@@ -49,10 +50,10 @@ pub fn stated(filling: &Filling<'_>) -> Result<(), Halt> {
 /// # Errors
 /// [`Halt`] at `Neutralised`.
 pub async fn run(filling: &Filling<'_>, target: Option<&Target<'_>>) -> Result<(), Halt> {
-    let Filling { wanted, settings, limits, keys, .. } = filling;
+    let wanted = filling.inputs.wanted;
     let Some(list) = wanted.release.spec.neutralise.as_ref().map(Neutralisation::list) else { return stated(filling) };
     let list = &list;
-    let values = context::instance(wanted, settings, limits, target.map(|t| &t.placed.access), keys);
+    let values = filling.inputs.values();
     let start = Instant::now();
     if job::is_sql(list) {
         by_sql(filling, target, list, &values, start).await?;
@@ -61,7 +62,9 @@ pub async fn run(filling: &Filling<'_>, target: Option<&Target<'_>>) -> Result<(
     let attempt = match &Stage::Neutralise.newest(filling).await? {
         None => 1,
         // It ran other steps than those that the blueprint says now.
-        Some((attempt, job)) if of_another_release(filling, job) && !matches!(outcome(job), Outcome::Running) => {
+        Some((attempt, job))
+            if of_another_release(filling, job) && !matches!(outcome(job, filling.inputs.now), Outcome::Running) =>
+        {
             attempt.saturating_add(1)
         }
         Some((attempt, job)) => match Stage::Neutralise.follow(filling, *attempt, job).await? {
@@ -77,7 +80,7 @@ pub async fn run(filling: &Filling<'_>, target: Option<&Target<'_>>) -> Result<(
 }
 
 fn of_another_release(filling: &Filling<'_>, job: &Job) -> bool {
-    job.labels().get(names::LABEL_RELEASE) != Some(&release_label(filling.wanted))
+    job.labels().get(names::LABEL_RELEASE) != Some(&release_label(filling.inputs.wanted))
 }
 
 /// The SQL of the list, which may be none.
@@ -100,7 +103,7 @@ async fn by_sql(
     let login = Login { user: access.user.clone(), password: access.password.clone() };
     let limit = Duration::from_secs(u64::from(list.timeout_seconds));
     let left = || limit.saturating_sub(start.elapsed()).max(SHORTEST);
-    let blueprint = &filling.wanted.release.blueprint;
+    let blueprint = &filling.inputs.wanted.release.blueprint;
     for (step, sql) in job::sql(blueprint, "neutralise", list, values).map_err(|e| at(e.into()))? {
         let (endpoint, gate) = (&target.server.endpoint, &ctx.gate);
         let done = tenantry_database::run_as(endpoint, &login, &access.name, &sql, gate, left()).await;
@@ -117,7 +120,7 @@ async fn by_sql(
 /// # Errors
 /// [`Halt`] at `Neutralised` while a statement does not hold or cannot be asked.
 pub async fn proven(filling: &Filling<'_>, target: Option<&Target<'_>>) -> Result<(), Halt> {
-    let (Some(target), Some(stated)) = (target, &filling.wanted.release.spec.neutralise) else { return Ok(()) };
+    let (Some(target), Some(stated)) = (target, &filling.inputs.wanted.release.spec.neutralise) else { return Ok(()) };
     let (access, endpoint, gate) = (&target.placed.access, &target.server.endpoint, &filling.ctx.gate);
     let login = Login { user: access.user.clone(), password: access.password.clone() };
     for (i, question) in stated.verify_sql.iter().enumerate() {
@@ -130,7 +133,7 @@ pub async fn proven(filling: &Filling<'_>, target: Option<&Target<'_>>) -> Resul
         if !holds {
             let text = format!(
                 "the steps of neutralise ran, and {place} does not hold; nothing of the copy was started. Mend the steps or the statement in blueprint {:?}, and the copy goes on by itself",
-                filling.wanted.release.blueprint
+                filling.inputs.wanted.release.blueprint
             );
             return Err(Halt::fail(NEUTRALISED, NOT_PROVEN, text, ErrorClass::Blocked));
         }
@@ -146,7 +149,8 @@ async fn by_commands(
     attempt: u32,
     spent: u32,
 ) -> Result<(), Halt> {
-    let Filling { ctx, wanted, settings, limits, .. } = filling;
+    let ctx = filling.ctx;
+    let Inputs { wanted, settings, limits, .. } = *filling.inputs;
     let at = Halt::at(NEUTRALISED);
     let (spec, blueprint) = (&wanted.release.spec, &wanted.release.blueprint);
     for volume in &spec.volumes {
@@ -172,6 +176,6 @@ async fn by_commands(
     let secret = job::build_secret(&place("config"), &file).map_err(|e| at(e.into()))?;
     ctx.apply(&secret).await.map_err(&at)?;
     let purpose = Stage::Neutralise.purpose(wanted.generation);
-    job_secrets::start(ctx, &job::build_job(&place(&purpose), &file, settings)).await.map_err(&at)?;
+    secret::start(ctx, &job::build_job(&place(&purpose), &file, settings)).await.map_err(&at)?;
     Err(Stage::Neutralise.under_way(filling, attempt))
 }

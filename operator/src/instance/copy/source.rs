@@ -23,7 +23,7 @@ use crate::error::Error;
 use crate::halt::Halt;
 use crate::instance::live::{Pass, generation_of};
 use crate::instance::release;
-use crate::tenant::recorded_of;
+use crate::life::recorded_of;
 
 /// Time between two looks at an original that is not there yet: no watch tells of it.
 const LOOK: Duration = Duration::from_secs(10);

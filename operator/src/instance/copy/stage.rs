@@ -12,11 +12,9 @@ use tenantry_core::names::{self, LABEL_INSTANCE_ID, LABEL_PROCESS, LABEL_PURPOSE
 use tenantry_plan::Kind;
 
 use super::{COPIED, Filling, NEUTRALISED};
-use crate::cluster::trouble;
 use crate::error::Error;
 use crate::halt::Halt;
-use crate::instance::attempts;
-use crate::instance::template::{Outcome, last_words, outcome};
+use crate::operation::{self, Followed, Work, attempt};
 
 /// A stage that a job does, in the order in which they come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,14 +70,14 @@ impl Stage {
 
     /// Name of the job of an attempt, and of its Secret.
     pub fn job_name(self, filling: &Filling<'_>, attempt: u32) -> String {
-        names::copy_job(&filling.wanted.id, self.word(), filling.wanted.generation, attempt)
+        names::copy_job(&filling.inputs.wanted.id, self.word(), filling.inputs.wanted.generation, attempt)
     }
 
     fn api<K>(filling: &Filling<'_>) -> Api<K>
     where
         K: kube::Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>,
     {
-        Api::namespaced(filling.ctx.client.clone(), &filling.wanted.namespace)
+        Api::namespaced(filling.ctx.client.clone(), &filling.inputs.wanted.namespace)
     }
 
     /// Its newest job with the number of the attempt.
@@ -87,41 +85,20 @@ impl Stage {
     /// # Errors
     /// [`Halt`] at its condition.
     pub async fn newest(self, filling: &Filling<'_>) -> Result<Option<(u32, Job)>, Halt> {
-        let jobs = jobs_of(filling, self.condition(), &self.purpose(filling.wanted.generation)).await?;
-        Ok(attempts::newest(jobs))
+        let jobs = jobs_of(filling, self.condition(), &self.purpose(filling.inputs.wanted.generation)).await?;
+        Ok(attempt::newest(jobs))
     }
 
-    /// Waits for a job. Ok: it did all of it; a number: the attempt that may begin now.
+    /// Follows a job. None: it did all of it; a number: the attempt that may begin now.
     ///
     /// # Errors
     /// [`Halt`] at its condition while it runs, and while the pause after a failure lasts.
     pub async fn follow(self, filling: &Filling<'_>, attempt: u32, job: &Job) -> Result<Option<u32>, Halt> {
-        let condition = self.condition();
-        filling.ctx.trace_job(self.trace(), job);
-        match outcome(job) {
-            Outcome::Succeeded => Ok(None),
-            Outcome::Running => match trouble(&self.pods(filling, job).await?) {
-                Some(t) => Err(Halt::fail(condition, &t.reason, t.message, ErrorClass::Blocked)),
-                None => Err(self.under_way(filling, attempt)),
-            },
-            Outcome::Failed { why, seconds_ago } => {
-                let pause = attempts::pause(attempt);
-                if seconds_ago >= pause {
-                    return Ok(Some(attempt.saturating_add(1)));
-                }
-                let said = last_words(&self.pods(filling, job).await?).unwrap_or(why);
-                let text = format!(
-                    "{said}. The original is untouched, and nothing of the copy was started. It is tried again {pause} s after a failure (attempt {attempt} failed); log: kubectl -n {} logs job/{}",
-                    filling.wanted.namespace,
-                    job.name_any()
-                );
-                let reason = if self == Self::Neutralise { "NeutraliseFailed" } else { "CopyFailed" };
-                Err(Halt {
-                    again: Some(Duration::from_secs(pause - seconds_ago)),
-                    ..Halt::fail(condition, reason, text, ErrorClass::Blocked)
-                })
-            }
-        }
+        let work = StageOf { stage: self, filling };
+        Ok(match operation::follow(filling.ctx, &work, attempt, job, filling.inputs.now).await? {
+            Followed::Done => None,
+            Followed::Due(next) => Some(next),
+        })
     }
 
     /// That a job is at it.
@@ -129,7 +106,7 @@ impl Stage {
         let text = format!(
             "{} (attempt {attempt}). Log: kubectl -n {} logs job/{}",
             self.doing(),
-            filling.wanted.namespace,
+            filling.inputs.wanted.namespace,
             self.job_name(filling, attempt)
         );
         let reason = if self == Self::Neutralise { "Neutralising" } else { "Copying" };
@@ -141,7 +118,7 @@ impl Stage {
     /// # Errors
     /// [`Halt`] at its condition.
     pub async fn clear_the_way(self, filling: &Filling<'_>) -> Result<(), Halt> {
-        let (ctx, wanted, condition) = (filling.ctx, filling.wanted, self.condition());
+        let (ctx, wanted, condition) = (filling.ctx, filling.inputs.wanted, self.condition());
         let at = Halt::at(condition);
         let generation = wanted.generation;
         let later = Self::ALL.into_iter().skip_while(|s| *s != self).skip(1).map(|s| s.purpose(generation));
@@ -188,9 +165,39 @@ impl Stage {
     /// # Errors
     /// [`Halt`] at its condition.
     pub async fn pods(self, filling: &Filling<'_>, job: &Job) -> Result<Vec<Pod>, Halt> {
-        let params = ListParams::default().labels(&format!("batch.kubernetes.io/job-name={}", job.name_any()));
-        let list = Self::api::<Pod>(filling).list(&params).await;
-        Ok(list.map_err(|e| Halt::at(self.condition())(Error::kube("list the job's pods")(e)))?.items)
+        operation::pods_of(filling.ctx, self.condition(), &filling.inputs.wanted.namespace, &job.name_any()).await
+    }
+}
+
+/// A stage of one copy.
+struct StageOf<'a> {
+    stage: Stage,
+    filling: &'a Filling<'a>,
+}
+
+impl Work for StageOf<'_> {
+    fn condition(&self) -> &'static str {
+        self.stage.condition()
+    }
+
+    fn trace(&self) -> &'static str {
+        self.stage.trace()
+    }
+
+    fn namespace(&self) -> &str {
+        &self.filling.inputs.wanted.namespace
+    }
+
+    fn under_way(&self, attempt: u32) -> Halt {
+        self.stage.under_way(self.filling, attempt)
+    }
+
+    fn failed(&self) -> &'static str {
+        if self.stage == Stage::Neutralise { "NeutraliseFailed" } else { "CopyFailed" }
+    }
+
+    fn failure(&self, said: &str) -> String {
+        format!("{said}. The original is untouched, and nothing of the copy was started.")
     }
 }
 
@@ -202,7 +209,7 @@ pub fn ended(pod: &Pod) -> bool {
 }
 
 async fn jobs_of(filling: &Filling<'_>, condition: &'static str, purpose: &str) -> Result<Vec<Job>, Halt> {
-    let selector = format!("{LABEL_INSTANCE_ID}={},{LABEL_PURPOSE}={purpose}", filling.wanted.id);
+    let selector = format!("{LABEL_INSTANCE_ID}={},{LABEL_PURPOSE}={purpose}", filling.inputs.wanted.id);
     let list = Stage::api::<Job>(filling).list(&ListParams::default().labels(&selector)).await;
     let jobs = list.map_err(|e| Halt::at(condition)(Error::kube("list the copy's jobs")(e)))?.items;
     // One that is going counts no more.
@@ -215,7 +222,7 @@ async fn jobs_of(filling: &Filling<'_>, condition: &'static str, purpose: &str) 
 /// # Errors
 /// [`Halt`] at `Copied`.
 pub async fn clear_secrets(filling: &Filling<'_>) -> Result<(), Halt> {
-    let (ctx, wanted, at) = (filling.ctx, filling.wanted, Halt::at(COPIED));
+    let (ctx, wanted, at) = (filling.ctx, filling.inputs.wanted, Halt::at(COPIED));
     let mine = format!("{LABEL_INSTANCE_ID}={},{LABEL_PURPOSE}=config", wanted.id);
     let all = Stage::api::<Secret>(filling).list_metadata(&ListParams::default().labels(&mine)).await;
     let all = all.map_err(|e| at(Error::kube("list the Secrets of the copy's jobs")(e)))?.items;

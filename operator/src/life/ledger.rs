@@ -1,8 +1,11 @@
 //! Writing billing events: the event first, then the annotation that says how far the stream is. Does I/O.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use kube::api::{Api, PostParams};
 use tenantry_api::billing_event::BillingEvent;
+use tenantry_core::class::ErrorClass;
 use tenantry_core::id::Id;
 use tenantry_core::ledger::{Facts, Recorded, fold, next_event};
 use tenantry_core::names;
@@ -10,6 +13,7 @@ use tenantry_plan::event::{self, Subject};
 
 use crate::context::Ctx;
 use crate::error::{Error, Result};
+use crate::halt::Halt;
 
 /// A stream with its recorded end.
 #[derive(Debug, Clone)]
@@ -57,6 +61,21 @@ pub async fn record(ctx: &Ctx, stream: &Stream, now_true: &Facts, now: Timestamp
         };
         recorded = fold(&recorded, stored.spec.sequence, &stored.spec.after);
     }
+}
+
+/// The recorded end of an object's stream, from its annotation.
+///
+/// # Errors
+/// [`Halt`] at `Ready` when it cannot be read: better to stop than to number events anew.
+pub fn recorded_of(annotations: &BTreeMap<String, String>) -> std::result::Result<Option<Recorded>, Halt> {
+    let Some(text) = annotations.get(names::ANNOTATION_LEDGER) else { return Ok(None) };
+    serde_json::from_str(text).map(Some).map_err(|e| {
+        let text = format!(
+            "annotation {} cannot be read ({e}); nothing is recorded until it is restored, or removed to be read from the events again",
+            names::ANNOTATION_LEDGER
+        );
+        Halt::fail("Ready", "LedgerUnreadable", text, ErrorClass::Blocked)
+    })
 }
 
 /// The recorded end of a stream with the events that a crash kept from being noted. A process looks for them once.

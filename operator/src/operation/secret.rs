@@ -7,11 +7,9 @@ use tenantry_core::names;
 use tenantry_plan::instance::Wanted;
 use tenantry_plan::{Child, Kind};
 
-use super::template::{Build, CONDITION};
 use crate::cluster::{FIELD_MANAGER, dynamic_api};
 use crate::context::Ctx;
 use crate::error::{Error, Result};
-use crate::halt::Halt;
 
 /// Makes a job whose Secret, of the same name, is there, and hands that to it: it goes when the job goes, which is a
 /// day after its end at the latest. A crash between leaves a Secret that the next attempt or a purge takes away.
@@ -44,18 +42,4 @@ pub async fn clear(ctx: &Ctx, wanted: &Wanted, purpose: &str) -> Result<()> {
         ctx.remove(Kind::Secret, Some(&wanted.namespace), &secret.name_any()).await?;
     }
     Ok(())
-}
-
-impl Build<'_> {
-    /// Takes the Secret of an attempt at a template away: its database is used no more, or its job is done.
-    ///
-    /// # Errors
-    /// [`Halt`] at `Installed`.
-    pub(super) async fn forget(&self, attempt: u32) -> Result<(), Halt> {
-        if attempt == 0 {
-            return Ok(());
-        }
-        let ns = Some(self.ctx.system_namespace.as_str());
-        self.ctx.remove(Kind::Secret, ns, &self.job_name(attempt)).await.map_err(Halt::at(CONDITION))
-    }
 }

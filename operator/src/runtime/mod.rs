@@ -1,4 +1,4 @@
-//! What surrounds the controllers: start, leadership, watches, health, metrics, traces. Does I/O.
+//! The operator as a process of the operating system: start, leadership, watches, health, metrics, traces. Does I/O.
 
 pub mod claims;
 pub mod figures;

@@ -1,0 +1,37 @@
+//! What every step of an instance's road works from: complete from the first step that takes it, and never added to. No
+//! I/O.
+
+use jiff::Timestamp;
+use serde_json::Value;
+use tenantry_api::plan::Resources;
+use tenantry_core::ledger::Limits;
+use tenantry_plan::Settings;
+use tenantry_plan::context::{self, DatabaseAccess, Keys};
+use tenantry_plan::instance::Wanted;
+
+/// What an instance is made of.
+#[derive(Debug, Clone, Copy)]
+pub struct Inputs<'a> {
+    /// The instance, validated.
+    pub wanted: &'a Wanted,
+    /// Settings of the operator and the Site.
+    pub settings: &'a Settings,
+    /// Limits of the tenant.
+    pub limits: &'a Limits,
+    /// Resources of the plan; none: the plan names none.
+    pub resources: Option<&'a Resources>,
+    /// Its keys.
+    pub keys: &'a Keys,
+    /// The way to its database; none: the product has none.
+    pub database: Option<&'a DatabaseAccess>,
+    /// When the reconcile began.
+    pub now: Timestamp,
+}
+
+impl Inputs<'_> {
+    /// The values of the blueprint's templates.
+    #[must_use]
+    pub fn values(&self) -> Value {
+        context::instance(self.wanted, self.settings, self.limits, self.database, self.keys)
+    }
+}

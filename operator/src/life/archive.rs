@@ -1,0 +1,20 @@
+//! The Archive that is left of an object: stored once. Does I/O (Kubernetes).
+
+use kube::api::{Api, PostParams};
+use tenantry_api::archive::Archive;
+
+use crate::context::Ctx;
+use crate::error::Error;
+
+/// Stores an archive; one that exists, from before a crash, stays as it is.
+///
+/// # Errors
+/// [`Error::Kube`].
+pub async fn store(ctx: &Ctx, archive: &Archive) -> crate::error::Result<()> {
+    let api: Api<Archive> = Api::all(ctx.client.clone());
+    match api.create(&PostParams::default(), archive).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
+        Err(e) => Err(Error::kube("store the archive")(e)),
+    }
+}

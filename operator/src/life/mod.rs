@@ -1,0 +1,12 @@
+//! The life of an object of ours, whatever its kind: its id and finalizer, whose id it is, the archive that it takes over,
+//! its stream of billing events, the archive that is left of it. Does I/O.
+
+pub mod adopt;
+mod archive;
+pub mod claim;
+mod ledger;
+mod metadata;
+
+pub use archive::store;
+pub use ledger::{Stream, record, recorded_of, replay, whole};
+pub use metadata::{metadata, release};

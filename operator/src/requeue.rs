@@ -1,0 +1,75 @@
+//! When an object that is held up is looked at again: with growing pauses. No I/O.
+
+use std::time::Duration;
+
+use tenantry_core::class::ErrorClass;
+
+use crate::context::Ctx;
+use crate::halt::Halt;
+
+/// How long to wait after a halt: what it says, or its class's growing pause.
+#[must_use]
+pub fn pause(ctx: &Ctx, uid: &str, halt: &Halt) -> Duration {
+    let Some(class) = halt.class else {
+        return slower(halt.again.unwrap_or(Duration::from_secs(30)), ctx.memory.waited(uid, &halt.reason));
+    };
+    // Called inside of the reconcile's own span.
+    tracing::Span::current().record("tenantry.class", class.label());
+    crate::runtime::traces::stopped(class);
+    tracing::warn!(reason = %halt.reason, class = class.label(), message = %halt.message, "held up");
+    after(class, halt.again, ctx.memory.failed(uid))
+}
+
+/// Looks after which the pauses of a wait begin to grow.
+const SOON: u32 = 10;
+/// Longest pause of a wait, unless it asked for a longer one from the start.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// The pause after the `looks`-th look at a wait that lasts: as it asks, then doubled after every few looks. Most waits
+/// are ended by a watch, long before; one that nothing ever ends is not to be asked every second for ever.
+fn slower(asks: Duration, looks: u32) -> Duration {
+    let doubled = 1_u32.checked_shl(looks.saturating_sub(1) / SOON).unwrap_or(u32::MAX);
+    asks.saturating_mul(doubled).min(asks.max(LONGEST_WAIT))
+}
+
+/// The pause after the `failures`-th failure in a row.
+fn after(class: ErrorClass, again: Option<Duration>, failures: u32) -> Duration {
+    match again {
+        Some(again) => slower(again, failures),
+        // Most hiccups (a conflict, a binding that is not known yet) are over at once.
+        None if class == ErrorClass::Transient && failures == 1 => Duration::from_millis(200),
+        None => Duration::from_secs(class.backoff_seconds(failures)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_that_nothing_ends_is_looked_at_less_and_less_but_never_never() {
+        let seconds = Duration::from_secs;
+        for (looks, pause) in [(1, 2), (10, 2), (11, 4), (21, 8), (51, 60), (u32::MAX, 60)] {
+            assert_eq!(slower(seconds(2), looks), seconds(pause), "{looks}");
+        }
+        assert_eq!(slower(seconds(300), u32::MAX), seconds(300));
+        let memory = crate::cluster::Memory::default();
+        assert_eq!((memory.waited("a", "One"), memory.waited("a", "One"), memory.waited("b", "One")), (1, 2, 1));
+        assert_eq!((memory.waited("a", "Two"), memory.waited("a", "One")), (1, 1), "it went on");
+        memory.recovered("b");
+        assert_eq!(memory.waited("b", "One"), 1);
+    }
+
+    #[test]
+    fn a_failure_that_says_when_to_look_again_is_looked_at_then_and_later_when_it_lasts() {
+        let seconds = Duration::from_secs;
+        for (failures, pause) in [(1, 5), (10, 5), (11, 10), (50, 60), (u32::MAX, 60)] {
+            assert_eq!(after(ErrorClass::Blocked, Some(seconds(5)), failures), seconds(pause), "{failures}");
+        }
+        // The rest of the pause before the next attempt is never made longer than a minute's net.
+        assert_eq!(after(ErrorClass::Blocked, Some(seconds(900)), 50), seconds(900));
+        assert_eq!(after(ErrorClass::Blocked, None, 50), Duration::from_secs(120));
+        assert_eq!(after(ErrorClass::Transient, None, 1), Duration::from_millis(200));
+        assert_eq!(after(ErrorClass::Transient, None, 3), Duration::from_secs(4));
+    }
+}
