@@ -6,6 +6,7 @@ pub mod archive;
 pub mod billing_event;
 pub mod blueprint;
 pub mod condition;
+mod condition_type;
 pub mod crm_instance;
 pub mod database_server;
 pub mod integration;

@@ -42,6 +42,8 @@ pub const ANNOTATION_MINTED: &str = "tenantry.dev/id-minted-at";
 pub const ANNOTATION_TAKEN_OVER: &str = "tenantry.dev/data-taken-over";
 /// Annotation on CrmInstance: when somebody asked for its integrations to be checked anew (see [`crate::request`]).
 pub const ANNOTATION_CHECK: &str = "tenantry.dev/check-integrations";
+/// Annotation on CrmInstance: the generation of its data, when it took over an archive or data that was there before it.
+pub const ANNOTATION_DATA_GENERATION: &str = "tenantry.dev/data-generation";
 /// Annotation on CrmInstance: prints of the settings that it was made with and that nothing reads since.
 pub const ANNOTATION_MADE_WITH: &str = "tenantry.dev/made-with";
 /// Annotation on a Tenant or CrmInstance that was made only to archive what nothing refers to any more: its id.

@@ -25,8 +25,8 @@ use crate::cluster::{Memory, Turns};
 use crate::error::{Error, Result};
 use crate::runtime::metrics::Metrics;
 use crate::runtime::traces::Traces;
-use crate::site::Credentials;
-use crate::sql::Servers;
+use crate::site::credentials::Credentials;
+use crate::sql::servers::Servers;
 
 /// Caches that watches keep full. Without them (in tests) every look is a read.
 #[derive(Debug, Clone)]

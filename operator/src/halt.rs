@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tenantry_api::condition::ConditionType;
 use tenantry_core::class::ErrorClass;
 
 use crate::error::Error;
@@ -10,7 +11,7 @@ use crate::error::Error;
 #[derive(Debug, Clone)]
 pub struct Halt {
     /// Condition that is not true.
-    pub condition: &'static str,
+    pub condition: ConditionType,
     /// Its reason, one CamelCase word.
     pub reason: String,
     /// What happened, what is safe, what to do.
@@ -29,7 +30,7 @@ const CONFLICTS: u32 = 5;
 impl Halt {
     /// A normal wait that a watch ends; `again` is the net below the watch.
     #[must_use]
-    pub fn wait(condition: &'static str, reason: &str, message: impl Into<String>, again: Duration) -> Self {
+    pub fn wait(condition: ConditionType, reason: &str, message: impl Into<String>, again: Duration) -> Self {
         Self {
             condition,
             reason: reason.into(),
@@ -42,7 +43,7 @@ impl Halt {
 
     /// A failure of a class.
     #[must_use]
-    pub fn fail(condition: &'static str, reason: &str, message: impl Into<String>, class: ErrorClass) -> Self {
+    pub fn fail(condition: ConditionType, reason: &str, message: impl Into<String>, class: ErrorClass) -> Self {
         Self {
             condition,
             reason: reason.into(),
@@ -60,7 +61,7 @@ impl Halt {
     }
 
     /// Turns an error into a stop at a condition.
-    pub fn at(condition: &'static str) -> impl Fn(Error) -> Self {
+    pub fn at(condition: ConditionType) -> impl Fn(Error) -> Self {
         move |e| {
             let class = e.class();
             let reason = match (&e, class) {

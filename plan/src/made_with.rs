@@ -9,12 +9,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use serde_json::Value;
 use tenantry_api::blueprint::{BlueprintSpec, Probe};
+use tenantry_api::condition::ConditionType;
 use tenantry_core::hash::sha256_hex;
 use tenantry_core::secret::Secret;
 use tenantry_core::template;
 
 /// The condition of an instance whose settings are not all in use.
-pub const CONDITION: &str = "SettingsApplied";
+pub const CONDITION: ConditionType = ConditionType::SettingsApplied;
 /// What people may change of an instance beside its settings, as templates name it. Ids and names never change; the
 /// database's access and the application's own keys are nobody's to choose.
 const FIELDS: [&str; 8] = [

@@ -16,7 +16,8 @@ use tenantry_core::secret::Secret as Hidden;
 use tenantry_plan::context::{DatabaseAccess, Keys};
 use tenantry_plan::instance::release::{Choice, Known, choose, is_of, replaces};
 use tenantry_plan::instance::{
-    Seen, Serving, Wanted, access_of, desired, keys_of, may_be_many, validate, volume_bytes, was_built_otherwise,
+    Seen, Serving, Wanted, access_of, data_generation, desired, keys_of, may_be_many, validate, volume_bytes,
+    was_built_otherwise,
 };
 use tenantry_plan::{Claim, Kind, Settings};
 
@@ -38,7 +39,7 @@ pub async fn planned(session: &Session, mut instance: CrmInstance, settings: &Se
     let plan = target::one(session, &session.cluster.plans(), target::PLAN, &tenant.spec.plan).await?;
     let limits = tenantry_plan::limits::resolve(&tenant.spec, &plan.spec).map_err(|e| cannot_be(&address, &e))?;
     let release = release(session, &instance).await?;
-    let generation = instance.status.as_ref().and_then(|s| s.data_generation).unwrap_or(1);
+    let generation = data_generation(&instance);
     let referenced = referenced(session, &instance).await?;
     let wanted = validate(&instance, &tenant, &release, settings, generation, &referenced);
     let wanted = wanted.map_err(|e| cannot_be(&address, &e))?;

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::api::storage::v1::StorageClass;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-use tenantry_api::condition::{Said, set};
+use tenantry_api::condition::{ConditionType, Said, set};
 
 use super::report::{Check, Verdict, exit, text};
 use super::stuck::{Watched, judged};
@@ -128,8 +128,8 @@ fn a_lease_is_good_while_its_holder_renews_it() {
 #[test]
 fn only_what_is_wrong_for_long_is_stuck_and_ready_is_not_repeated() {
     let mut conditions = Vec::new();
-    set(&mut conditions, Said::no("DatabaseReady", "NoServer", "no server fits"), None, at(1_000));
-    set(&mut conditions, Said::no("Ready", "Waiting", "waits for the database"), None, at(1_000));
+    set(&mut conditions, Said::no(ConditionType::DatabaseReady, "NoServer", "no server fits"), None, at(1_000));
+    set(&mut conditions, Said::no(ConditionType::Ready, "Waiting", "waits for the database"), None, at(1_000));
     let object = Watched {
         title: "acme/crm".into(),
         conditions,

@@ -49,7 +49,7 @@ pub async fn until_ready(
             Ok(ready)
         }
         Some(Err(end)) => {
-            if let End::Failed { label, why } = &end {
+            if let End::Failed { label, why, .. } = &end {
                 progress.failed(label, why, begun.elapsed());
             }
             progress.end();
@@ -118,7 +118,7 @@ pub async fn until_back(
 
 fn ended(address: &str, end: End) -> Problem {
     match end {
-        End::Failed { label, why } => Problem::failed(format!("instance {address} failed at: {label}"))
+        End::Failed { label, why, .. } => Problem::failed(format!("instance {address} failed at: {label}"))
             .safe("what was made so far is kept, and no other instance is touched")
             .why(why)
             .next("look", format!("instance show {address}"))

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use tenantry_api::condition::find;
+use tenantry_api::condition::{ConditionType, ROAD, ROAD_OF_A_COPY, find};
 use tenantry_api::crm_instance::{CrmInstance, CrmInstanceStatus, InstancePhase};
 
 /// A change to show.
@@ -36,7 +36,9 @@ pub enum End {
     Suspended,
     /// A step failed for good, or the spec cannot be.
     Failed {
-        /// The step or condition.
+        /// The condition; none: the operator did not say.
+        at: Option<ConditionType>,
+        /// The step or condition, as people call it.
         label: String,
         /// Reason and message.
         why: String,
@@ -45,30 +47,10 @@ pub enum End {
     Gone,
 }
 
-/// Conditions of an instance in the order in which they become true, with the words shown for them.
-const STEPS: [(&str, &str); 6] = [
-    ("HostClaimed", "host"),
-    ("DatabaseReady", "database"),
-    ("Installed", "installed"),
-    ("ProcessesReady", "application"),
-    ("Verified", "verified"),
-    ("Reachable", "reached"),
-];
-
-/// The same for a copy of another instance.
-const COPY_STEPS: [(&str, &str); 8] = [
-    ("HostClaimed", "host"),
-    ("Copied", "copied"),
-    ("Neutralised", "neutralised"),
-    ("DatabaseReady", "database"),
-    ("Installed", "installed"),
-    ("ProcessesReady", "application"),
-    ("Verified", "verified"),
-    ("Reachable", "reached"),
-];
-
-fn steps(instance: &CrmInstance) -> &'static [(&'static str, &'static str)] {
-    if instance.spec.from.is_some() { &COPY_STEPS } else { &STEPS }
+/// The steps that are shown: a spec that can be is nothing to wait for.
+fn steps(instance: &CrmInstance) -> &'static [ConditionType] {
+    let road: &[ConditionType] = if instance.spec.from.is_some() { &ROAD_OF_A_COPY } else { &ROAD };
+    road.split_first().map_or(road, |(_, rest)| rest)
 }
 
 /// Follows one instance. Times are measured from when the tracker was made.
@@ -94,17 +76,17 @@ impl Tracker {
         let status = instance.status.as_ref().unwrap_or(&empty);
         let mut changes = Vec::new();
         let steps = steps(instance);
-        while let Some((kind, label)) = steps.get(self.done) {
+        while let Some(kind) = steps.get(self.done) {
             let Some(held) = find(&status.conditions, kind).filter(|c| c.status == "True") else { break };
             let took = elapsed.saturating_sub(self.at);
-            changes.push(Change::Done { label, detail: detail(kind, held, instance, status), took });
+            changes.push(Change::Done { label: kind.label(), detail: detail(*kind, held, instance, status), took });
             self.at = elapsed;
             self.done += 1;
         }
         self.end = end(instance, status);
         if self.end.is_none() {
-            let label = steps.get(self.done).map_or("ready", |(_, label)| label);
-            let detail = waiting_for(status, steps.get(self.done).map(|(kind, _)| *kind));
+            let label = steps.get(self.done).map_or(ConditionType::Ready.label(), |kind| kind.label());
+            let detail = waiting_for(status, steps.get(self.done).copied());
             let key = format!("{label}/{detail}");
             if key != self.last {
                 changes.push(Change::Now { label, detail });
@@ -121,25 +103,29 @@ impl Tracker {
 }
 
 /// Facts where they are known, else what the operator says.
-fn detail(kind: &str, held: &Condition, instance: &CrmInstance, status: &CrmInstanceStatus) -> String {
+fn detail(kind: ConditionType, held: &Condition, instance: &CrmInstance, status: &CrmInstanceStatus) -> String {
     let release = status.release.clone().or_else(|| instance.spec.release.clone()).unwrap_or_default();
     let product = format!("{} {release}", instance.spec.blueprint).trim_end().to_owned();
     match kind {
-        "HostClaimed" => instance.spec.host.clone(),
-        "DatabaseReady" => match &status.database {
+        ConditionType::HostClaimed => instance.spec.host.clone(),
+        ConditionType::DatabaseReady => match &status.database {
             Some(d) => format!("{} on {}", d.name, d.server),
             None => held.message.clone(),
         },
-        "Installed" | "Verified" | "Copied" | "Neutralised" | "Reachable" => held.message.clone(),
+        ConditionType::Installed
+        | ConditionType::Verified
+        | ConditionType::Copied
+        | ConditionType::Neutralised
+        | ConditionType::Reachable => held.message.clone(),
         _ if held.message.is_empty() => product,
         _ => format!("{product} · {}", held.message),
     }
 }
 
 /// The phase by name, and what the operator says of the step.
-fn waiting_for(status: &CrmInstanceStatus, step: Option<&str>) -> String {
+fn waiting_for(status: &CrmInstanceStatus, step: Option<ConditionType>) -> String {
     let said = step.and_then(|kind| find(&status.conditions, kind));
-    let said = said.or_else(|| find(&status.conditions, "Ready"));
+    let said = said.or_else(|| find(&status.conditions, ConditionType::Ready));
     let phase = format!("{:?}", status.phase);
     match said.map(|c| c.message.as_str()).filter(|m| !m.is_empty()) {
         Some(message) => format!("{phase}: {message}"),
@@ -167,10 +153,12 @@ pub fn back(instance: &CrmInstance, generation: Option<i64>) -> Back {
     }
     match end(instance, status) {
         Some(End::Ready) => {
-            let how = find(&status.conditions, "Reachable").map(|c| c.message.as_str()).filter(|m| !m.is_empty());
+            let how = find(&status.conditions, ConditionType::Reachable)
+                .map(|c| c.message.as_str())
+                .filter(|m| !m.is_empty());
             Back::Reached(how.unwrap_or("verified and serving").to_owned())
         }
-        Some(End::Failed { label, why }) => Back::Failed(format!("{label}: {why}")),
+        Some(End::Failed { label, why, .. }) => Back::Failed(format!("{label}: {why}")),
         Some(End::Suspended | End::Gone) | None => Back::Comes(waiting_for(status, None)),
     }
 }
@@ -191,31 +179,29 @@ fn end(instance: &CrmInstance, status: &CrmInstanceStatus) -> Option<End> {
 
 /// Waits that only another decision of the person ends: a host that another tenant or somebody else's Ingress has.
 fn hopeless(status: &CrmInstanceStatus) -> bool {
-    find(&status.conditions, "HostClaimed")
+    find(&status.conditions, ConditionType::HostClaimed)
         .is_some_and(|c| c.status == "False" && matches!(c.reason.as_str(), "HostTaken" | "HostServedElsewhere"))
 }
 
+/// Where it failed: the first step of the longer road that is false, which has all steps of the other. Whether people
+/// reach it is no failure.
 fn failed(status: &CrmInstanceStatus) -> End {
-    let order = [
-        "SpecValid",
-        "HostClaimed",
-        "Copied",
-        "Neutralised",
-        "DatabaseReady",
-        "Installed",
-        "ProcessesReady",
-        "Verified",
-        "Ready",
-    ];
-    let first = order.iter().find_map(|kind| find(&status.conditions, kind).filter(|c| c.status == "False"));
-    match first {
-        Some(c) => {
-            let label =
-                COPY_STEPS.iter().find(|(kind, _)| *kind == c.type_).map_or(c.type_.as_str(), |(_, label)| label);
-            End::Failed { label: label.to_owned(), why: said(c) }
+    let steps = ROAD_OF_A_COPY.iter().filter(|kind| **kind != ConditionType::Reachable).chain([&ConditionType::Ready]);
+    let mut at_fault = steps.filter_map(|kind| {
+        let found = find(&status.conditions, kind).filter(|c| c.status == "False")?;
+        Some((*kind, found))
+    });
+    match at_fault.next() {
+        Some((kind, c)) => End::Failed { at: Some(kind), label: name_of(kind).to_owned(), why: said(c) },
+        None => {
+            End::Failed { at: None, label: format!("{:?}", status.phase), why: "the operator did not say why".into() }
         }
-        None => End::Failed { label: format!("{:?}", status.phase), why: "the operator did not say why".into() },
     }
+}
+
+/// What a failed step is called: the condition itself where it is no step that people saw.
+fn name_of(kind: ConditionType) -> &'static str {
+    if matches!(kind, ConditionType::SpecValid | ConditionType::Ready) { kind.word() } else { kind.label() }
 }
 
 /// `Reason: message`.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
-use tenantry_api::condition::{Said, set};
+use tenantry_api::condition::{ConditionType, Said, set};
 use tenantry_api::crm_instance::{CrmInstance, CrmInstanceSpec, CrmInstanceStatus, DatabaseStatus, InstancePhase};
 
 use super::line::{Mark, line};
@@ -47,12 +47,12 @@ fn play(scenes: &[(u64, CrmInstance)]) -> (String, Option<End>) {
 
 #[test]
 fn an_installation_is_told_step_by_step_without_control_characters() {
-    let host = Said::yes("HostClaimed", "Claimed", "");
-    let database = Said::yes("DatabaseReady", "FromTemplate", "from template");
-    let waiting = Said::no("Installed", "Personalising", "personalise runs");
-    let installed = Said::yes("Installed", "Installed", "personalised");
-    let processes = Said::yes("ProcessesReady", "Ready", "1 process");
-    let verified = Said::yes("Verified", "Passed", "log-in as admin answered");
+    let host = Said::yes(ConditionType::HostClaimed, "Claimed", "");
+    let database = Said::yes(ConditionType::DatabaseReady, "FromTemplate", "from template");
+    let waiting = Said::no(ConditionType::Installed, "Personalising", "personalise runs");
+    let installed = Said::yes(ConditionType::Installed, "Installed", "personalised");
+    let processes = Said::yes(ConditionType::ProcessesReady, "Ready", "1 process");
+    let verified = Said::yes(ConditionType::Verified, "Passed", "log-in as admin answered");
     let scenes = [
         (100, instance(InstancePhase::Pending, &[])),
         (400, instance(InstancePhase::Installing, &[host.clone(), database.clone(), waiting.clone()])),
@@ -68,18 +68,32 @@ fn an_installation_is_told_step_by_step_without_control_characters() {
 
 #[test]
 fn a_failure_names_its_step_and_the_reason() {
-    let said = [Said::yes("HostClaimed", "Claimed", ""), Said::no("DatabaseReady", "NoServer", "no server fits")];
+    let said = [
+        Said::yes(ConditionType::HostClaimed, "Claimed", ""),
+        Said::no(ConditionType::DatabaseReady, "NoServer", "no server fits"),
+    ];
     let (_, end) = play(&[(100, instance(InstancePhase::Failed, &said))]);
-    assert_eq!(end, Some(End::Failed { label: "database".into(), why: "NoServer: no server fits".into() }));
+    assert_eq!(
+        end,
+        Some(End::Failed {
+            at: Some(ConditionType::DatabaseReady),
+            label: "database".into(),
+            why: "NoServer: no server fits".into()
+        })
+    );
 }
 
 #[test]
 fn a_host_that_another_tenant_has_is_not_waited_for() {
-    let said = [Said::no("HostClaimed", "HostTaken", "crm.acme.vn belongs to beta/crm")];
+    let said = [Said::no(ConditionType::HostClaimed, "HostTaken", "crm.acme.vn belongs to beta/crm")];
     let (_, end) = play(&[(100, instance(InstancePhase::Pending, &said))]);
     assert_eq!(
         end,
-        Some(End::Failed { label: "host".into(), why: "HostTaken: crm.acme.vn belongs to beta/crm".into() })
+        Some(End::Failed {
+            at: Some(ConditionType::HostClaimed),
+            label: "host".into(),
+            why: "HostTaken: crm.acme.vn belongs to beta/crm".into()
+        })
     );
 }
 
@@ -107,8 +121,9 @@ fn an_instance_is_back_when_it_says_so_of_the_tenant_as_it_is_now() {
         made.status.as_mut().unwrap().tenant_generation = Some(tenant);
         back(&made, Some(7))
     };
-    let through = Said::yes("Reachable", "ThroughIngress", "it answers through the ingress at 10.0.0.9:80");
-    let invalid = Said::no("SpecValid", "Invalid", "spec.host: no");
+    let through =
+        Said::yes(ConditionType::Reachable, "ThroughIngress", "it answers through the ingress at 10.0.0.9:80");
+    let invalid = Said::no(ConditionType::SpecValid, "Invalid", "spec.host: no");
     assert!(matches!(at(6, InstancePhase::Ready, std::slice::from_ref(&through)), Back::Comes(_)), "before the resume");
     assert!(matches!(at(7, InstancePhase::Suspended, &[]), Back::Comes(_)));
     assert_eq!(

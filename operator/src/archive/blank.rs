@@ -41,7 +41,7 @@ pub async fn earlier(archive: &Archive, ctx: &Ctx) -> std::result::Result<(), Ha
     if archive.spec.life <= 1 {
         return Ok(());
     }
-    let at = Halt::at(super::purge::CONDITION);
+    let at = Halt::at(super::pace::CONDITION);
     let tenant = Id::parse(&archive.spec.tenant_id).map_err(|e| at(Error::Blocked(e.to_string())))?;
     for old in archives_of(ctx, &tenant).await? {
         let adopted = old.status.as_ref().is_some_and(|s| s.phase == ArchivePhase::Adopted);

@@ -3,6 +3,7 @@
 mod blank;
 mod entry;
 pub mod orphans;
+mod pace;
 mod purge;
 mod reconcile;
 mod volumes;

@@ -7,7 +7,7 @@ use kube::ResourceExt;
 use kube::api::{Api, ListParams};
 use serde::de::DeserializeOwned;
 use tenantry_api::archive::{Archive, ArchivePhase};
-use tenantry_api::condition::Said;
+use tenantry_api::condition::{ConditionType, Said};
 use tenantry_api::crm_instance::CrmInstance;
 use tenantry_api::database_server::{DatabaseServerStatus, OrphanedDatabase};
 use tenantry_core::class::ErrorClass;
@@ -17,7 +17,7 @@ use tenantry_database::{DatabaseRecord, Page};
 use tenantry_plan::Kind;
 use tenantry_plan::orphans::{Found, LISTED, led_to, phase, refusal};
 
-use super::purge::{CONDITION, has_namespace};
+use super::pace::{CONDITION, has_namespace};
 use crate::cluster::dynamic_api;
 use crate::context::Ctx;
 use crate::error::{Error, Result};
@@ -148,7 +148,7 @@ pub async fn on_server(ctx: &Ctx, server: &Server) -> Result<(u32, Vec<OrphanedD
 #[must_use]
 pub fn said(server: &str, count: u32, told: &[OrphanedDatabase]) -> Said {
     let Some(first) = told.first() else {
-        return Said::yes("NoOrphans", "None", "every database belongs to an instance or an archive");
+        return Said::yes(ConditionType::NoOrphans, "None", "every database belongs to an instance or an archive");
     };
     let names: Vec<&str> = told.iter().map(|o| o.name.as_str()).collect();
     let text = format!(
@@ -157,7 +157,7 @@ pub fn said(server: &str, count: u32, told: &[OrphanedDatabase]) -> Said {
         first.tenant,
         first.instance
     );
-    Said::no("NoOrphans", "Orphans", text)
+    Said::no(ConditionType::NoOrphans, "Orphans", text)
 }
 
 /// Reads all objects of a kind, some at a time, so that they are never held all at once.

@@ -16,6 +16,7 @@ use tenantry_plan::archive::{is_doomed, is_put_back};
 use tenantry_plan::event::Subject;
 use tenantry_plan::{Kind, Settings};
 
+use super::pace::{CONDITION, again, has_namespace};
 use super::{orphans, volumes};
 use crate::cluster::dynamic_api;
 use crate::context::Ctx;
@@ -25,9 +26,6 @@ use crate::life::adopt::{archives_of, ledger_of};
 use crate::life::{Stream, claim, record, replay};
 use crate::sql;
 use crate::status::write;
-
-/// The condition that says how far a purge is.
-pub(super) const CONDITION: &str = "Purged";
 
 /// Longest time without a look at the clock.
 const LONGEST: Duration = Duration::from_secs(86_400);
@@ -142,12 +140,6 @@ async fn nobody_lives_on(archive: &Archive, ctx: &Ctx, id: &Id) -> Result<(), Ha
     }
 }
 
-/// When to look again at what goes at the pace of the cluster.
-pub(super) fn again(archive: &Archive, ctx: &Ctx) -> Duration {
-    let passes = ctx.memory.failed(archive.metadata.uid.as_deref().unwrap_or_default());
-    Duration::from_secs(ErrorClass::Transient.backoff_seconds(passes))
-}
-
 /// Notes the volumes behind the claims, stores that, and takes all away; done when nothing of it is there any more.
 async fn instance(archive: &Archive, ctx: &Ctx, status: &mut ArchiveStatus, id: &Id) -> Result<(), Halt> {
     let at = Halt::at(CONDITION);
@@ -233,12 +225,6 @@ async fn secrets(archive: &Archive, ctx: &Ctx, id: &Id) -> crate::error::Result<
         ctx.remove(Kind::Secret, Some(namespace), &secret.name_any()).await?;
     }
     Ok(mine.len())
-}
-
-/// Whether there is a namespace of a name.
-pub(super) async fn has_namespace(ctx: &Ctx, name: &str) -> crate::error::Result<bool> {
-    let found = dynamic_api(&ctx.client, Kind::Namespace, None).get_opt(name).await;
-    Ok(found.map_err(Error::kube("get the namespace"))?.is_some())
 }
 
 /// Templates of a Blueprint that was deleted are copied by nobody any more: they go with what was made from them,

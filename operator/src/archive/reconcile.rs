@@ -7,9 +7,9 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::api::Api;
 use tenantry_api::archive::{Archive, ArchivePhase, ArchiveStatus, ArchivedKind};
-use tenantry_api::condition::{Said, set};
+use tenantry_api::condition::{ConditionType, Said, set};
 
-use super::{Entry, blank, purge, volumes};
+use super::{Entry, blank, pace, purge, volumes};
 use crate::context::Ctx;
 use crate::error::{Error, Result};
 use crate::halt::Halt;
@@ -44,7 +44,7 @@ pub async fn reconcile(archive: Arc<Archive>, ctx: &Ctx, now: Timestamp) -> Resu
     }
     if status.phase == ArchivePhase::Adopted {
         // A purge that waited is none of this archive's any more.
-        status.conditions.retain(|c| c.type_ != "Purged");
+        status.conditions.retain(|c| c.type_ != ConditionType::Purged.word());
     }
     let mut again = None;
     if archive.spec.purge.is_some() && !matches!(status.phase, ArchivePhase::Purged | ArchivePhase::Adopted) {
@@ -53,12 +53,17 @@ pub async fn reconcile(archive: Arc<Archive>, ctx: &Ctx, now: Timestamp) -> Resu
                 generation = blanked;
                 status.phase = ArchivePhase::Purged;
                 ctx.memory.recovered(archive.metadata.uid.as_deref().unwrap_or_default());
-                set(&mut status.conditions, Said::yes("Purged", "Done", "the data is gone"), generation, now);
+                set(
+                    &mut status.conditions,
+                    Said::yes(ConditionType::Purged, "Done", "the data is gone"),
+                    generation,
+                    now,
+                );
             }
             Err(halt) => {
                 let uid = archive.metadata.uid.as_deref().unwrap_or_default();
                 if halt.is_told(ctx.memory.failures(uid)) {
-                    let said = Said::no("Purged", &halt.reason, halt.message.clone());
+                    let said = Said::no(ConditionType::Purged, &halt.reason, halt.message.clone());
                     set(&mut status.conditions, said, generation, now);
                 }
                 again = Some(pause(ctx, uid, &halt));
@@ -103,7 +108,7 @@ async fn purge_it(
                 Ok(()) => {}
                 Err(error) => {
                     status.phase = ArchivePhase::Archived;
-                    return Ok(Err(Halt::at(purge::CONDITION)(error)));
+                    return Ok(Err(Halt::at(pace::CONDITION)(error)));
                 }
             }
         }
@@ -120,5 +125,5 @@ async fn purge_it(
         return Ok(Err(halt));
     }
     // Last: what it knows is needed by a purge that is begun again.
-    Ok(blank::one(archive, ctx).await.map_err(Halt::at(purge::CONDITION)))
+    Ok(blank::one(archive, ctx).await.map_err(Halt::at(pace::CONDITION)))
 }

@@ -8,7 +8,7 @@ use tenantry_api::archive::Archive;
 use tenantry_core::class::ErrorClass;
 use tenantry_plan::Kind;
 
-use super::purge::CONDITION;
+use super::pace::{CONDITION, again};
 use crate::context::Ctx;
 use crate::error::{Error, Result};
 use crate::halt::Halt;
@@ -136,7 +136,7 @@ pub async fn gone(archive: &Archive, ctx: &Ctx, noted: &[String]) -> std::result
 
 /// That volumes are going, at the pace of the cluster: looked at again soon, then less often.
 pub fn going(archive: &Archive, ctx: &Ctx, text: &str) -> Halt {
-    Halt::wait(CONDITION, "RemovingVolumes", text, super::purge::again(archive, ctx))
+    Halt::wait(CONDITION, "RemovingVolumes", text, again(archive, ctx))
 }
 
 fn claim_of(volume: &PersistentVolume) -> Option<&ObjectReference> {

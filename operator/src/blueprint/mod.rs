@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tenantry_api::blueprint::Blueprint;
-use tenantry_api::condition::{Said, set};
+use tenantry_api::condition::{ConditionType, Said, set};
 
 use crate::context::Ctx;
 use crate::error::Result;
@@ -18,9 +18,9 @@ use crate::status::write;
 pub async fn reconcile(blueprint: Arc<Blueprint>, ctx: &Ctx, now: Timestamp) -> Result<Option<Duration>> {
     let problems = tenantry_plan::blueprint::problems(&blueprint.spec);
     let said = if problems.is_empty() {
-        Said::yes("Valid", "Checked", "all templates and steps are sound")
+        Said::yes(ConditionType::Valid, "Checked", "all templates and steps are sound")
     } else {
-        Said::no("Valid", "Problems", problems.join("; "))
+        Said::no(ConditionType::Valid, "Problems", problems.join("; "))
     };
     let generation = blueprint.metadata.generation;
     let mut status = blueprint.status.clone().unwrap_or_default();

@@ -7,18 +7,19 @@ use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Secret};
 use kube::ResourceExt;
 use kube::api::{Api, ListParams};
 use tenantry_api::archive::{ArchivedKind, KeptDatabase};
-use tenantry_api::crm_instance::{CrmInstance, CrmInstanceSpec};
+use tenantry_api::condition::ConditionType;
+use tenantry_api::crm_instance::CrmInstance;
 use tenantry_core::id::Id;
 use tenantry_core::ledger::{Facts, Life, Recorded};
 use tenantry_core::names::{self, ANNOTATION_TAKEN_OVER, LABEL_DATA_GENERATION, LABEL_INSTANCE_ID, LABEL_PURPOSE};
 use tenantry_plan::Kind;
 use tenantry_plan::archive::{Ending, build};
 use tenantry_plan::event::Subject;
-use tenantry_plan::instance::access_of;
 use tenantry_plan::instance::release::{Choice, Known, Row, choose};
+use tenantry_plan::instance::{access_of, data_generation};
 
 use super::database::Found;
-use super::live::generation_of;
+use super::remains::Remains;
 use super::{database, found, hide, host, orphan, release};
 use crate::cluster::{data_of, dynamic_api};
 use crate::context::Ctx;
@@ -26,7 +27,7 @@ use crate::error::{Error, Result};
 use crate::halt::Halt;
 use crate::life::{Stream, adopt, claim, record, recorded_of, release as let_go, replay, store};
 
-const CONDITION: &str = "Archived";
+const CONDITION: ConditionType = ConditionType::Archived;
 
 /// Archives the instance and lets the object go.
 ///
@@ -178,22 +179,19 @@ async fn pods(ctx: &Ctx, namespace: &str, id: &Id) -> Result<usize> {
     Ok(list.items.iter().filter(|p| !ended(p)).count())
 }
 
-/// What is kept of an instance beside volumes and Secrets.
-pub(super) struct Data {
-    pub(super) databases: Vec<KeptDatabase>,
-    pub(super) generation: u32,
-    pub(super) release_hash: Option<String>,
-    pub(super) spec: CrmInstanceSpec,
-}
-
-async fn kept_data(ctx: &Ctx, instance: &CrmInstance, id: &Id, recorded: &Recorded) -> std::result::Result<Data, Halt> {
-    let generation = generation_of(instance);
+async fn kept_data(
+    ctx: &Ctx,
+    instance: &CrmInstance,
+    id: &Id,
+    recorded: &Recorded,
+) -> std::result::Result<Remains, Halt> {
+    let generation = data_generation(instance);
     let kept = kept_database(ctx, instance, id, generation).await.map_err(Halt::at(CONDITION))?;
     let kept = match kept {
         Some(kept) => promised(ctx, instance, id, kept, recorded.facts.installed.is_some()).await?,
         None => None,
     };
-    Ok(Data {
+    Ok(Remains {
         databases: kept.into_iter().collect(),
         generation,
         release_hash: release_hash(ctx, instance, recorded, id).await?,

@@ -1,26 +1,22 @@
 //! The database of an instance: made or copied, then made its own. Does I/O (SQL, Kubernetes).
 
-use std::time::{Duration, Instant};
-
 use tenantry_api::archive::KeptDatabase;
+use tenantry_api::condition::ConditionType;
 use tenantry_core::class::ErrorClass;
 use tenantry_core::names;
-use tenantry_database::{DatabaseRecord, Login, NewDatabase, Source, State};
-use tenantry_plan::instance::build_volume;
-use tenantry_plan::{Settings, job};
+use tenantry_database::{DatabaseRecord, NewDatabase, Source, State};
+use tenantry_plan::Settings;
 
-use super::inputs::Inputs;
-use super::install::SHORTEST;
-use super::live::Pass;
-use super::place::Placed;
-use super::{copy, place, template};
+use super::inputs::{Inputs, Placed};
+use super::pass::Pass;
+use super::{copy, personalise, place, template};
 use crate::context::Ctx;
 use crate::error::Error;
 use crate::halt::Halt;
 use crate::sql::{self, Server};
 
 /// The condition of an instance's database.
-pub const CONDITION: &str = "DatabaseReady";
+pub const CONDITION: ConditionType = ConditionType::DatabaseReady;
 /// Reason of a stop: the database is not where it was.
 pub const DATABASE_LOST: &str = "DatabaseLost";
 
@@ -31,7 +27,7 @@ pub const DATABASE_LOST: &str = "DatabaseLost";
 #[tracing::instrument(target = "tenantry::trace", level = "debug", name = "database", skip_all)]
 pub async fn ensure(ctx: &Ctx, pass: &Pass, inputs: &Inputs<'_>, placed: &Placed) -> Result<(), Halt> {
     let Inputs { wanted, settings, now, .. } = *inputs;
-    let known = pass.held(CONDITION, wanted.generation) && pass.held("Installed", wanted.generation);
+    let known = pass.held(CONDITION, wanted.generation) && pass.held(ConditionType::Installed, wanted.generation);
     let uid = pass.instance.metadata.uid.as_deref().unwrap_or_default();
     // Until it was verified once its blueprint may be mended: then the server is asked which one made it its own.
     if known && !placed.untold && pass.installed_before() && !ctx.memory.is_doubted(uid) {
@@ -62,7 +58,7 @@ pub async fn ensure(ctx: &Ctx, pass: &Pass, inputs: &Inputs<'_>, placed: &Placed
         if of_another_release && !as_it_is && record.as_ref().is_some_and(|r| r.owner == owner) {
             // Its role may not have been told this password yet, and the steps log in with it.
             place::tell(ctx, wanted, placed, &server).await?;
-            personalise(ctx, inputs, placed, &server).await?;
+            personalise::run(ctx, inputs, placed, &server).await?;
             server.admin.set_release(name, &owner, &wanted.release.hash).await.map_err(|e| at(e.into()))?;
         }
         ctx.memory.trust(uid);
@@ -129,7 +125,7 @@ pub async fn ensure(ctx: &Ctx, pass: &Pass, inputs: &Inputs<'_>, placed: &Placed
     if placed.untold {
         place::tell(ctx, wanted, placed, &server).await?;
     }
-    personalise(ctx, inputs, placed, &server).await?;
+    personalise::run(ctx, inputs, placed, &server).await?;
     if of_another_release {
         // What is in it was made by that one, and this one works with it from now on.
         server.admin.set_release(name, &owner, &wanted.release.hash).await.map_err(|e| at(e.into()))?;
@@ -209,46 +205,6 @@ pub async fn look(
 /// Whether the instance had data before, so that an absent database is a loss and not a beginning.
 fn lost(pass: &Pass) -> bool {
     pass.installed_before() || pass.taken_over()
-}
-
-/// Makes the database this instance's own: by SQL as its role, or by a job.
-///
-/// # Errors
-/// [`Halt`] at `Installed`.
-pub(super) async fn personalise(ctx: &Ctx, inputs: &Inputs<'_>, placed: &Placed, server: &Server) -> Result<(), Halt> {
-    let Inputs { wanted, settings, limits, now, .. } = *inputs;
-    let Some(list) = &wanted.release.spec.personalise else { return Ok(()) };
-    let at = Halt::at("Installed");
-    let values = inputs.values();
-    let blueprint = &wanted.release.blueprint;
-    // While a job of theirs runs or rests, and after one that succeeded, there is nothing to do here.
-    let commands = match job::split(list).1 {
-        [] => None,
-        _ => match template::personalise_due(ctx, wanted, now).await? {
-            None => return Ok(()),
-            due => due,
-        },
-    };
-    let login = Login { user: placed.access.user.clone(), password: placed.access.password.clone() };
-    let (start, limit) = (Instant::now(), Duration::from_secs(list.timeout_seconds.into()));
-    let left = || limit.saturating_sub(start.elapsed()).max(SHORTEST);
-    for (step, sql) in job::sql(blueprint, "personalise", list, &values).map_err(|e| at(e.into()))? {
-        tenantry_database::run_as(&server.endpoint, &login, &placed.access.name, &sql, &ctx.gate, left())
-            .await
-            .map_err(|e| {
-                let halt = at(Error::Database(e));
-                Halt { message: format!("personalise[{step}]: {}", halt.message), ..halt }
-            })?;
-    }
-    let Some(attempt) = commands else { return Ok(()) };
-    // The job may write into the volumes, and its pod waits for them.
-    for volume in &wanted.release.spec.volumes {
-        ctx.create_once(&build_volume(wanted, settings, limits, volume, None)).await.map_err(&at)?;
-    }
-    let mut file = job::file(blueprint, "personalise", list, &values).map_err(|e| at(e.into()))?;
-    let spent = u32::try_from(start.elapsed().as_secs()).unwrap_or(u32::MAX);
-    file.timeout_seconds = list.timeout_seconds.saturating_sub(spent).max(1);
-    Err(template::start_personalise(ctx, wanted, settings, &values, &file, attempt).await?)
 }
 
 /// Locks the role of a database: nobody logs in with it until the data is taken over again.

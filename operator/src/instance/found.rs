@@ -8,6 +8,7 @@ use futures::future::join_all;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Secret};
 use kube::ResourceExt;
 use kube::api::{Api, ListParams};
+use tenantry_api::condition::ConditionType;
 use tenantry_api::crm_instance::CrmInstance;
 use tenantry_api::database_server::{DatabaseServer, DatabaseServerPhase};
 use tenantry_core::class::ErrorClass;
@@ -15,9 +16,8 @@ use tenantry_core::id::Id;
 use tenantry_core::names;
 use tenantry_database::{DatabaseRecord, State};
 use tenantry_plan::Settings;
-use tenantry_plan::instance::access_of;
+use tenantry_plan::instance::{access_of, data_generation};
 
-use super::live::generation_of;
 use crate::cluster::data_of;
 use crate::context::Ctx;
 use crate::error::Error;
@@ -26,7 +26,7 @@ use crate::life::adopt::refuse;
 use crate::sql;
 
 /// The condition of the place of a database.
-const CONDITION: &str = "DatabaseReady";
+const CONDITION: ConditionType = ConditionType::DatabaseReady;
 
 /// A database that is there.
 #[derive(Debug, Clone)]
@@ -251,7 +251,7 @@ async fn on(ctx: &Ctx, server: &str, name: &str, settings: &Settings) -> Result<
 /// Server and database as the Secret says.
 async fn placed(ctx: &Ctx, instance: &CrmInstance, id: &Id) -> Result<Option<(String, String)>, Halt> {
     let api: Api<Secret> = Api::namespaced(ctx.client.clone(), &instance.namespace().unwrap_or_default());
-    let found = api.get_opt(&names::database_secret(id, generation_of(instance))).await;
+    let found = api.get_opt(&names::database_secret(id, data_generation(instance))).await;
     let found = found.map_err(|e| Halt::at(CONDITION)(Error::kube("get the database's Secret")(e)))?;
     let access = access_of(&data_of(found.and_then(|s| s.data).as_ref()));
     Ok(access.map(|(server, access)| (server, access.name)))
@@ -260,7 +260,7 @@ async fn placed(ctx: &Ctx, instance: &CrmInstance, id: &Id) -> Result<Option<(St
 /// What there is of an instance before it was made: its keys, or a volume claim.
 async fn left(ctx: &Ctx, instance: &CrmInstance, id: &Id) -> Result<Option<String>, Halt> {
     if keys_are_there(ctx, instance, id).await? {
-        let name = names::keys_secret(id, generation_of(instance));
+        let name = names::keys_secret(id, data_generation(instance));
         return Ok(Some(format!("Secret {name} with keys of this instance")));
     }
     Ok(claim_of(ctx, instance, id).await?.map(|name| format!("volume claim {name} of this instance")))
@@ -281,7 +281,7 @@ pub async fn claim_of(ctx: &Ctx, instance: &CrmInstance, id: &Id) -> Result<Opti
 
 async fn keys_are_there(ctx: &Ctx, instance: &CrmInstance, id: &Id) -> Result<bool, Halt> {
     let api: Api<Secret> = Api::namespaced(ctx.client.clone(), &instance.namespace().unwrap_or_default());
-    let found = api.get_metadata_opt(&names::keys_secret(id, generation_of(instance))).await;
+    let found = api.get_metadata_opt(&names::keys_secret(id, data_generation(instance))).await;
     Ok(found.map_err(|e| Halt::at(CONDITION)(Error::kube("look for the keys")(e)))?.is_some())
 }
 

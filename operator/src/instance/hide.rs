@@ -10,8 +10,8 @@ use tenantry_core::names;
 use tenantry_plan::Kind;
 use tenantry_plan::archive::hide;
 
-use super::archive::Data;
 use super::release;
+use super::remains::Remains;
 use crate::cluster::{FIELD_MANAGER, dynamic_api};
 use crate::context::Ctx;
 use crate::error::{Error, Result};
@@ -21,7 +21,7 @@ use crate::error::{Error, Result};
 ///
 /// # Errors
 /// [`Error::Kube`].
-pub(super) async fn secrets(ctx: &Ctx, instance: &CrmInstance, id: &Id, data: &mut Data) -> Result<()> {
+pub(super) async fn secrets(ctx: &Ctx, instance: &CrmInstance, id: &Id, data: &mut Remains) -> Result<()> {
     if data.spec.settings.is_empty() {
         return Ok(());
     }

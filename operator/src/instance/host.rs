@@ -4,6 +4,7 @@ use k8s_openapi::api::networking::v1::Ingress;
 use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Preconditions};
 use serde_json::json;
+use tenantry_api::condition::ConditionType;
 use tenantry_api::crm_instance::CrmInstance;
 use tenantry_core::class::ErrorClass;
 use tenantry_core::id::Id;
@@ -38,7 +39,7 @@ pub async fn claim(ctx: &Ctx, wanted: &Wanted, class: Option<&str>, claimed_befo
     if ctx.memory.knows(&child) {
         return Ok(());
     }
-    let at = Halt::at("HostClaimed");
+    let at = Halt::at(ConditionType::HostClaimed);
     let api = crate::cluster::dynamic_api(&ctx.client, child.kind, child.namespace.as_deref());
     let found = match claimed_before {
         true => api.get_opt(&child.name).await.map_err(|e| at(Error::kube("get the host claim")(e)))?,
@@ -64,7 +65,7 @@ pub async fn claim(ctx: &Ctx, wanted: &Wanted, class: Option<&str>, claimed_befo
             return Ok(());
         }
         let text = format!("spec.host: {} was just taken by another instance, after {claimed} was gone", wanted.host);
-        return Err(Halt::fail("HostClaimed", "HostTaken", text, ErrorClass::Blocked));
+        return Err(Halt::fail(ConditionType::HostClaimed, "HostTaken", text, ErrorClass::Blocked));
     }
     let data =
         |key: &str| stored.data.pointer(&format!("/data/{key}")).and_then(|v| v.as_str()).unwrap_or("?").to_owned();
@@ -74,7 +75,7 @@ pub async fn claim(ctx: &Ctx, wanted: &Wanted, class: Option<&str>, claimed_befo
         data("tenant"),
         data("name")
     );
-    Err(Halt::fail("HostClaimed", "HostTaken", text, ErrorClass::Blocked))
+    Err(Halt::fail(ConditionType::HostClaimed, "HostTaken", text, ErrorClass::Blocked))
 }
 
 /// Stops at a host that an Ingress of somebody else serves: the controller would go on sending people there. All that
@@ -87,14 +88,17 @@ async fn served_elsewhere(ctx: &Ctx, wanted: &Wanted, class: Option<&str>) -> Re
     let foreign = format!("{}!={}", names::LABEL_MANAGED_BY, names::MANAGED_BY);
     let mut page = ListParams::default().labels(&foreign).limit(PAGE);
     loop {
-        let found = api.list(&page).await.map_err(|e| Halt::at("HostClaimed")(Error::kube("list Ingresses")(e)))?;
+        let found = api
+            .list(&page)
+            .await
+            .map_err(|e| Halt::at(ConditionType::HostClaimed)(Error::kube("list Ingresses")(e)))?;
         if let Some(other) = found.items.iter().find(|i| serves(i, &wanted.host, class)) {
             let (namespace, name) = (other.namespace().unwrap_or_default(), other.name_any());
             let text = format!(
                 "spec.host: {} is served by Ingress {namespace}/{name}, which is none of Tenantry's; nothing was made. Take the host out of it (kubectl -n {namespace} edit ingress {name}), or choose another one: kubectl -n {} edit crminstance {}",
                 wanted.host, wanted.namespace, wanted.name
             );
-            return Err(Halt::fail("HostClaimed", "HostServedElsewhere", text, ErrorClass::Blocked));
+            return Err(Halt::fail(ConditionType::HostClaimed, "HostServedElsewhere", text, ErrorClass::Blocked));
         }
         match found.metadata.continue_.filter(|token| !token.is_empty()) {
             Some(token) => page = page.continue_token(&token),
@@ -106,7 +110,7 @@ async fn served_elsewhere(ctx: &Ctx, wanted: &Wanted, class: Option<&str>) -> Re
 /// Takes away a claim whose holder is gone, with everything that could serve its host. Returns who had it; none: it
 /// is in use.
 async fn released(ctx: &Ctx, stored: &DynamicObject, owner: &str) -> Result<Option<String>, Halt> {
-    let at = Halt::at("HostClaimed");
+    let at = Halt::at(ConditionType::HostClaimed);
     let text = |key: &str| stored.data.pointer(&format!("/data/{key}")).and_then(|v| v.as_str()).unwrap_or_default();
     let tenant = stored.labels().get(names::LABEL_TENANT_ID).and_then(|id| Id::parse(id).ok());
     let (Ok(id), Some(tenant)) = (Id::parse(owner), tenant) else { return Ok(None) };
@@ -124,7 +128,7 @@ async fn released(ctx: &Ctx, stored: &DynamicObject, owner: &str) -> Result<Opti
             text("tenant"),
             text("name")
         );
-        return Err(Halt::fail("HostClaimed", "HostOrphaned", message, ErrorClass::Blocked));
+        return Err(Halt::fail(ConditionType::HostClaimed, "HostOrphaned", message, ErrorClass::Blocked));
     }
     let api = crate::cluster::dynamic_api(&ctx.client, Kind::ConfigMap, Some(&ctx.system_namespace));
     // This very claim: what was claimed anew meanwhile is left alone.

@@ -9,6 +9,17 @@ use tenantry_plan::Settings;
 use tenantry_plan::context::{self, DatabaseAccess, Keys};
 use tenantry_plan::instance::Wanted;
 
+/// A placed database.
+#[derive(Debug, Clone)]
+pub struct Placed {
+    /// Name of the DatabaseServer.
+    pub server: String,
+    /// Access for the instance.
+    pub access: DatabaseAccess,
+    /// Whether the server was not told its password yet.
+    pub untold: bool,
+}
+
 /// What an instance is made of.
 #[derive(Debug, Clone, Copy)]
 pub struct Inputs<'a> {

@@ -12,7 +12,7 @@ use tenantry_core::request::Request;
 use tenantry_plan::integrations::{Aim, Work, work};
 
 use super::inputs::Inputs;
-use super::live::Pass;
+use super::pass::Pass;
 use super::referenced;
 use crate::context::Ctx;
 use crate::integration::{self, Begun, Found, Question};

@@ -4,6 +4,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 use kube::api::{Api, ListParams};
 use tenantry_api::archive::{Archive, KeptDatabase};
+use tenantry_api::condition::ConditionType;
 use tenantry_core::class::ErrorClass;
 use tenantry_core::id::Id;
 use tenantry_core::names::{self, LABEL_INSTANCE_ID};
@@ -61,13 +62,16 @@ async fn secrets(ctx: &Ctx, archive: &Archive, id: &Id) -> Result<(), Halt> {
     let api: Api<Secret> = Api::namespaced(ctx.client.clone(), &spec.namespace);
     let mine = ListParams::default().labels(&format!("{LABEL_INSTANCE_ID}={id}"));
     let list = api.list_metadata(&mine).await;
-    let list = list.map_err(|e| Halt::at("SpecValid")(Error::kube("list the archive's Secrets")(e)))?;
+    let list = list.map_err(|e| Halt::at(ConditionType::SpecValid)(Error::kube("list the archive's Secrets")(e)))?;
     let there: Vec<String> = list.items.iter().map(ResourceExt::name_any).collect();
     let mut gone = Vec::new();
     for name in needed.into_iter().filter(|name| !there.contains(name)) {
         // A person who brought it back may have left our labels away.
         let found = api.get_metadata_opt(name).await;
-        if found.map_err(|e| Halt::at("SpecValid")(Error::kube(format!("get Secret {name}"))(e)))?.is_none() {
+        if found
+            .map_err(|e| Halt::at(ConditionType::SpecValid)(Error::kube(format!("get Secret {name}"))(e)))?
+            .is_none()
+        {
             gone.push(name.as_str());
         }
     }
@@ -80,5 +84,5 @@ async fn secrets(ctx: &Ctx, archive: &Archive, id: &Id) -> Result<(), Halt> {
         archive.name_any(),
         gone.join(", ")
     );
-    Err(Halt::fail("SpecValid", "KeysMissing", text, ErrorClass::Blocked))
+    Err(Halt::fail(ConditionType::SpecValid, "KeysMissing", text, ErrorClass::Blocked))
 }

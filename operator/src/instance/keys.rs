@@ -4,12 +4,13 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 use kube::api::{Api, Patch, PatchParams};
 use serde_json::json;
+use tenantry_api::condition::ConditionType;
 use tenantry_core::class::ErrorClass;
 use tenantry_core::names;
 use tenantry_plan::context::Keys;
 use tenantry_plan::instance::{Wanted, build_keys_secret, keys_of};
 
-use super::live::Pass;
+use super::pass::Pass;
 use crate::cluster::{data_of, typed};
 use crate::context::Ctx;
 use crate::error::Error;
@@ -21,7 +22,7 @@ use crate::halt::Halt;
 /// [`Halt`] at `SpecValid`.
 #[tracing::instrument(target = "tenantry::trace", level = "debug", name = "keys", skip_all)]
 pub async fn ensure(ctx: &Ctx, pass: &Pass, wanted: &Wanted) -> Result<Keys, Halt> {
-    let at = Halt::at("SpecValid");
+    let at = Halt::at(ConditionType::SpecValid);
     let name = names::keys_secret(&wanted.id, wanted.generation);
     let api: Api<Secret> = Api::namespaced(ctx.client.clone(), &wanted.namespace);
     let mut found: Option<Secret> = None;
@@ -68,7 +69,7 @@ fn lost(pass: &Pass, wanted: &Wanted, there: bool, missing: &[String]) -> Halt {
         wanted.namespace,
         data.unwrap_or_default(),
     );
-    Halt::fail("SpecValid", "KeysMissing", text, ErrorClass::Blocked)
+    Halt::fail(ConditionType::SpecValid, "KeysMissing", text, ErrorClass::Blocked)
 }
 
 /// Keys that an older version made can be changed by a slip of the hand, after which the application cannot read its own

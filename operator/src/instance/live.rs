@@ -1,6 +1,5 @@
 //! An instance that lives, step by step. Does I/O.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -8,24 +7,21 @@ use kube::ResourceExt;
 use kube::api::Api;
 use tenantry_api::archive::ArchivedKind;
 use tenantry_api::billing_event::BillingEvent;
-use tenantry_api::condition::{Said, find, holds};
-use tenantry_api::crm_instance::{CrmInstance, CrmInstanceStatus, InstancePhase};
+use tenantry_api::condition::{ConditionType, find};
+use tenantry_api::crm_instance::CrmInstance;
 use tenantry_api::database_server::DatabaseServerPhase;
-use tenantry_api::integration::IntegrationStatus;
 use tenantry_api::tenant::Tenant;
 use tenantry_core::class::ErrorClass;
 use tenantry_core::id::Id;
 use tenantry_core::ledger::{Facts, Installed, Life, Limits};
 use tenantry_core::names;
-use tenantry_plan::Claim;
-use tenantry_plan::context::{DatabaseAccess, Keys};
+use tenantry_plan::context::Keys;
 use tenantry_plan::event::Subject;
-use tenantry_plan::instance::{Wanted, in_the_open, validate};
+use tenantry_plan::instance::{Wanted, data_generation, in_the_open, validate};
 use tenantry_plan::resources;
-use tenantry_plan::tenant::STOPPED;
 
-use super::found::Found;
 use super::inputs::Inputs;
+use super::pass::Pass;
 use super::reach::Whose;
 use super::{
     copy, database, host, integrations, keys, made_with, place, prepare, processes, reach, referenced, room, verify,
@@ -37,138 +33,9 @@ use crate::halt::Halt;
 use crate::life::{Stream, adopt, metadata, record, recorded_of};
 
 /// The condition that says whether the server of the database answers.
-const ANSWERS: &str = "DatabaseReachable";
+const ANSWERS: ConditionType = ConditionType::DatabaseReachable;
 /// What the condition says of an instance that was verified in an earlier pass.
 const VERIFIED_BEFORE: &str = "verified when it was installed; its processes answer";
-
-/// A reconcile under way.
-#[derive(Debug)]
-pub struct Pass {
-    /// The object, as last stored.
-    pub instance: CrmInstance,
-    /// Validated.
-    pub wanted: Option<Wanted>,
-    /// URL for people.
-    pub url: Option<String>,
-    /// Server and access of the database.
-    pub database: Option<(String, DatabaseAccess)>,
-    /// The tenant that was planned for, as it was read; none: this pass did not come that far.
-    pub tenant: Option<Tenant>,
-    /// Whether nothing of it runs any more, as a suspended tenant wants it.
-    pub stopped: bool,
-    /// How people reach it, when that was asked in this pass, and the print of the way that was asked.
-    pub reachable: Option<(Said, String)>,
-    /// What is said of settings that reach nothing; none: this pass did not come that far.
-    pub settings_applied: Option<Option<Said>>,
-    /// Versions of the Secrets that its settings came from.
-    pub secret_versions: String,
-    /// What is known of its integrations; none: this pass did not come that far.
-    pub integrations: Option<Vec<IntegrationStatus>>,
-    /// What the database servers had of it before its first report.
-    pub found: Option<Found>,
-    /// When it was installed, when the status does not say so although it was.
-    pub installed_at: Option<String>,
-    /// Since when its processes are exchanged in a turn, when this pass has changed that.
-    pub exchanging: Option<Option<String>>,
-    /// Its volume claims as they were found; none: nobody looked.
-    pub claims: Option<BTreeMap<String, Claim>>,
-    /// Names of volume claims that held data and are gone.
-    pub lost: BTreeSet<String>,
-    /// Conditions that were reached in this pass: kind and message.
-    pub reached: Vec<(&'static str, String)>,
-}
-
-impl Pass {
-    /// A new one.
-    #[must_use]
-    pub fn new(instance: CrmInstance) -> Self {
-        Self {
-            instance,
-            wanted: None,
-            url: None,
-            database: None,
-            tenant: None,
-            stopped: false,
-            reachable: None,
-            settings_applied: None,
-            secret_versions: String::new(),
-            integrations: None,
-            found: None,
-            installed_at: None,
-            exchanging: None,
-            claims: None,
-            lost: BTreeSet::new(),
-            reached: Vec::new(),
-        }
-    }
-
-    /// Whether its tenant is suspended.
-    #[must_use]
-    pub fn suspended(&self) -> bool {
-        self.wanted.as_ref().is_some_and(|w| w.suspended.is_some())
-    }
-
-    /// Whether it was installed once in its life, this object's or an archived one's.
-    #[must_use]
-    pub fn installed_before(&self) -> bool {
-        // What cannot be read has stopped the pass long before anything is decided by this.
-        let recorded = recorded_of(self.instance.annotations()).ok().flatten();
-        recorded.is_some_and(|r| r.facts.installed.is_some())
-    }
-
-    /// Whether its data was there before this object, which took it over.
-    #[must_use]
-    pub fn taken_over(&self) -> bool {
-        self.instance.annotations().contains_key(names::ANNOTATION_TAKEN_OVER)
-    }
-
-    /// Whether it has data, as its ledger, its status or a database server says: what is missing then was lost, and
-    /// nothing new is made in its place.
-    #[must_use]
-    pub fn had_data_before(&self) -> bool {
-        self.installed_before()
-            || self.taken_over()
-            || self.instance.status.as_ref().is_some_and(|s| s.database.is_some())
-            || self.found.as_ref().is_some_and(Found::is_data)
-    }
-
-    /// Whether it is known how people reach it this way, since its processes became ready last.
-    #[must_use]
-    pub fn is_known_to_be_reached(&self, generation: u32, way: &str) -> bool {
-        self.held(reach::CONDITION, generation)
-            && self.held("ProcessesReady", generation)
-            && self.instance.status.as_ref().is_some_and(|s| s.reachable_for.as_deref() == Some(way))
-    }
-
-    /// Whether its status says that it is stopped, for what its tenant wants now.
-    #[must_use]
-    pub fn is_said_to_be_stopped(&self, tenant: &Tenant) -> bool {
-        self.instance
-            .status
-            .as_ref()
-            .is_some_and(|s| s.tenant_generation >= tenant.metadata.generation && holds(&s.conditions, STOPPED))
-    }
-
-    /// Whether workers and schedules may run: it was verified, and since it was stopped last it was found to be reached.
-    #[must_use]
-    pub fn released(&self, generation: u32) -> bool {
-        let said = |s: &CrmInstanceStatus| {
-            find(&s.conditions, reach::CONDITION).is_some()
-                // As an operator left it that did not ask.
-                || (s.phase == InstancePhase::Ready && find(&s.conditions, STOPPED).is_none())
-        };
-        self.held("Verified", generation) && self.instance.status.as_ref().is_some_and(said)
-    }
-
-    /// Whether a condition was true in the status for this generation of the data.
-    #[must_use]
-    pub fn held(&self, condition: &str, generation: u32) -> bool {
-        self.instance
-            .status
-            .as_ref()
-            .is_some_and(|s| s.data_generation == Some(generation) && holds(&s.conditions, condition))
-    }
-}
 
 /// What decides whether anything can have changed: the versions of everything that is planned from.
 ///
@@ -210,13 +77,13 @@ fn print(instance: &CrmInstance, tenant: &str, site: Option<i64>, secrets: &str)
 /// # Errors
 /// [`Halt`] with the condition that says why it is not there yet.
 pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<(), Halt> {
-    let valid = Halt::at("SpecValid");
+    let valid = Halt::at(ConditionType::SpecValid);
     // Before anything that can stop a pass: a suspended tenant's instance is stopped whatever else of it is wrong.
     let tenant = owner(pass, ctx).await?;
     pass.tenant = Some(tenant.clone());
     let settings = ctx.settings().await.map_err(&valid)?;
     let release = Box::pin(prepare::run(pass, ctx, now)).await?;
-    let generation = generation_of(&pass.instance);
+    let generation = data_generation(&pass.instance);
     let referenced = referenced::read(ctx, &pass.instance, &tenant).await?;
     pass.secret_versions = referenced.versions;
     let wanted = validate(&pass.instance, &tenant, &release, &settings, generation, &referenced.values);
@@ -224,10 +91,10 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
     pass.url = Some(settings.url(&wanted.host));
     pass.wanted = Some(wanted.clone());
     let (limits, resources) = limits(ctx, &tenant).await?;
-    if !pass.held("SpecValid", generation) {
+    if !pass.held(ConditionType::SpecValid, generation) {
         room::ask(ctx, &wanted, &limits).await?;
     }
-    pass.reached.push(("SpecValid", spec_said(&pass.instance, &wanted)));
+    pass.reached.push((ConditionType::SpecValid, spec_said(&pass.instance, &wanted)));
     let lost = volumes::look(ctx, pass, &wanted, &settings, &limits).await?;
     if let Some(halt) = lost.as_ref()
         && wanted.suspended.is_none()
@@ -236,8 +103,9 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
     }
 
     let class = settings.site.ingress.class_name.as_deref();
-    host::claim(ctx, &wanted, class, pass.held("HostClaimed", generation) || pass.installed_before()).await?;
-    pass.reached.push(("HostClaimed", wanted.host.clone()));
+    host::claim(ctx, &wanted, class, pass.held(ConditionType::HostClaimed, generation) || pass.installed_before())
+        .await?;
+    pass.reached.push((ConditionType::HostClaimed, wanted.host.clone()));
 
     let keys: Keys = keys::ensure(ctx, pass, &wanted).await?;
     let placed = match release.spec.database {
@@ -258,13 +126,13 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
         let made = Box::pin(database::ensure(ctx, pass, &inputs, placed)).await;
         copy::reached(pass, &made);
         made?;
-        pass.reached.push(("DatabaseReady", format!("{} on {}", placed.access.name, placed.server)));
+        pass.reached.push((ConditionType::DatabaseReady, format!("{} on {}", placed.access.name, placed.server)));
     } else if pass.instance.spec.from.is_some() {
         let made = Box::pin(copy::without_database(ctx, pass, &inputs)).await;
         copy::reached(pass, &made);
         made?;
     }
-    pass.reached.push(("Installed", format!("{} {}", release.blueprint, version(&wanted))));
+    pass.reached.push((ConditionType::Installed, format!("{} {}", release.blueprint, version(&wanted))));
     made_with::look(ctx, pass, &inputs).await?;
 
     let running = processes::ensure(ctx, pass, &inputs).await?;
@@ -272,7 +140,7 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
         // It was to be stopped, and is.
         return Err(halt);
     }
-    pass.reached.push(("ProcessesReady", running.message));
+    pass.reached.push((ConditionType::ProcessesReady, running.message));
     if wanted.suspended.is_some() {
         // Said and billed when nobody gets the CRM any more: what ends may answer for a moment, and so may a proxy that
         // has not heard of the change.
@@ -280,29 +148,29 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
         let whose = Whose { id: &wanted.id, namespace: &wanted.namespace, host: &wanted.host, path };
         if !pass.is_said_to_be_stopped(&tenant) && !reach::is_hidden(ctx, &whose, &settings).await {
             let text = "its processes are told to stop, and it still answers through its Service";
-            return Err(Halt::wait("ProcessesReady", reach::STILL_ANSWERS, text, Duration::from_secs(2)));
+            return Err(Halt::wait(ConditionType::ProcessesReady, reach::STILL_ANSWERS, text, Duration::from_secs(2)));
         }
         pass.stopped = true;
     }
     if pass.installed_before() && pass.instance.status.as_ref().is_none_or(|s| s.installed_at.is_none()) {
-        let at = Halt::at("Ready");
+        let at = Halt::at(ConditionType::Ready);
         pass.installed_at = installed_at(ctx, &wanted.id).await.map_err(at)?;
     }
     if wanted.suspended.is_some() {
         if pass.installed_before() || pass.taken_over() {
-            pass.reached.push(("Verified", VERIFIED_BEFORE.into()));
+            pass.reached.push((ConditionType::Verified, VERIFIED_BEFORE.into()));
         }
         integrations::look(ctx, pass, &inputs).await;
         return answers(ctx, pass).await;
     }
-    if !pass.held("Verified", generation) {
+    if !pass.held(ConditionType::Verified, generation) {
         if pass.installed_before() || pass.taken_over() {
             // The first password is the only one that we know, and people change it: what was verified once and
             // starts again is taken by its readiness.
-            pass.reached.push(("Verified", VERIFIED_BEFORE.into()));
+            pass.reached.push((ConditionType::Verified, VERIFIED_BEFORE.into()));
         } else {
             verify::run(ctx, &inputs).await?;
-            pass.reached.push(("Verified", "a log-in and a record, written and read".into()));
+            pass.reached.push((ConditionType::Verified, "a log-in and a record, written and read".into()));
         }
     }
     let way = reach::way(&wanted, &settings);
@@ -332,7 +200,7 @@ async fn answers(ctx: &Ctx, pass: &mut Pass) -> Result<(), Halt> {
         let text = format!("database server {server} has not been asked yet");
         return Err(Halt::wait(ANSWERS, "NotAsked", text, Duration::from_secs(5)));
     };
-    let away = find(&status.conditions, "Reachable").filter(|c| c.status == "False");
+    let away = find(&status.conditions, ConditionType::Reachable).filter(|c| c.status == "False");
     if let Some(lost) = away.filter(|c| matches!(c.reason.as_str(), "VolumeLost" | "ServerEmpty")) {
         let text = format!("the data of database server {server:?} is not there: {}", lost.message);
         return Err(Halt::fail(ANSWERS, &lost.reason, text, ErrorClass::Blocked));
@@ -370,41 +238,30 @@ fn version(wanted: &Wanted) -> String {
     wanted.release.release().map(|r| r.version.clone()).unwrap_or_default()
 }
 
-/// The generation of the data in use: from the status, or from the annotation of an adoption, or the first.
-#[must_use]
-pub fn generation_of(instance: &CrmInstance) -> u32 {
-    instance
-        .annotations()
-        .get(prepare::ANNOTATION_GENERATION)
-        .and_then(|text| text.parse().ok())
-        .or_else(|| instance.status.as_ref().and_then(|s| s.data_generation))
-        .unwrap_or(1)
-}
-
 async fn owner(pass: &Pass, ctx: &Ctx) -> Result<Tenant, Halt> {
     let name = &pass.instance.spec.tenant;
-    let tenant = ctx.tenant(name).await.map_err(Halt::at("SpecValid"))?;
+    let tenant = ctx.tenant(name).await.map_err(Halt::at(ConditionType::SpecValid))?;
     let tenant = tenant.ok_or_else(|| {
         let text = format!("spec.tenant: tenant {name:?} does not exist; see `tenantry tenant list`");
-        Halt::fail("SpecValid", "UnknownTenant", text, ErrorClass::Blocked)
+        Halt::fail(ConditionType::SpecValid, "UnknownTenant", text, ErrorClass::Blocked)
     })?;
     if tenant.metadata.deletion_timestamp.is_some() {
         let text = format!("tenant {name:?} is being archived");
-        return Err(Halt::fail("SpecValid", "TenantArchiving", text, ErrorClass::Blocked));
+        return Err(Halt::fail(ConditionType::SpecValid, "TenantArchiving", text, ErrorClass::Blocked));
     }
     if tenant.spec.id.is_none() {
         let text = format!("tenant {name:?} is not set up yet");
-        return Err(Halt::wait("SpecValid", "TenantPending", text, Duration::from_secs(5)));
+        return Err(Halt::wait(ConditionType::SpecValid, "TenantPending", text, Duration::from_secs(5)));
     }
     Ok(tenant)
 }
 
 async fn limits(ctx: &Ctx, tenant: &Tenant) -> Result<(Limits, Option<tenantry_api::plan::Resources>), Halt> {
-    let at = Halt::at("SpecValid");
+    let at = Halt::at(ConditionType::SpecValid);
     let plan = ctx.plan(&tenant.spec.plan).await.map_err(&at)?;
     let plan = plan.ok_or_else(|| {
         let text = format!("plan {:?} of its tenant does not exist; see `tenantry plan list`", tenant.spec.plan);
-        Halt::fail("SpecValid", "UnknownPlan", text, ErrorClass::Blocked)
+        Halt::fail(ConditionType::SpecValid, "UnknownPlan", text, ErrorClass::Blocked)
     })?;
     let limits = tenantry_plan::limits::resolve(&tenant.spec, &plan.spec).map_err(|e| at(e.into()))?;
     let wrong = plan.spec.resources.iter().flat_map(|r| resources::problems("spec.resources", r)).collect::<Vec<_>>();
@@ -415,7 +272,7 @@ async fn limits(ctx: &Ctx, tenant: &Tenant) -> Result<(Limits, Option<tenantry_a
             wrong.join("; "),
             tenant.name_any()
         );
-        return Err(Halt::fail("SpecValid", "Invalid", text, ErrorClass::Invalid));
+        return Err(Halt::fail(ConditionType::SpecValid, "Invalid", text, ErrorClass::Invalid));
     }
     Ok((limits, plan.spec.resources))
 }
@@ -423,7 +280,7 @@ async fn limits(ctx: &Ctx, tenant: &Tenant) -> Result<(Limits, Option<tenantry_a
 /// Records the installation before it is reported. It happens once in a life, whatever restarts between.
 #[tracing::instrument(target = "tenantry::trace", level = "debug", name = "record", skip_all)]
 async fn installed(ctx: &Ctx, pass: &mut Pass, wanted: &Wanted, limits: &Limits, now: Timestamp) -> Result<(), Halt> {
-    let at = Halt::at("Ready");
+    let at = Halt::at(ConditionType::Ready);
     let was = recorded_of(pass.instance.annotations())?.unwrap_or_default();
     let recorded = was.facts.installed.is_some() && was.facts.life == Life::Active;
     if !recorded || pass.instance.status.is_none() {

@@ -6,13 +6,13 @@ use std::collections::BTreeMap;
 use kube::ResourceExt;
 use kube::api::Api;
 use serde::{Deserialize, Serialize};
-use tenantry_api::condition::Said;
+use tenantry_api::condition::{ConditionType, Said};
 use tenantry_api::crm_instance::CrmInstance;
 use tenantry_core::names;
 use tenantry_plan::made_with::{CONDITION, changed, given_once, prints};
 
 use super::inputs::Inputs;
-use super::live::Pass;
+use super::pass::Pass;
 use crate::context::Ctx;
 use crate::halt::Halt;
 use crate::life::metadata;
@@ -46,7 +46,7 @@ pub async fn look(ctx: &Ctx, pass: &mut Pass, inputs: &Inputs<'_>) -> Result<(),
     // A value that is compared since an operator knows more of them was not noted by the one before.
     let note: BTreeMap<_, _> = now.clone().into_iter().chain(made.clone()).collect();
     if note != made {
-        let at = Halt::at("Ready");
+        let at = Halt::at(ConditionType::Ready);
         let note = Note { release: wanted.release.hash.clone(), prints: note };
         let text = serde_json::to_string(&note).map_err(|e| at(e.into()))?;
         let api: Api<CrmInstance> = Api::namespaced(ctx.client.clone(), &wanted.namespace);

@@ -6,6 +6,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Service};
 use kube::ResourceExt;
 use kube::api::{Api, ListParams};
+use tenantry_api::condition::ConditionType;
 use tenantry_core::id::Id;
 use tenantry_core::names::{self, LABEL_INSTANCE_ID, LABEL_PROCESS, LABEL_SERVES};
 use tenantry_plan::instance::{
@@ -14,8 +15,7 @@ use tenantry_plan::instance::{
 use tenantry_plan::{Claim, Kind};
 
 use super::inputs::Inputs;
-use super::live::Pass;
-use super::processes::CONDITION;
+use super::pass::Pass;
 use crate::cluster::{dynamic_api, look_at_growth};
 use crate::context::Ctx;
 use crate::error::{Error, Result};
@@ -41,7 +41,7 @@ pub struct Found {
 /// [`Halt`] at `ProcessesReady`.
 #[tracing::instrument(target = "tenantry::trace", level = "debug", name = "observe", skip_all)]
 pub async fn observe(ctx: &Ctx, pass: &Pass, inputs: &Inputs<'_>, verified: bool) -> Result<Found, Halt> {
-    let at = Halt::at(CONDITION);
+    let at = Halt::at(ConditionType::ProcessesReady);
     let wanted = inputs.wanted;
     let begins = pass.instance.status.is_none() && !pass.had_data_before();
     let serving = serving(ctx, wanted, begins).await.map_err(&at)?;

@@ -2,12 +2,13 @@
 
 use kube::ResourceExt;
 use tenantry_api::archive::KeptDatabase;
+use tenantry_api::condition::ConditionType;
 use tenantry_api::crm_instance::CrmInstanceSpec;
 use tenantry_core::id::Id;
 use tenantry_core::names;
 
-use super::archive::Data;
 use super::release;
+use super::remains::Remains;
 use crate::context::Ctx;
 use crate::halt::Halt;
 use crate::sql;
@@ -17,11 +18,11 @@ use crate::sql;
 /// # Errors
 /// [`Halt`] at `Archived` while a server cannot be asked: an archive that names half of the data would let the other
 /// half be lost.
-pub async fn found(ctx: &Ctx, id: &Id, spec: &CrmInstanceSpec) -> Result<Data, Halt> {
-    let at = Halt::at("Archived");
+pub async fn found(ctx: &Ctx, id: &Id, spec: &CrmInstanceSpec) -> Result<Remains, Halt> {
+    let at = Halt::at(ConditionType::Archived);
     let settings = ctx.settings().await.map_err(&at)?;
     let owner = names::owner_of_instance(id);
-    let mut data = Data { databases: Vec::new(), generation: 1, release_hash: None, spec: spec.clone() };
+    let mut data = Remains { databases: Vec::new(), generation: 1, release_hash: None, spec: spec.clone() };
     let mut servers = ctx.database_servers().await.map_err(&at)?;
     servers.sort_by_key(ResourceExt::name_any);
     for object in &servers {

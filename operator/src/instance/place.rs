@@ -4,6 +4,7 @@ use k8s_openapi::api::core::v1::Secret as KubeSecret;
 use kube::ResourceExt;
 use kube::api::{Api, Patch, PatchParams};
 use serde_json::json;
+use tenantry_api::condition::ConditionType;
 use tenantry_api::database_server::{DatabaseServer, DatabaseServerPhase};
 use tenantry_api::plan::Tenancy;
 use tenantry_api::tenant::Tenant;
@@ -16,25 +17,15 @@ use tenantry_plan::{Settings, server};
 
 use super::copy;
 use super::found::{self, Found};
-use super::live::Pass;
+use super::inputs::Placed;
+use super::pass::Pass;
 use crate::cluster::{data_of, typed};
 use crate::context::Ctx;
 use crate::error::Error;
 use crate::halt::Halt;
 use crate::sql::Server;
 
-const CONDITION: &str = "DatabaseReady";
-
-/// A placed database.
-#[derive(Debug, Clone)]
-pub struct Placed {
-    /// Name of the DatabaseServer.
-    pub server: String,
-    /// Access for the instance.
-    pub access: DatabaseAccess,
-    /// Whether the server was not told its password yet.
-    pub untold: bool,
-}
+const CONDITION: ConditionType = ConditionType::DatabaseReady;
 
 /// Reads the placement, finds it on the servers again, or decides it.
 ///

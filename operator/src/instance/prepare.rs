@@ -5,23 +5,23 @@ use kube::ResourceExt;
 use kube::api::Api;
 use tenantry_api::archive::{Archive, ArchivedKind};
 use tenantry_api::blueprint::Effective;
+use tenantry_api::condition::ConditionType;
 use tenantry_api::crm_instance::{CrmInstance, CrmInstanceStatus};
 use tenantry_core::class::ErrorClass;
 use tenantry_core::id::Id;
 use tenantry_core::ledger::Recorded;
 use tenantry_core::names::{self, ANNOTATION_MINTED, ANNOTATION_RELEASE, ANNOTATION_TAKEN_OVER};
 use tenantry_database::State;
+use tenantry_plan::instance::data_generation;
 use tenantry_plan::instance::release::{Choice, Known, Row, choose};
 
 use super::found::{self, Found, Trust};
-use super::live::{Pass, generation_of};
+use super::pass::Pass;
 use super::{copy, kept, release};
 use crate::context::Ctx;
 use crate::halt::Halt;
 use crate::life::{adopt, claim, metadata, recorded_of, replay};
 
-/// Annotation with the generation of the data, for an instance that took over an archive.
-pub const ANNOTATION_GENERATION: &str = "tenantry.dev/data-generation";
 /// How far an id and its object may be apart in age, so that they are taken for minted together: the clocks of two
 /// machines differ, and a command may wait.
 const YOUNG: SignedDuration = SignedDuration::from_mins(10);
@@ -32,7 +32,7 @@ const YOUNG: SignedDuration = SignedDuration::from_mins(10);
 /// [`Halt`] at `SpecValid`, `DatabaseReady` or `Ready`.
 #[tracing::instrument(target = "tenantry::trace", level = "debug", name = "prepare", skip_all)]
 pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<Effective, Halt> {
-    let at = Halt::at("SpecValid");
+    let at = Halt::at(ConditionType::SpecValid);
     let namespace = pass.instance.namespace().unwrap_or_default();
     let reported = pass.instance.status.as_ref().is_some_and(|s| s.data_generation.is_some());
     let id = id_of(&pass.instance)?;
@@ -98,8 +98,8 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<Effective
     }
     if let Some(Found { server, record }) = &taken {
         annotations.push((ANNOTATION_TAKEN_OVER, format!("{server}/{}", record.name)));
-        if record.generation != generation_of(instance) {
-            annotations.push((ANNOTATION_GENERATION, record.generation.to_string()));
+        if record.generation != data_generation(instance) {
+            annotations.push((names::ANNOTATION_DATA_GENERATION, record.generation.to_string()));
         }
     }
     if let Some(claim) = files.filter(|_| noted.is_none() && archive.is_none()) {
@@ -107,7 +107,7 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<Effective
     }
     if noted.is_none() {
         if let Some(generation) = archive.as_ref().and_then(|a| a.spec.data_generation) {
-            annotations.push((ANNOTATION_GENERATION, generation.to_string()));
+            annotations.push((names::ANNOTATION_DATA_GENERATION, generation.to_string()));
         }
         let text = serde_json::to_string(&recorded).map_err(|e| at(e.into()))?;
         annotations.push((names::ANNOTATION_LEDGER, text));
@@ -159,8 +159,8 @@ async fn chosen(
         known.archive = adopted.as_ref().and_then(|a| a.spec.release_hash.as_deref());
         choice = choose(&known);
     }
-    let made =
-        pass.held("Installed", generation_of(instance)) || asked.is_some_and(|f| f.record.state == State::Personalised);
+    let made = pass.held(ConditionType::Installed, data_generation(instance))
+        || asked.is_some_and(|f| f.record.state == State::Personalised);
     match choice {
         Choice::Pinned(hash) => release::of_hash(ctx, spec, hash).await,
         Choice::Mendable(hash) => release::newer(ctx, spec, hash, made).await,
@@ -206,7 +206,7 @@ fn is_placed(status: &CrmInstanceStatus) -> bool {
 
 fn id_of(instance: &CrmInstance) -> Result<Option<Id>, Halt> {
     let id = instance.spec.id.as_deref().map(Id::parse).transpose();
-    id.map_err(|e| Halt::fail("SpecValid", "Invalid", e.to_string(), ErrorClass::Invalid))
+    id.map_err(|e| Halt::fail(ConditionType::SpecValid, "Invalid", e.to_string(), ErrorClass::Invalid))
 }
 
 #[cfg(test)]

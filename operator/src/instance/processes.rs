@@ -5,14 +5,15 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use kube::api::{Api, ListParams};
+use tenantry_api::condition::ConditionType;
 use tenantry_core::class::ErrorClass;
 use tenantry_core::names::{self, LABEL_INSTANCE_ID, LABEL_PROCESS};
 use tenantry_plan::Kind;
 use tenantry_plan::instance::{Desired, PAGE, Seen, Wanted, desired, serving};
 
 use super::inputs::Inputs;
-use super::live::Pass;
 use super::observe::{Deployments, Found, deployments, is_ready, observe, page_is_waited_for, serving_ready};
+use super::pass::Pass;
 use super::turn::{self, Turn};
 use crate::cluster::{Applied, keep, refused, trouble};
 use crate::context::Ctx;
@@ -20,7 +21,7 @@ use crate::error::Error;
 use crate::halt::Halt;
 
 /// The condition of an instance's processes.
-pub const CONDITION: &str = "ProcessesReady";
+pub const CONDITION: ConditionType = ConditionType::ProcessesReady;
 
 /// Processes that run.
 #[derive(Debug)]

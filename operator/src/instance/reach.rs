@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use k8s_openapi::api::networking::v1::Ingress;
 use kube::api::Api;
-use tenantry_api::condition::{Said, find, holds};
+use tenantry_api::condition::{ConditionType, Said, find, holds};
 use tenantry_core::calls::Gate;
 use tenantry_core::hash::short_hash;
 use tenantry_core::id::Id;
@@ -14,13 +14,13 @@ use tenantry_core::names;
 use tenantry_plan::Settings;
 use tenantry_plan::instance::Wanted;
 
-use super::live::Pass;
+use super::pass::Pass;
 use crate::context::Ctx;
 use crate::error::Error;
 use crate::integration::front::{Answer, Front, Missed, ask};
 
 /// The condition that says how people reach it.
-pub const CONDITION: &str = "Reachable";
+pub const CONDITION: ConditionType = ConditionType::Reachable;
 /// Why a suspended instance is not told as stopped yet.
 pub const STILL_ANSWERS: &str = "StillAnswers";
 /// How many times longer than a Service an ingress is asked that answers, but not with what the CRM answers: it takes
@@ -47,7 +47,7 @@ pub async fn run(ctx: &Ctx, pass: &Pass, wanted: &Wanted, settings: &Settings, w
     // What was missed before, and did not start anew since, is looked at and not waited for again.
     let missed = pass.instance.status.as_ref().is_some_and(|s| {
         let is_asked = s.reachable_for.as_deref() == Some(way) && find(&s.conditions, CONDITION).is_some();
-        holds(&s.conditions, "ProcessesReady") && is_asked
+        holds(&s.conditions, ConditionType::ProcessesReady) && is_asked
     });
     let patience = |most: Duration| if missed { Duration::ZERO } else { most };
     let name = names::service(&wanted.id);

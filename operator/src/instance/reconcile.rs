@@ -8,6 +8,7 @@ use kube::ResourceExt;
 use tenantry_api::crm_instance::{CrmInstance, InstancePhase};
 use tenantry_core::names;
 
+use super::pass::Pass;
 use super::{archive, expiry, integrations, live, reach, status, stop, turn};
 use crate::context::Ctx;
 use crate::error::Result;
@@ -29,7 +30,7 @@ pub async fn reconcile(instance: Arc<CrmInstance>, ctx: &Ctx, now: Timestamp) ->
         turn::call(ctx, &instance.uid().unwrap_or_default());
         return match archive::run(&instance, ctx, now).await {
             Ok(()) => Ok(None),
-            Err(halt) => status::write_halted(&live::Pass::new(instance), ctx, halt, true, now).await,
+            Err(halt) => status::write_halted(&Pass::new(instance), ctx, halt, true, now).await,
         };
     }
     if crate::life::adopt::is_orphan(instance.annotations(), instance.spec.id.as_deref()) {
@@ -52,7 +53,7 @@ pub async fn reconcile(instance: Arc<CrmInstance>, ctx: &Ctx, now: Timestamp) ->
     // Until its status is written: what a check found counts as told already, and would never be written when the
     // write fails and nothing else changes.
     ctx.memory.unsettle(&uid);
-    let mut pass = live::Pass::new(instance);
+    let mut pass = Pass::new(instance);
     // Its parts are many; on the heap they do not lie on the stack of everything that waits for them.
     match Box::pin(live::run(&mut pass, ctx, now)).await {
         Ok(()) => {

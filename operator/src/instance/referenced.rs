@@ -6,6 +6,7 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::Secret as KubeSecret;
 use kube::ResourceExt;
 use kube::api::Api;
+use tenantry_api::condition::ConditionType;
 use tenantry_api::crm_instance::CrmInstance;
 use tenantry_api::tenant::Tenant;
 use tenantry_core::class::ErrorClass;
@@ -48,8 +49,9 @@ pub async fn read(ctx: &Ctx, instance: &CrmInstance, tenant: &Tenant) -> Result<
     let mut secrets = BTreeMap::new();
     for name in sources(instance) {
         let found = api.get_opt(name).await;
-        let found =
-            found.map_err(|e| Halt::at("SpecValid")(Error::kube(format!("get Secret {namespace}/{name}"))(e)))?;
+        let found = found.map_err(|e| {
+            Halt::at(ConditionType::SpecValid)(Error::kube(format!("get Secret {namespace}/{name}"))(e))
+        })?;
         all.versions.push_str(&version(name, found.as_ref().map(|s| &s.metadata)));
         secrets.insert(name, found);
     }
@@ -61,14 +63,14 @@ pub async fn read(ctx: &Ctx, instance: &CrmInstance, tenant: &Tenant) -> Result<
         let missing = |what: &str| {
             let text =
                 format!("setting {setting} comes from key {key:?} of Secret {namespace}/{name}, {what}. {remedy}");
-            Halt::fail("SpecValid", "SecretMissing", text, ErrorClass::Blocked)
+            Halt::fail(ConditionType::SpecValid, "SecretMissing", text, ErrorClass::Blocked)
         };
         let Some(secret) = secrets.get(name).and_then(Option::as_ref) else {
             return Err(missing("which does not exist"));
         };
         usable(secret, spec.id.as_deref().unwrap_or_default()).map_err(|why| {
             let text = format!("setting {setting} may not come from Secret {namespace}/{name}: {why}. {remedy}");
-            Halt::fail("SpecValid", "SecretRefused", text, ErrorClass::Blocked)
+            Halt::fail(ConditionType::SpecValid, "SecretRefused", text, ErrorClass::Blocked)
         })?;
         let value = secret.data.as_ref().and_then(|d| d.get(key)).ok_or_else(|| missing("which has no such key"))?;
         let text = String::from_utf8(value.0.clone()).map_err(|_| missing("whose value is not text (UTF-8)"))?;

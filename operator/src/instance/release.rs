@@ -6,6 +6,7 @@ use kube::api::Api;
 use serde_json::json;
 use tenantry_api::archive::{Archive, RELEASE_MAX};
 use tenantry_api::blueprint::{BlueprintSpec, Effective};
+use tenantry_api::condition::ConditionType;
 use tenantry_api::crm_instance::{CrmInstance, CrmInstanceSpec};
 use tenantry_core::class::ErrorClass;
 use tenantry_core::hash::content_hash;
@@ -14,7 +15,6 @@ use tenantry_plan::instance::release::{Choice, is_of, replaces};
 use tenantry_plan::labels::Labels;
 use tenantry_plan::{Child, Kind};
 
-use super::copy;
 use crate::context::Ctx;
 use crate::error::Error;
 use crate::halt::Halt;
@@ -27,25 +27,25 @@ const CONTENT: &str = "release.json";
 /// # Errors
 /// [`Halt`] at `SpecValid` when the blueprint or the release does not exist.
 pub async fn newest(ctx: &Ctx, spec: &CrmInstanceSpec) -> Result<Effective, Halt> {
-    let at = Halt::at("SpecValid");
+    let at = Halt::at(ConditionType::SpecValid);
     let blueprint = ctx.blueprint(&spec.blueprint).await.map_err(&at)?;
     let current = blueprint.map(|b| Effective::pin(&spec.blueprint, &b.spec, spec.release.as_deref()));
     let current = current.ok_or_else(|| {
         let text =
             format!("spec.blueprint: blueprint {:?} does not exist; see `tenantry blueprint list`", spec.blueprint);
-        Halt::fail("SpecValid", "UnknownBlueprint", text, ErrorClass::Blocked)
+        Halt::fail(ConditionType::SpecValid, "UnknownBlueprint", text, ErrorClass::Blocked)
     })?;
     let current = current.map_err(|e| {
         let text = format!("spec.release: blueprint {:?}: {e}", spec.blueprint);
-        Halt::fail("SpecValid", "UnknownRelease", text, ErrorClass::Blocked)
+        Halt::fail(ConditionType::SpecValid, "UnknownRelease", text, ErrorClass::Blocked)
     })?;
     if current.hash.is_empty() {
-        return Err(Halt::fail("SpecValid", "InternalError", "the release has no hash", ErrorClass::Bug));
+        return Err(Halt::fail(ConditionType::SpecValid, "InternalError", "the release has no hash", ErrorClass::Bug));
     }
     let problems = tenantry_plan::blueprint::problems(&current.spec);
     if !problems.is_empty() {
         let text = format!("blueprint {:?} cannot be used: {}", spec.blueprint, problems.join("; "));
-        return Err(Halt::fail("SpecValid", "BlueprintInvalid", text, ErrorClass::Blocked));
+        return Err(Halt::fail(ConditionType::SpecValid, "BlueprintInvalid", text, ErrorClass::Blocked));
     }
     keep(ctx, &current).await?;
     Ok(current)
@@ -57,7 +57,7 @@ pub async fn newest(ctx: &Ctx, spec: &CrmInstanceSpec) -> Result<Effective, Halt
 /// # Errors
 /// [`Halt`] at `SpecValid` when it is nowhere, or is one of another blueprint.
 pub async fn of_hash(ctx: &Ctx, spec: &CrmInstanceSpec, hash: &str) -> Result<Effective, Halt> {
-    let found = ctx.blueprint(&spec.blueprint).await.map_err(Halt::at("SpecValid"))?;
+    let found = ctx.blueprint(&spec.blueprint).await.map_err(Halt::at(ConditionType::SpecValid))?;
     // The common case: nothing changed since, so nothing need be read.
     match found.as_ref().map(|b| Effective::pin(&spec.blueprint, &b.spec, spec.release.as_deref())) {
         Some(Ok(current)) if current.hash == hash => {
@@ -77,7 +77,7 @@ pub async fn of_hash(ctx: &Ctx, spec: &CrmInstanceSpec, hash: &str) -> Result<Ef
 /// # Errors
 /// [`Halt`] at `SpecValid`.
 pub async fn newer(ctx: &Ctx, spec: &CrmInstanceSpec, hash: &str, made: bool) -> Result<Effective, Halt> {
-    let blueprint = ctx.blueprint(&spec.blueprint).await.map_err(Halt::at("SpecValid"))?;
+    let blueprint = ctx.blueprint(&spec.blueprint).await.map_err(Halt::at(ConditionType::SpecValid))?;
     let said = blueprint.as_ref().map(|b| &b.spec);
     let current = said.and_then(|b| Effective::pin(&spec.blueprint, b, spec.release.as_deref()).ok());
     let Some(current) = current else { return kept(ctx, spec, said, hash).await };
@@ -101,7 +101,7 @@ pub async fn stopped(ctx: &Ctx, instance: &CrmInstance, choice: &Choice<'_>) -> 
         let text = format!(
             "annotation {ANNOTATION_RELEASE} says {annotation}, and {by} says {believed}: the annotation is not believed, and nothing was changed or restarted. `{annotate} {ANNOTATION_RELEASE}-` takes it away, and the right one is written again"
         );
-        return Halt::fail("SpecValid", "ReleaseDisputed", text, ErrorClass::Blocked);
+        return Halt::fail(ConditionType::SpecValid, "ReleaseDisputed", text, ErrorClass::Blocked);
     }
     let spec = &instance.spec;
     let blueprint = ctx.blueprint(&spec.blueprint).await.ok().flatten();
@@ -113,14 +113,14 @@ pub async fn stopped(ctx: &Ctx, instance: &CrmInstance, choice: &Choice<'_>) -> 
     let text = format!(
         "it was installed, and nothing says which release wrote its data: annotation {ANNOTATION_RELEASE}, status.releaseHash and the database server's record are lost. No release is guessed, and nothing was changed or restarted. If you know it, `{annotate} {ANNOTATION_RELEASE}=HASH`{now}"
     );
-    Halt::fail("SpecValid", "ReleaseUnknown", text, ErrorClass::Blocked)
+    Halt::fail(ConditionType::SpecValid, "ReleaseUnknown", text, ErrorClass::Blocked)
 }
 
 /// The text of a release for the Archive; none when it is nowhere to be found, or too long to be kept there.
 pub async fn text_of(ctx: &Ctx, spec: &CrmInstanceSpec, hash: &str) -> Result<Option<String>, Halt> {
     match of_hash(ctx, spec, hash).await {
         Ok(release) => {
-            let text = serde_json::to_string(&release).map_err(|e| Halt::at("SpecValid")(e.into()))?;
+            let text = serde_json::to_string(&release).map_err(|e| Halt::at(ConditionType::SpecValid)(e.into()))?;
             Ok(Some(text).filter(|t| t.len() <= RELEASE_MAX))
         }
         // An end is not held up by what is missing already.
@@ -135,7 +135,7 @@ pub async fn text_of(ctx: &Ctx, spec: &CrmInstanceSpec, hash: &str) -> Result<Op
 /// # Errors
 /// [`Halt`] at `SpecValid`.
 pub async fn neutralised_anew(ctx: &Ctx, instance: &CrmInstance, hash: &str, made: bool) -> Result<Effective, Halt> {
-    let at = Halt::at("SpecValid");
+    let at = Halt::at(ConditionType::SpecValid);
     let name = &instance.spec.blueprint;
     let old = of_hash(ctx, &instance.spec, hash).await?;
     let now = ctx.blueprint(name).await.map_err(&at)?.and_then(|b| b.spec.neutralise);
@@ -150,7 +150,7 @@ pub async fn neutralised_anew(ctx: &Ctx, instance: &CrmInstance, hash: &str, mad
             "neutralise of blueprint {name:?} does not fit the release that the original runs: {}; nothing of the copy was started",
             problems.join("; ")
         );
-        return Err(Halt::fail(copy::NEUTRALISED, "BlueprintInvalid", text, ErrorClass::Blocked));
+        return Err(Halt::fail(ConditionType::Neutralised, "BlueprintInvalid", text, ErrorClass::Blocked));
     }
     let hash = content_hash(&(name, &spec)).map_err(|e| at(e.into()))?;
     let mended = Effective { blueprint: name.clone(), spec, hash };
@@ -176,7 +176,7 @@ async fn kept(
     hash: &str,
 ) -> Result<Effective, Halt> {
     let name = names::pinned_release(hash);
-    let found = match found(ctx, hash).await.map_err(Halt::at("SpecValid"))? {
+    let found = match found(ctx, hash).await.map_err(Halt::at(ConditionType::SpecValid))? {
         Some(kept) => kept,
         None => {
             let same = blueprint.and_then(|b| Effective::find(&spec.blueprint, b, hash));
@@ -189,7 +189,7 @@ async fn kept(
                     "the pinned release {hash} is missing (ConfigMap {}/{name}), and neither blueprint {:?} nor an archive has the same content: the instance keeps running as it is; restore the ConfigMap, or the Blueprint as it was",
                     ctx.system_namespace, spec.blueprint
                 );
-                Halt::fail("SpecValid", "PinnedReleaseMissing", text, ErrorClass::Blocked)
+                Halt::fail(ConditionType::SpecValid, "PinnedReleaseMissing", text, ErrorClass::Blocked)
             })?;
             ctx.memory.forget_release(hash);
             again
@@ -199,7 +199,7 @@ async fn kept(
         let text = format!(
             "{e}. Take the annotation {ANNOTATION_RELEASE} away (kubectl annotate crm NAME {ANNOTATION_RELEASE}-)"
         );
-        Halt::fail("SpecValid", "OtherBlueprint", text, ErrorClass::Blocked)
+        Halt::fail(ConditionType::SpecValid, "OtherBlueprint", text, ErrorClass::Blocked)
     })?;
     keep(ctx, &found).await?;
     Ok(found)
@@ -208,7 +208,7 @@ async fn kept(
 /// The release that an Archive carries, for an instance that took it over.
 async fn of_archive(ctx: &Ctx, spec: &CrmInstanceSpec, hash: &str) -> Result<Option<Effective>, Halt> {
     let Some(name) = &spec.adopt else { return Ok(None) };
-    let at = Halt::at("SpecValid");
+    let at = Halt::at(ConditionType::SpecValid);
     let api: Api<Archive> = Api::all(ctx.client.clone());
     let found = api.get_opt(name).await.map_err(|e| at(Error::kube("get the archive")(e)))?;
     let text = found.filter(|a| a.spec.release_hash.as_deref() == Some(hash)).and_then(|a| a.spec.release);
@@ -221,7 +221,7 @@ async fn keep(ctx: &Ctx, release: &Effective) -> Result<(), Halt> {
     if ctx.memory.has_release(&release.hash) {
         return Ok(());
     }
-    let at = Halt::at("SpecValid");
+    let at = Halt::at(ConditionType::SpecValid);
     let api: Api<ConfigMap> = Api::namespaced(ctx.client.clone(), &ctx.system_namespace);
     let name = names::pinned_release(&release.hash);
     let found = api.get_metadata_opt(&name).await.map_err(|e| at(Error::kube("look for the pinned release")(e)))?;

@@ -3,6 +3,7 @@
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, ResourceQuota};
 use kube::ResourceExt;
 use kube::api::{Api, ListParams};
+use tenantry_api::condition::ConditionType;
 use tenantry_core::class::ErrorClass;
 use tenantry_core::ledger::Limits;
 use tenantry_core::names::{self, LABEL_INSTANCE_ID};
@@ -20,7 +21,7 @@ use crate::life::adopt::archives_of;
 /// # Errors
 /// [`Halt`] at `SpecValid` that names the archives which hold volumes.
 pub async fn ask(ctx: &Ctx, wanted: &Wanted, limits: &Limits) -> Result<(), Halt> {
-    let at = Halt::at("SpecValid");
+    let at = Halt::at(ConditionType::SpecValid);
     let volumes = &wanted.release.spec.volumes;
     if volumes.is_empty() {
         return Ok(());
@@ -43,5 +44,5 @@ pub async fn ask(ctx: &Ctx, wanted: &Wanted, limits: &Limits) -> Result<(), Halt
     let Err(shortage) = fits(&quota, &open) else { return Ok(()) };
     let archives = archives_of(ctx, &wanted.tenant_id).await?;
     let text = refusal(&shortage, &wanted.tenant, &archives);
-    Err(Halt::fail("SpecValid", "NoRoom", text, ErrorClass::Blocked))
+    Err(Halt::fail(ConditionType::SpecValid, "NoRoom", text, ErrorClass::Blocked))
 }

@@ -3,15 +3,14 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tenantry_api::condition::{Said, holds, set};
+use tenantry_api::condition::{ConditionType, Said, holds, set};
 use tenantry_api::crm_instance::{CrmInstanceStatus, DatabaseStatus, InstancePhase};
 use tenantry_api::tenant::Tenant;
-use tenantry_core::class::ErrorClass;
+use tenantry_plan::instance::phase_when_halted;
 use tenantry_plan::made_with;
 use tenantry_plan::tenant::STOPPED;
 
-use super::copy::{COPIED, NEUTRALISED};
-use super::live::{Pass, generation_of};
+use super::pass::Pass;
 use super::reach;
 use crate::cluster::notice;
 use crate::context::Ctx;
@@ -19,6 +18,7 @@ use crate::error::Result;
 use crate::halt::Halt;
 use crate::requeue::pause;
 use crate::status::write;
+use tenantry_plan::instance::data_generation;
 
 /// Writes the status of an instance that is as it should be.
 ///
@@ -31,11 +31,16 @@ pub async fn write_well(pass: &Pass, ctx: &Ctx, phase: InstancePhase, now: Times
         if status.installed_at.is_none() {
             status.installed_at = Some(now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
         }
-        set(&mut status.conditions, Said::yes("Ready", "Serving", "verified and serving"), generation, now);
+        set(
+            &mut status.conditions,
+            Said::yes(ConditionType::Ready, "Serving", "verified and serving"),
+            generation,
+            now,
+        );
     } else {
         let reason = pass.wanted.as_ref().and_then(|w| w.suspended.clone()).filter(|r| !r.is_empty());
         let text = reason.map_or_else(|| "suspended; its data is kept".to_owned(), |r| format!("suspended: {r}"));
-        set(&mut status.conditions, Said::no("Ready", "Suspended", text), generation, now);
+        set(&mut status.conditions, Said::no(ConditionType::Ready, "Suspended", text), generation, now);
     }
     status.phase = phase;
     let was = pass.instance.status.as_ref().map(|s| s.phase);
@@ -67,35 +72,34 @@ pub async fn write_halted(
         return Ok(Some(pause(ctx, uid, &halt)));
     }
     // Whatever was asked on the way: an object that goes has one condition that says how far it is.
-    let halt = if archiving { Halt { condition: "Archived", ..halt } } else { halt };
+    let halt = if archiving { Halt { condition: ConditionType::Archived, ..halt } } else { halt };
     let mut status = base(pass, Some(halt.condition), now);
     let generation = pass.instance.metadata.generation;
-    let was = status.conditions.iter().find(|c| c.type_ == halt.condition).map(|c| c.reason.clone());
+    let was = status.conditions.iter().find(|c| c.type_ == halt.condition.word()).map(|c| c.reason.clone());
     let installed = status.installed_at.is_some();
-    status.phase = match (halt.condition, halt.class) {
-        _ if archiving => InstancePhase::Archiving,
-        (_, Some(ErrorClass::Invalid)) => InstancePhase::Invalid,
-        _ if installed => InstancePhase::Degraded,
-        ("DatabaseReady" | "Installed" | COPIED | NEUTRALISED, None | Some(ErrorClass::Transient)) => {
-            InstancePhase::Installing
-        }
-        ("ProcessesReady", None) => InstancePhase::Starting,
-        ("Verified", _) => InstancePhase::Verifying,
-        (_, Some(ErrorClass::Bug)) => InstancePhase::Failed,
-        ("Installed" | "ProcessesReady" | COPIED | NEUTRALISED, Some(ErrorClass::Blocked)) => InstancePhase::Failed,
-        _ => InstancePhase::Pending,
-    };
+    status.phase =
+        if archiving { InstancePhase::Archiving } else { phase_when_halted(halt.condition, halt.class, installed) };
     set(&mut status.conditions, Said::no(halt.condition, &halt.reason, halt.message.clone()), generation, now);
-    if halt.condition == "Installed" && !holds(&status.conditions, "DatabaseReady") {
+    if halt.condition == ConditionType::Installed && !holds(&status.conditions, ConditionType::DatabaseReady) {
         // What the database waited for before is no longer true: it waits for its installation.
-        set(&mut status.conditions, Said::no("DatabaseReady", &halt.reason, halt.message.clone()), generation, now);
+        set(
+            &mut status.conditions,
+            Said::no(ConditionType::DatabaseReady, &halt.reason, halt.message.clone()),
+            generation,
+            now,
+        );
     }
-    if halt.condition != "Ready" && !archiving {
+    if halt.condition != ConditionType::Ready && !archiving {
         if pass.instance.status.as_ref().is_some_and(|s| s.phase == InstancePhase::Suspended) {
             // It was away because somebody wanted it so: from now on it is late, not since then.
-            set(&mut status.conditions, Said::unknown("Ready", "Resuming", "comes back"), generation, now);
+            set(&mut status.conditions, Said::unknown(ConditionType::Ready, "Resuming", "comes back"), generation, now);
         }
-        set(&mut status.conditions, Said::no("Ready", &halt.reason, halt.message.clone()), generation, now);
+        set(
+            &mut status.conditions,
+            Said::no(ConditionType::Ready, &halt.reason, halt.message.clone()),
+            generation,
+            now,
+        );
     }
     if halt.class.is_some() && was.as_deref() != Some(halt.reason.as_str()) {
         notice(ctx, &kube::Resource::object_ref(&pass.instance, &()), true, &halt.reason, &halt.message).await;
@@ -106,14 +110,14 @@ pub async fn write_halted(
 }
 
 /// The status as it was, with what this pass found.
-fn base(pass: &Pass, halted_at: Option<&str>, now: Timestamp) -> CrmInstanceStatus {
+fn base(pass: &Pass, halted_at: Option<ConditionType>, now: Timestamp) -> CrmInstanceStatus {
     let mut status = pass.instance.status.clone().unwrap_or_default();
     let generation = pass.instance.metadata.generation;
     status.observed_generation = generation;
     if let Some(wanted) = &pass.wanted {
-        status.data_generation = Some(generation_of(&pass.instance));
+        status.data_generation = Some(data_generation(&pass.instance));
         // Of one that ran it is the release that ran, until another one does: its volumes are those that hold data.
-        let runs = pass.reached.iter().any(|(kind, _)| *kind == "ProcessesReady");
+        let runs = pass.reached.iter().any(|(kind, _)| *kind == ConditionType::ProcessesReady);
         if runs || status.installed_at.is_none() || status.release_hash.is_none() {
             status.release = wanted.release.release().map(|r| r.version.clone());
             status.release_hash = Some(wanted.release.hash.clone());
@@ -140,12 +144,12 @@ fn base(pass: &Pass, halted_at: Option<&str>, now: Timestamp) -> CrmInstanceStat
     }
     match &pass.settings_applied {
         Some(Some(said)) => set(&mut status.conditions, said.clone(), generation, now),
-        Some(None) => status.conditions.retain(|c| c.type_ != made_with::CONDITION),
+        Some(None) => status.conditions.retain(|c| c.type_ != made_with::CONDITION.word()),
         None => {}
     }
     // A condition that was reached and then halted at is false; to set both would move its time at every pass.
     for (kind, message) in pass.reached.iter().filter(|(kind, _)| Some(*kind) != halted_at) {
-        set(&mut status.conditions, Said::yes(kind, "Done", message.clone()), generation, now);
+        set(&mut status.conditions, Said::yes(*kind, "Done", message.clone()), generation, now);
     }
     status
 }
@@ -153,7 +157,8 @@ fn base(pass: &Pass, halted_at: Option<&str>, now: Timestamp) -> CrmInstanceStat
 /// What a suspension and its end change, as this pass found it: nothing is said of an older one. An instance counts as
 /// stopped until people were found to reach it again; one that was never installed has nothing that could come back.
 fn suspension(pass: &Pass, tenant: &Tenant, status: &mut CrmInstanceStatus, now: Timestamp) {
-    let drop = |status: &mut CrmInstanceStatus, kind: &str| status.conditions.retain(|c| c.type_ != kind);
+    let drop =
+        |status: &mut CrmInstanceStatus, kind: ConditionType| status.conditions.retain(|c| c.type_ != kind.word());
     if tenant.spec.suspended {
         drop(status, reach::CONDITION);
         if pass.stopped {

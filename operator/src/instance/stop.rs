@@ -13,8 +13,8 @@ use tenantry_core::names::{self, LABEL_INSTANCE_ID, LABEL_SERVES};
 use tenantry_plan::instance::{Marks, PAGE, PageText, Serving, build_page};
 use tenantry_plan::{Kind, Settings};
 
-use super::live::Pass;
 use super::observe::{deployments_of, is_ready, page_is_waited_for};
+use super::pass::Pass;
 use super::reach::{self, Whose};
 use crate::cluster::{Applied, FIELD_MANAGER, dynamic_api};
 use crate::context::Ctx;

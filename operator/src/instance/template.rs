@@ -8,27 +8,25 @@ use kube::ResourceExt;
 use kube::api::{Api, ListParams};
 use serde_json::Value;
 use tenantry_api::blueprint::Effective;
+use tenantry_api::condition::ConditionType;
 use tenantry_api::database_server::DatabaseServer;
 use tenantry_core::hash::short_hash;
 use tenantry_core::names;
-use tenantry_core::steps::JobFile;
 use tenantry_database::{NewDatabase, Source, State};
 use tenantry_plan::config::Config;
 use tenantry_plan::context::{self, DatabaseAccess, Keys};
-use tenantry_plan::instance::Wanted;
 use tenantry_plan::job::{self, Place};
 use tenantry_plan::labels::Labels;
-use tenantry_plan::one_node::Together;
 use tenantry_plan::{Kind, Settings, server as plan_server};
 
 use crate::context::Ctx;
 use crate::error::Error;
 use crate::halt::Halt;
 use crate::operation::attempt::{self, Next};
-use crate::operation::{Followed, Outcome, Work, follow, outcome, secret};
+use crate::operation::{Followed, Work, follow, secret};
 use crate::sql::Server;
 
-pub(super) const CONDITION: &str = "Installed";
+pub(super) const CONDITION: ConditionType = ConditionType::Installed;
 /// Label of all objects of one template's build.
 const LABEL_TEMPLATE: &str = "tenantry.dev/template";
 
@@ -234,7 +232,7 @@ impl Build<'_> {
 }
 
 impl Work for Build<'_> {
-    fn condition(&self) -> &'static str {
+    fn condition(&self) -> ConditionType {
         CONDITION
     }
 
@@ -257,111 +255,4 @@ impl Work for Build<'_> {
     fn failure(&self, said: &str) -> String {
         format!("the install failed: {said}. Nothing of a tenant was touched.")
     }
-}
-
-/// What the purpose of an instance's personalise jobs is called.
-fn personalise_purpose(wanted: &Wanted) -> String {
-    format!("personalise-g{}", wanted.generation)
-}
-
-/// Value of the label that says with which release a job of an instance works.
-pub(super) fn release_label(wanted: &Wanted) -> String {
-    short_hash(wanted.release.hash.as_bytes())
-}
-
-/// Personalising by commands, one job an attempt.
-struct Personalise<'a>(&'a Wanted);
-
-impl Work for Personalise<'_> {
-    fn condition(&self) -> &'static str {
-        CONDITION
-    }
-
-    fn trace(&self) -> &'static str {
-        "personalise"
-    }
-
-    fn namespace(&self) -> &str {
-        &self.0.namespace
-    }
-
-    fn under_way(&self, _attempt: u32) -> Halt {
-        personalising()
-    }
-
-    fn failed(&self) -> &'static str {
-        "PersonaliseFailed"
-    }
-
-    fn failure(&self, said: &str) -> String {
-        format!("personalise failed: {said}.")
-    }
-}
-
-/// The attempt at personalising by commands that is due; none when one has succeeded.
-///
-/// # Errors
-/// [`Halt`] at `Installed` while one runs, and while the pause after a failure lasts.
-pub async fn personalise_due(ctx: &Ctx, wanted: &Wanted, now: Timestamp) -> Result<Option<u32>, Halt> {
-    let at = Halt::at(CONDITION);
-    let api: Api<Job> = Api::namespaced(ctx.client.clone(), &wanted.namespace);
-    let label = personalise_purpose(wanted);
-    let params = ListParams::default().labels(&format!(
-        "{}={},{}={label}",
-        names::LABEL_INSTANCE_ID,
-        wanted.id,
-        names::LABEL_PURPOSE
-    ));
-    let jobs = api.list(&params).await.map_err(|e| at(Error::kube("list personalise jobs")(e)))?;
-    let Some((attempt, job)) = attempt::newest(jobs.items) else { return Ok(Some(1)) };
-    // A job of another release worked in a copy that was dropped for this one. While it runs, it is waited for.
-    let of_this_copy = job.labels().get(names::LABEL_RELEASE) == Some(&release_label(wanted));
-    if !of_this_copy && outcome(&job, now) != Outcome::Running {
-        return Ok(Some(attempt.saturating_add(1)));
-    }
-    match follow(ctx, &Personalise(wanted), attempt, &job, now).await? {
-        Followed::Done => {
-            secret::clear(ctx, wanted, &label).await.map_err(&at)?;
-            Ok(None)
-        }
-        Followed::Due(next) => Ok(Some(next)),
-    }
-}
-
-/// Starts an attempt at personalising by commands, one job in the tenant's namespace, and says what is waited for.
-///
-/// # Errors
-/// [`Halt`] at `Installed` when it cannot be started.
-pub async fn start_personalise(
-    ctx: &Ctx,
-    wanted: &Wanted,
-    settings: &Settings,
-    values: &Value,
-    file: &JobFile,
-    attempt: u32,
-) -> Result<Halt, Halt> {
-    let at = Halt::at(CONDITION);
-    let (blueprint, label) = (&wanted.release.blueprint, personalise_purpose(wanted));
-    let config = Config::render(blueprint, &wanted.release.spec, values, false).map_err(|e| at(e.into()))?;
-    let claim = |volume: &str| names::volume(&wanted.id, volume, wanted.generation);
-    let job_name = names::personalise_job(&wanted.id, wanted.generation, attempt);
-    let place = Place {
-        namespace: &wanted.namespace,
-        name: &job_name,
-        labels: wanted.labels().and(names::LABEL_PURPOSE, &label).and(names::LABEL_RELEASE, release_label(wanted)),
-        spec: &wanted.release.spec,
-        image: wanted.release.release().map(|r| settings.image(&r.image)).unwrap_or_default(),
-        config: &config,
-        scheduling: wanted.scheduling.as_ref(),
-        claims: Some(&claim),
-        together: Together::jobs(wanted),
-    };
-    secret::clear(ctx, wanted, &label).await.map_err(&at)?;
-    ctx.apply(&job::build_secret(&place, file).map_err(|e| at(e.into()))?).await.map_err(&at)?;
-    secret::start(ctx, &job::build_job(&place, file, settings)).await.map_err(&at)?;
-    Ok(personalising())
-}
-
-fn personalising() -> Halt {
-    Halt::wait(CONDITION, "Personalising", "the copy is being made this instance's own", Duration::from_secs(10))
 }

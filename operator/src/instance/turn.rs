@@ -11,6 +11,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 use kube::api::{Api, ListParams};
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
+use tenantry_api::condition::ConditionType;
 use tenantry_api::crm_instance::CrmInstance;
 use tenantry_core::names::LABEL_PROCESS;
 use tenantry_plan::child::is_applied;
@@ -18,9 +19,8 @@ use tenantry_plan::instance::{Desired, Seen};
 use tenantry_plan::{Child, Kind};
 
 use super::inputs::Inputs;
-use super::live::Pass;
 use super::observe::Deployments;
-use super::processes::CONDITION;
+use super::pass::Pass;
 use crate::context::Ctx;
 use crate::error::{Error, Result};
 use crate::halt::Halt;
@@ -52,7 +52,7 @@ pub async fn look(
     seen: &Seen,
     found: &Deployments,
 ) -> std::result::Result<Turn, Halt> {
-    let at = Halt::at(CONDITION);
+    let at = Halt::at(ConditionType::ProcessesReady);
     let uid = pass.instance.uid().unwrap_or_default();
     let has_turn = pass.instance.status.as_ref().is_some_and(|s| s.exchanging_since.is_some());
     if has_turn {
@@ -73,7 +73,7 @@ pub async fn look(
     }
     pass.exchanging = Some(Some(inputs.now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()));
     let text = "its processes are exchanged now, as a change that is not its own wants";
-    Err(Halt::wait(CONDITION, "Exchanging", text, Duration::from_millis(200)))
+    Err(Halt::wait(ConditionType::ProcessesReady, "Exchanging", text, Duration::from_millis(200)))
 }
 
 /// The turn is over: everything runs as inputs. Taken out of the status at the end of this pass.
@@ -119,7 +119,8 @@ pub async fn known(ctx: &Ctx) -> Result<()> {
 fn is_own(pass: &Pass, inputs: &Inputs<'_>, seen: &Seen) -> bool {
     // Of its processes: another step may have been halted at, and the generation counts as seen all the same.
     let conditions = pass.instance.status.iter().flat_map(|s| &s.conditions);
-    let mut seen_before = conditions.filter(|c| c.type_ == CONDITION).map(|c| c.observed_generation);
+    let mut seen_before =
+        conditions.filter(|c| c.type_ == ConditionType::ProcessesReady.word()).map(|c| c.observed_generation);
     seen_before.next() != Some(pass.instance.metadata.generation)
         || !seen.verified
         || !seen.app_ready

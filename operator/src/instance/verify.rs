@@ -7,6 +7,7 @@ use hyper::body::Bytes;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use tenantry_api::condition::ConditionType;
 use tenantry_core::class::ErrorClass;
 use tenantry_core::names;
 use tenantry_core::verify::{Program, Request, Response};
@@ -15,7 +16,7 @@ use super::inputs::Inputs;
 use crate::context::Ctx;
 use crate::halt::Halt;
 
-const CONDITION: &str = "Verified";
+const CONDITION: ConditionType = ConditionType::Verified;
 /// Largest answer that is read, in bytes.
 const BODY_MAX: usize = 1024 * 1024;
 /// Longest time of one request.

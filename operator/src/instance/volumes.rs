@@ -6,6 +6,7 @@ use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::ResourceExt;
 use kube::api::{Api, ListParams};
 use tenantry_api::blueprint::Volume;
+use tenantry_api::condition::ConditionType;
 use tenantry_core::class::ErrorClass;
 use tenantry_core::ledger::Limits;
 use tenantry_core::names::{self, LABEL_INSTANCE_ID};
@@ -13,9 +14,7 @@ use tenantry_plan::instance::{Wanted, build_volume_again};
 use tenantry_plan::lost::{Lost, has_no_volume, said};
 use tenantry_plan::{Claim, Settings};
 
-use super::copy::COPIED;
-use super::live::Pass;
-use super::processes::CONDITION;
+use super::pass::Pass;
 use super::release;
 use crate::cluster::{lost, typed};
 use crate::context::Ctx;
@@ -40,7 +39,7 @@ pub async fn look(
     settings: &Settings,
     limits: &Limits,
 ) -> Result<Option<Halt>, Halt> {
-    let at = Halt::at(CONDITION);
+    let at = Halt::at(ConditionType::ProcessesReady);
     let had = had_volumes(ctx, pass, wanted).await?;
     if had.is_empty() {
         return Ok(None);
@@ -88,7 +87,7 @@ fn told(namespace: &str, gone: &[Lost]) -> Halt {
         "{}. Nothing was started, and nothing empty is made in its place; the instance goes on by itself within two minutes of the claim's return",
         said(namespace, gone)
     );
-    Halt::fail(CONDITION, VOLUME_LOST, text, ErrorClass::Blocked)
+    Halt::fail(ConditionType::ProcessesReady, VOLUME_LOST, text, ErrorClass::Blocked)
 }
 
 /// Names of the claims that were there: of an instance that was installed, and of a copy that was filled. What a
@@ -97,7 +96,7 @@ async fn had_volumes(ctx: &Ctx, pass: &Pass, wanted: &Wanted) -> Result<BTreeSet
     let spec = &wanted.release.spec;
     let status = pass.instance.status.as_ref();
     let installed = pass.installed_before() || pass.taken_over() || status.is_some_and(|s| s.installed_at.is_some());
-    let filled = pass.instance.spec.from.is_some() && pass.held(COPIED, wanted.generation);
+    let filled = pass.instance.spec.from.is_some() && pass.held(ConditionType::Copied, wanted.generation);
     if spec.volumes.is_empty() || !(installed || filled) {
         return Ok(BTreeSet::new());
     }
@@ -119,13 +118,16 @@ fn of_before<'a>(now: &'a [Volume], ran: Option<&'a [Volume]>) -> impl Iterator<
 async fn list(ctx: &Ctx, namespace: &str, id: &str) -> Result<Claims, Halt> {
     let api: Api<PersistentVolumeClaim> = Api::namespaced(ctx.client.clone(), namespace);
     let params = ListParams::default().labels(&format!("{LABEL_INSTANCE_ID}={id}"));
-    let list = api.list(&params).await.map_err(|e| Halt::at(CONDITION)(Error::kube("list volume claims")(e)))?;
+    let list = api
+        .list(&params)
+        .await
+        .map_err(|e| Halt::at(ConditionType::ProcessesReady)(Error::kube("list volume claims")(e)))?;
     Ok(list.items.into_iter().map(|claim| (claim.name_any(), claim)).collect())
 }
 
 /// Those of the claims that are not there, or whose volume is not.
 async fn missing(ctx: &Ctx, namespace: &str, found: &mut Claims, had: BTreeSet<String>) -> Result<Vec<Lost>, Halt> {
-    let at = Halt::at(CONDITION);
+    let at = Halt::at(ConditionType::ProcessesReady);
     let api: Api<PersistentVolumeClaim> = Api::namespaced(ctx.client.clone(), namespace);
     let mut names = Vec::new();
     for name in had {

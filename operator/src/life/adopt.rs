@@ -5,6 +5,7 @@ use kube::ResourceExt;
 use kube::api::{Api, ListParams, Patch, PatchParams};
 use serde_json::json;
 use tenantry_api::archive::{Archive, ArchivePhase, ArchivedKind};
+use tenantry_api::condition::ConditionType;
 use tenantry_api::crm_instance::CrmInstance;
 use tenantry_api::tenant::Tenant;
 use tenantry_core::class::ErrorClass;
@@ -24,7 +25,7 @@ pub const ID_TAKEN: &str = "IdTaken";
 
 /// A refusal: the id, or the archive, is not for this object.
 pub(crate) fn refuse(message: String) -> Halt {
-    Halt::fail("Ready", ID_TAKEN, message, ErrorClass::Invalid)
+    Halt::fail(ConditionType::Ready, ID_TAKEN, message, ErrorClass::Invalid)
 }
 
 /// Refuses an id that belongs to an archive, or whose namespace is another tenant's. Nothing was touched before.
@@ -32,7 +33,7 @@ pub(crate) fn refuse(message: String) -> Halt {
 /// # Errors
 /// [`Halt`] at `Ready`.
 pub async fn check(ctx: &Ctx, tenant: &Tenant, id: &Id, now: Timestamp) -> Result<(), Halt> {
-    let ready = Halt::at("Ready");
+    let ready = Halt::at(ConditionType::Ready);
     let name = tenant.name_any();
     if tenant.status.as_ref().is_some_and(|s| s.namespace.is_some()) {
         // It has its namespace already: the id is its own.
@@ -98,7 +99,9 @@ fn not_doomed(archive: &Archive, now: Timestamp) -> Result<(), Halt> {
 async fn latest(ctx: &Ctx, id: &Id) -> Result<Option<Archive>, Halt> {
     let api: Api<Archive> = Api::all(ctx.client.clone());
     let first = api.get_opt(&names::archive(id, 1)).await;
-    let Some(first) = first.map_err(|e| Halt::at("Ready")(Error::kube("get the archive")(e)))? else { return Ok(None) };
+    let Some(first) = first.map_err(|e| Halt::at(ConditionType::Ready)(Error::kube("get the archive")(e)))? else {
+        return Ok(None);
+    };
     let tenant = Id::parse(&first.spec.tenant_id).map_err(|e| refuse(e.to_string()))?;
     let all = archives_of(ctx, &tenant).await?;
     Ok(all.into_iter().filter(|a| a.spec.id == id.as_str()).max_by_key(|a| a.spec.life))
@@ -163,7 +166,7 @@ fn phase(archive: &Archive) -> ArchivePhase {
 pub async fn archives_of(ctx: &Ctx, id: &Id) -> Result<Vec<Archive>, Halt> {
     let api: Api<Archive> = Api::all(ctx.client.clone());
     let params = ListParams::default().labels(&format!("{}={id}", names::LABEL_TENANT_ID));
-    let list = api.list(&params).await.map_err(|e| Halt::at("Ready")(Error::kube("list archives")(e)))?;
+    let list = api.list(&params).await.map_err(|e| Halt::at(ConditionType::Ready)(Error::kube("list archives")(e)))?;
     Ok(list.items)
 }
 
@@ -180,7 +183,8 @@ pub async fn named(
 ) -> Result<Option<Archive>, Halt> {
     let Some(wanted) = adopt else { return Ok(None) };
     let api: Api<Archive> = Api::all(ctx.client.clone());
-    let found = api.get_opt(wanted).await.map_err(|e| Halt::at("Ready")(Error::kube("get the archive")(e)))?;
+    let found =
+        api.get_opt(wanted).await.map_err(|e| Halt::at(ConditionType::Ready)(Error::kube("get the archive")(e)))?;
     let archive = found
         .ok_or_else(|| refuse(format!("spec.adopt: archive {wanted:?} does not exist; see `tenantry archive list`")))?;
     if archive.spec.kind != kind || Some(archive.spec.id.as_str()) != id {
@@ -208,7 +212,7 @@ pub async fn ledger(ctx: &Ctx, tenant: &Tenant) -> Result<Option<Recorded>, Halt
 /// # Errors
 /// [`Halt`] when it cannot be read: better to stop than to number events anew.
 pub fn ledger_of(archive: &Archive) -> Result<Recorded, Halt> {
-    serde_json::from_str(&archive.spec.ledger).map_err(|e| Halt::at("Ready")(Error::Json(e)))
+    serde_json::from_str(&archive.spec.ledger).map_err(|e| Halt::at(ConditionType::Ready)(Error::Json(e)))
 }
 
 /// Marks the archive as adopted, once the tenant stands.
@@ -239,6 +243,6 @@ pub async fn mark(ctx: &Ctx, archive: &Archive) -> Result<(), Halt> {
     let patch = json!({ "status": { "phase": ArchivePhase::Adopted } });
     api.patch_status(&archive.name_any(), &PatchParams::default(), &Patch::Merge(&patch))
         .await
-        .map_err(|e| Halt::at("Ready")(Error::kube("mark the archive as adopted")(e)))?;
+        .map_err(|e| Halt::at(ConditionType::Ready)(Error::kube("mark the archive as adopted")(e)))?;
     Ok(())
 }

@@ -4,6 +4,7 @@
 use kube::api::{Api, DynamicObject, PostParams};
 use kube::{Resource, ResourceExt};
 use serde_json::json;
+use tenantry_api::condition::ConditionType;
 use tenantry_api::crm_instance::CrmInstance;
 use tenantry_api::tenant::Tenant;
 use tenantry_core::id::Id;
@@ -48,7 +49,7 @@ impl Holder {
 
     /// Whether it is there and carries the id.
     async fn lives(&self, ctx: &Ctx, id: &Id) -> Result<bool, Halt> {
-        let failed = |e| Halt::at("Ready")(Error::kube("get who has the id")(e));
+        let failed = |e| Halt::at(ConditionType::Ready)(Error::kube("get who has the id")(e));
         let carried = if self.kind == "Tenant" {
             let api: Api<Tenant> = Api::all(ctx.client.clone());
             api.get_opt(&self.name).await.map_err(failed)?.and_then(|t| t.spec.id)
@@ -77,7 +78,7 @@ pub async fn claim<K: Resource<DynamicType = ()>>(
     id: &Id,
     claimed_before: bool,
 ) -> Result<(), Halt> {
-    let ready = Halt::at("Ready");
+    let ready = Halt::at(ConditionType::Ready);
     let me = Holder::of(object);
     let child = build(ctx, id, &me);
     if ctx.memory.knows(&child) {
@@ -118,7 +119,7 @@ pub async fn claim<K: Resource<DynamicType = ()>>(
 pub async fn living(ctx: &Ctx, id: &Id) -> Result<Option<String>, Halt> {
     let api = dynamic_api(&ctx.client, Kind::ConfigMap, Some(&ctx.system_namespace));
     let found = api.get_opt(&names::id_claim(id)).await;
-    let Some(claim) = found.map_err(|e| Halt::at("Ready")(Error::kube("get the id's claim")(e)))? else {
+    let Some(claim) = found.map_err(|e| Halt::at(ConditionType::Ready)(Error::kube("get the id's claim")(e)))? else {
         return Ok(None);
     };
     let holder = Holder::stored(&claim);

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use kube::api::{Api, PostParams};
 use tenantry_api::billing_event::BillingEvent;
+use tenantry_api::condition::ConditionType;
 use tenantry_core::class::ErrorClass;
 use tenantry_core::id::Id;
 use tenantry_core::ledger::{Facts, Recorded, fold, next_event};
@@ -74,7 +75,7 @@ pub fn recorded_of(annotations: &BTreeMap<String, String>) -> std::result::Resul
             "annotation {} cannot be read ({e}); nothing is recorded until it is restored, or removed to be read from the events again",
             names::ANNOTATION_LEDGER
         );
-        Halt::fail("Ready", "LedgerUnreadable", text, ErrorClass::Blocked)
+        Halt::fail(ConditionType::Ready, "LedgerUnreadable", text, ErrorClass::Blocked)
     })
 }
 

@@ -8,6 +8,7 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use kube::api::{Api, ListParams};
+use tenantry_api::condition::ConditionType;
 use tenantry_core::class::ErrorClass;
 
 use super::attempt;
@@ -20,7 +21,7 @@ use crate::halt::Halt;
 /// A kind of work that jobs do, as people are told of it.
 pub trait Work {
     /// The condition that waits for it.
-    fn condition(&self) -> &'static str;
+    fn condition(&self) -> ConditionType;
     /// What its jobs are called in traces.
     fn trace(&self) -> &'static str;
     /// Namespace of its jobs.
@@ -75,7 +76,7 @@ pub async fn follow(ctx: &Ctx, work: &impl Work, attempt: u32, job: &Job, now: T
 ///
 /// # Errors
 /// [`Halt`] at a condition.
-pub async fn pods_of(ctx: &Ctx, condition: &'static str, namespace: &str, job: &str) -> Result<Vec<Pod>, Halt> {
+pub async fn pods_of(ctx: &Ctx, condition: ConditionType, namespace: &str, job: &str) -> Result<Vec<Pod>, Halt> {
     let api: Api<Pod> = Api::namespaced(ctx.client.clone(), namespace);
     let params = ListParams::default().labels(&format!("batch.kubernetes.io/job-name={job}"));
     let list = api.list(&params).await.map_err(|e| Halt::at(condition)(Error::kube("list the job's pods")(e)))?;

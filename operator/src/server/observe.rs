@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::ResourceExt;
 use kube::api::Api;
-use tenantry_api::condition::Said;
+use tenantry_api::condition::{ConditionType, Said};
 use tenantry_api::database_server::{DatabaseServer, Managed};
 use tenantry_core::names::ANNOTATION_CONFIRM_EMPTY;
 use tenantry_core::quantity::human;
@@ -17,7 +17,7 @@ use crate::context::Ctx;
 use crate::error::{Error, Result};
 
 /// The condition of a managed server's volume.
-const CONDITION: &str = "VolumeReady";
+const CONDITION: ConditionType = ConditionType::VolumeReady;
 /// Reason of a stop: the claim of a server that had data is gone.
 pub const VOLUME_LOST: &str = "VolumeLost";
 

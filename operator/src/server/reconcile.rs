@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::api::{Api, DynamicObject, Patch, PatchParams};
 use serde_json::json;
-use tenantry_api::condition::{Said, find, set};
+use tenantry_api::condition::{ConditionType, Said, find, set};
 use tenantry_api::database_server::{DatabaseServer, DatabaseServerPhase, DatabaseServerStatus};
 use tenantry_core::class::ErrorClass;
 use tenantry_core::names;
@@ -68,7 +68,7 @@ pub async fn reconcile(object: Arc<DatabaseServer>, ctx: &Ctx, now: Timestamp) -
                     answers(&status)
                 ),
             };
-            set(&mut status.conditions, Said::yes("Ready", "Answers", said), generation, now);
+            set(&mut status.conditions, Said::yes(ConditionType::Ready, "Answers", said), generation, now);
             PULSE
         }
         Err(halt) if !halt.is_told(ctx.memory.failures(uid)) => return Ok(Some(pause(ctx, uid, &halt))),
@@ -76,18 +76,23 @@ pub async fn reconcile(object: Arc<DatabaseServer>, ctx: &Ctx, now: Timestamp) -
             let transient = matches!(halt.class, None | Some(ErrorClass::Transient));
             set(&mut status.conditions, Said::no(halt.condition, &halt.reason, halt.message.clone()), generation, now);
             // What holds up its upkeep alone is no reason to call it away: the CRMs on it work.
-            let answers = find(&status.conditions, "Reachable").is_some_and(|c| c.status == "True");
+            let answers = find(&status.conditions, ConditionType::Reachable).is_some_and(|c| c.status == "True");
             status.phase = match halt.class {
                 Some(ErrorClass::Invalid) => DatabaseServerPhase::Invalid,
                 _ if answers => DatabaseServerPhase::Ready,
                 _ if was_ready || status.phase == DatabaseServerPhase::Unreachable => DatabaseServerPhase::Unreachable,
                 _ => DatabaseServerPhase::Pending,
             };
-            if halt.condition != "Ready" {
-                set(&mut status.conditions, Said::no("Ready", &halt.reason, halt.message.clone()), generation, now);
+            if halt.condition != ConditionType::Ready {
+                set(
+                    &mut status.conditions,
+                    Said::no(ConditionType::Ready, &halt.reason, halt.message.clone()),
+                    generation,
+                    now,
+                );
             }
             // A new password or certificate is read when it is connected anew.
-            if transient || halt.condition == "Reachable" {
+            if transient || halt.condition == ConditionType::Reachable {
                 ctx.servers.forget(&object.name_any()).await;
             }
             if status.version.is_none() && transient {
@@ -110,10 +115,10 @@ async fn live(
     status: &mut DatabaseServerStatus,
     now: Timestamp,
 ) -> std::result::Result<Option<String>, Halt> {
-    let settings = ctx.settings().await.map_err(Halt::at("Ready"))?;
+    let settings = ctx.settings().await.map_err(Halt::at(ConditionType::Ready))?;
     let kept = upkeep(object, ctx, api, &settings, status, now).await;
     // One that ran before is asked all the same: whether it answers concerns those on it.
-    let ran = kept.as_ref().is_err_and(|halt| halt.condition != "Reachable") && status.version.is_some();
+    let ran = kept.as_ref().is_err_and(|halt| halt.condition != ConditionType::Reachable) && status.version.is_some();
     if (kept.is_ok() || ran)
         && let Err(halt) = probe(object, ctx, &settings, status, now).await
     {
@@ -134,14 +139,14 @@ async fn upkeep(
     status: &mut DatabaseServerStatus,
     now: Timestamp,
 ) -> std::result::Result<Option<String>, Halt> {
-    let at = Halt::at("Ready");
+    let at = Halt::at(ConditionType::Ready);
     let mut waits = None;
     metadata(ctx, api, object, true, &[]).await.map_err(&at)?;
     if let Some(managed) = &object.spec.managed {
         let problems = server::problems(managed);
         if !problems.is_empty() {
             let text = format!("{}; nothing was changed", problems.join("; "));
-            return Err(Halt::fail("Ready", "Invalid", text, ErrorClass::Invalid));
+            return Err(Halt::fail(ConditionType::Ready, "Invalid", text, ErrorClass::Invalid));
         }
         let secret = server::build_secret(object, settings, &ctx.password(32).map_err(&at)?);
         let name = server::secret_name(object);
@@ -153,7 +158,7 @@ async fn upkeep(
                     "Secret {}/{name} with the administrator's password is gone; the server still has the old password. Restore the Secret; it is not made anew",
                     ctx.system_namespace
                 );
-                return Err(Halt::fail("Reachable", "AdminSecretMissing", text, ErrorClass::Blocked));
+                return Err(Halt::fail(ConditionType::Reachable, "AdminSecretMissing", text, ErrorClass::Blocked));
             }
             ctx.create_once(&secret).await.map_err(&at)?;
         } else if let Some(found) = found {
@@ -184,9 +189,9 @@ async fn upkeep(
             let text = format!(
                 "{said}. The server is stopped, and nothing empty is made in its place; it starts by itself within half a minute of the volume's return"
             );
-            let volume = Said::no("VolumeReady", VOLUME_LOST, text.clone());
+            let volume = Said::no(ConditionType::VolumeReady, VOLUME_LOST, text.clone());
             set(&mut status.conditions, volume, object.metadata.generation, now);
-            return Err(Halt::fail("Reachable", VOLUME_LOST, text, ErrorClass::Blocked));
+            return Err(Halt::fail(ConditionType::Reachable, VOLUME_LOST, text, ErrorClass::Blocked));
         }
     }
     Ok(waits)
@@ -202,7 +207,7 @@ async fn note_made(
 ) -> Result<()> {
     let noted = found.data.get("data").and_then(|d| d.get(server::KEY_MADE)).is_some();
     let anew = object.annotations().get(names::ANNOTATION_CONFIRM_EMPTY) == Some(&object.name_any());
-    let made = find(&status.conditions, "Reachable").is_some_and(|c| c.status == "True");
+    let made = find(&status.conditions, ConditionType::Reachable).is_some_and(|c| c.status == "True");
     let patch = match (noted, anew) {
         (false, false) if made => json!({ "stringData": { server::KEY_MADE: "yes" } }),
         (true, true) => json!({ "data": { server::KEY_MADE: null } }),
@@ -224,7 +229,7 @@ async fn probe(
     status: &mut DatabaseServerStatus,
     now: Timestamp,
 ) -> std::result::Result<(), Halt> {
-    let at = Halt::at("Reachable");
+    let at = Halt::at(ConditionType::Reachable);
     let (host, port) = server::address(object, settings);
     status.host = Some(host);
     status.port = Some(port);
@@ -234,7 +239,7 @@ async fn probe(
     status.version_major = Some(facts.version_major);
     status.databases = Some(server.admin.count().await.map_err(|e| at(e.into()))?);
     sweep(ctx, &object.name_any(), server.admin.as_ref()).await.map_err(&at)?;
-    let said = Said::yes("Reachable", "Answers", answers(status));
+    let said = Said::yes(ConditionType::Reachable, "Answers", answers(status));
     set(&mut status.conditions, said, object.metadata.generation, now);
     if object.metadata.deletion_timestamp.is_none()
         && let Err(error) = templates::collect(ctx, &object.name_any(), &server, status, now).await
@@ -268,7 +273,7 @@ async fn end(
     status: &mut DatabaseServerStatus,
     now: Timestamp,
 ) -> std::result::Result<(), Halt> {
-    let at = Halt::at("Ready");
+    let at = Halt::at(ConditionType::Ready);
     if !object.finalizers().iter().any(|f| f == names::FINALIZER) {
         return Ok(());
     }
@@ -290,8 +295,8 @@ async fn holds_nothing(
     status: &mut DatabaseServerStatus,
     now: Timestamp,
 ) -> std::result::Result<(), Halt> {
-    let at = Halt::at("Ready");
-    let stays = |reason: &str, text: String| Err(Halt::fail("Ready", reason, text, ErrorClass::Blocked));
+    let at = Halt::at(ConditionType::Ready);
+    let stays = |reason: &str, text: String| Err(Halt::fail(ConditionType::Ready, reason, text, ErrorClass::Blocked));
     let name = object.name_any();
     let asked = recorded(object, ctx, settings, status, now).await;
     if let Ok(count @ 1..) = asked {
@@ -311,7 +316,12 @@ async fn holds_nothing(
         };
     };
     let why = away.message.clone();
-    set(&mut status.conditions, Said::no("Reachable", &away.reason, away.message), object.metadata.generation, now);
+    set(
+        &mut status.conditions,
+        Said::no(ConditionType::Reachable, &away.reason, away.message),
+        object.metadata.generation,
+        now,
+    );
     ctx.servers.forget(&name).await;
     if !users.is_empty() {
         return stays(
@@ -345,7 +355,7 @@ async fn recorded(
     status: &mut DatabaseServerStatus,
     now: Timestamp,
 ) -> std::result::Result<u32, Halt> {
-    let at = Halt::at("Reachable");
+    let at = Halt::at(ConditionType::Reachable);
     let server = sql::administration(ctx, object, settings).await.map_err(&at)?;
     if !server.admin.has_registry().await.map_err(|e| at(e.into()))? {
         return Ok(0);

@@ -2,7 +2,7 @@
 
 use kube::api::Api;
 use kube::runtime::reflector::ObjectRef;
-use tenantry_api::condition::holds;
+use tenantry_api::condition::{ConditionType, holds};
 use tenantry_api::crm_instance::CrmInstance;
 use tenantry_database::Administration;
 
@@ -47,7 +47,8 @@ async fn expected(ctx: &Ctx, server: &str) -> Result<Vec<(String, CrmInstance)>>
 /// The database that was made for an instance on a server.
 fn database(instance: &CrmInstance, server: &str) -> Option<String> {
     let status = instance.status.as_ref()?;
-    let made = holds(&status.conditions, "DatabaseReady") && holds(&status.conditions, "Installed");
+    let made =
+        holds(&status.conditions, ConditionType::DatabaseReady) && holds(&status.conditions, ConditionType::Installed);
     let database = status.database.as_ref().filter(|d| d.server == server)?;
     (made && instance.metadata.deletion_timestamp.is_none()).then(|| database.name.clone())
 }

@@ -1,5 +1,6 @@
 //! The Site controller: says whether the Site fits the cluster. Does I/O (Kubernetes).
 
+pub(crate) mod credentials;
 mod pull;
 
 use std::sync::Arc;
@@ -11,11 +12,11 @@ use k8s_openapi::api::networking::v1::IngressClass;
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::ResourceExt;
 use kube::api::{Api, ListParams};
-use tenantry_api::condition::{Said, set};
+use tenantry_api::condition::{ConditionType, Said, set};
 use tenantry_api::site::Site;
 use tenantry_core::zone;
 
-pub use pull::{Credentials, copy};
+pub use pull::copy;
 
 use crate::context::Ctx;
 use crate::error::{Error, Result};
@@ -44,8 +45,8 @@ pub async fn reconcile(site: Arc<Site>, ctx: &Ctx, now: Timestamp) -> Result<Opt
     let again = (missing.is_some() || absent || versions.is_some()).then_some(AGAIN);
     let problem = wrong.or(missing);
     let said = match problem {
-        None => Said::yes("Ready", "Fits", "the classes that it names exist"),
-        Some((reason, message)) => Said::no("Ready", reason, message),
+        None => Said::yes(ConditionType::Ready, "Fits", "the classes that it names exist"),
+        Some((reason, message)) => Said::no(ConditionType::Ready, reason, message),
     };
     let generation = site.metadata.generation;
     let mut status = site.status.clone().unwrap_or_default();
@@ -59,14 +60,14 @@ pub async fn reconcile(site: Arc<Site>, ctx: &Ctx, now: Timestamp) -> Result<Opt
     status.image_pull_secrets = versions;
     match credentials {
         Some(said) => set(&mut status.conditions, said, generation, now),
-        None => status.conditions.retain(|c| c.type_ != pull::CONDITION),
+        None => status.conditions.retain(|c| c.type_ != pull::CONDITION.word()),
     }
     write(ctx, &*site, status).await?;
     Ok(again)
 }
 
 /// Condition: whether requests of people get through the network rules of tenants.
-const ADMITTED: &str = "IngressAdmitted";
+const ADMITTED: ConditionType = ConditionType::IngressAdmitted;
 const NAMESPACE_MISSING: &str = "IngressNamespaceMissing";
 
 /// Whether the Site says from where the ingress controller sends requests, and that is there.

@@ -3,13 +3,11 @@
 //! The operator reads them by name and has no right to list or watch the Secrets of its own namespace, so they are
 //! looked at now and then; their versions stand in the Site's status, and a new one wakes the tenants.
 
-use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::Ordering;
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, ListParams};
-use tenantry_api::condition::Said;
+use tenantry_api::condition::{ConditionType, Said};
 use tenantry_api::site::Site;
 use tenantry_plan::labels::Labels;
 use tenantry_plan::pull::{Found, Merged, PULL_SECRET, build_pull_secret, is_allowed, merge};
@@ -21,32 +19,7 @@ use crate::context::Ctx;
 use crate::error::{Error, Result};
 
 /// Condition: whether the Secrets with credentials of registries can be used.
-pub const CONDITION: &str = "ImagePullSecretsReady";
-
-/// What was read last, and of which versions: not every tenant reads it anew.
-#[derive(Default)]
-pub struct Credentials {
-    last: Mutex<Option<(String, Merged)>>,
-    /// Whether the operator's namespace is known to have no copy.
-    are_gone: AtomicBool,
-}
-
-impl fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Credentials")
-    }
-}
-
-impl Credentials {
-    fn of(&self, versions: &str) -> Option<Merged> {
-        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        last.as_ref().filter(|(known, _)| known == versions).map(|(_, merged)| merged.clone())
-    }
-
-    fn note(&self, versions: &str, merged: &Merged) {
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some((versions.to_owned(), merged.clone()));
-    }
-}
+pub const CONDITION: ConditionType = ConditionType::ImagePullSecretsReady;
 
 /// What the Site's Secrets say now: their versions, and what is to be told.
 ///

@@ -1,10 +1,9 @@
 //! Administrations of database servers, one for each, kept open. Does I/O when one is used.
 
-use std::collections::HashMap;
-use std::sync::Arc;
-use std::time::Instant;
+pub(crate) mod servers;
 
-use jiff::{SignedDuration, Timestamp};
+use std::sync::Arc;
+
 use k8s_openapi::api::core::v1::Secret as KubeSecret;
 use kube::api::Api;
 use tenantry_api::database_server::{DatabaseServer, Engine as ApiEngine};
@@ -12,82 +11,12 @@ use tenantry_core::names;
 use tenantry_core::secret::Secret;
 use tenantry_database::{Administration, Endpoint, Engine, Login, Tls};
 use tenantry_plan::{Settings, server};
-use tokio::sync::Mutex;
+
+pub use servers::{FailedBuild, Server};
 
 use crate::cluster::data_of;
 use crate::context::Ctx;
 use crate::error::{Error, Result};
-
-/// Administration of one server together with its endpoint as the operator reaches it.
-#[derive(Debug, Clone)]
-pub struct Server {
-    /// Endpoint for the operator.
-    pub endpoint: Endpoint,
-    /// Its administration.
-    pub admin: Arc<dyn Administration>,
-    /// From which version of object and Secret it was made.
-    key: String,
-}
-
-/// A build of a template by SQL that failed. It has no job that could be asked later.
-#[derive(Debug, Clone)]
-pub struct FailedBuild {
-    /// Its number.
-    pub attempt: u32,
-    /// The step and the server's words.
-    pub said: String,
-    /// When it failed.
-    pub since: Instant,
-}
-
-/// Open administrations by name of the server.
-#[derive(Debug, Default)]
-pub struct Servers {
-    open: Mutex<HashMap<String, Server>>,
-    locks: Mutex<HashMap<String, Arc<Mutex<()>>>>,
-    /// By the key of the template. Losing it costs one more attempt, whose number the server's registry keeps.
-    failed_builds: Mutex<HashMap<String, FailedBuild>>,
-    /// When the templates of a server were looked at, and how many databases were on it.
-    templates: Mutex<HashMap<String, (u32, Timestamp)>>,
-}
-
-impl Servers {
-    /// The lock of this process for a template of a server: it is built by one at a time, and dropped by nobody
-    /// meanwhile. What other processes do is kept apart by the server itself.
-    pub async fn lock_template(&self, server: &str, name: &str) -> Arc<Mutex<()>> {
-        self.locks.lock().await.entry(format!("{server}/{name}")).or_default().clone()
-    }
-
-    /// The last build of a template by SQL, if it failed.
-    pub async fn failed_build(&self, key: &str) -> Option<FailedBuild> {
-        self.failed_builds.lock().await.get(key).cloned()
-    }
-
-    /// Remembers how a build of a template by SQL ended; none: well.
-    pub async fn build_ended(&self, key: &str, failed: Option<FailedBuild>) {
-        let mut all = self.failed_builds.lock().await;
-        match failed {
-            Some(failed) => all.insert(key.to_owned(), failed),
-            None => all.remove(key),
-        };
-    }
-
-    /// Whether the templates of a server are to be looked at: its databases are others than before, or it is long ago.
-    pub async fn templates_due(&self, server: &str, databases: u32, now: Timestamp, every: SignedDuration) -> bool {
-        let all = self.templates.lock().await;
-        all.get(server).is_none_or(|(then, at)| *then != databases || now.duration_since(*at) >= every)
-    }
-
-    /// Remembers that the templates of a server were looked at.
-    pub async fn templates_seen(&self, server: &str, databases: u32, now: Timestamp) {
-        self.templates.lock().await.insert(server.to_owned(), (databases, now));
-    }
-
-    /// Forgets a server, so that it is connected anew.
-    pub async fn forget(&self, name: &str) {
-        self.open.lock().await.remove(name);
-    }
-}
 
 /// Engine of the database crate for an engine of the API.
 #[must_use]

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, ListParams};
 use tenantry_api::archive::ArchivedKind;
+use tenantry_api::condition::ConditionType;
 use tenantry_api::crm_instance::CrmInstance;
 use tenantry_api::tenant::Tenant;
 use tenantry_core::id::Id;
@@ -20,7 +21,7 @@ use crate::error::Error;
 use crate::halt::Halt;
 use crate::life::{self, Stream, adopt, claim, record, recorded_of, replay, store};
 
-const CONDITION: &str = "Archived";
+const CONDITION: ConditionType = ConditionType::Archived;
 
 /// Archives the tenant and lets the object go.
 ///

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::api::{Api, DynamicObject, ListParams};
 use kube::core::ApiResource;
-use tenantry_api::condition::find;
+use tenantry_api::condition::{ConditionType, find};
 use tenantry_api::crm_instance::CrmInstance;
 use tenantry_api::plan::Plan;
 use tenantry_api::tenant::{Tenant, TenantPhase};
@@ -42,14 +42,15 @@ pub struct Pass {
 /// [`Halt`] with the condition that says why.
 #[tracing::instrument(target = "tenantry::trace", level = "debug", name = "live", skip_all)]
 pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<(), Halt> {
-    let ready = Halt::at("Ready");
+    let ready = Halt::at(ConditionType::Ready);
     let api: Api<Tenant> = Api::all(ctx.client.clone());
     let settings = ctx.settings().await.map_err(&ready)?;
     let plan = ctx.plan(&pass.tenant.spec.plan).await.map_err(&ready)?;
 
     // The id is checked and fixed before anything is made from it.
     if let Some(id) = &pass.tenant.spec.id {
-        let id = Id::parse(id).map_err(|e| Halt::fail("Ready", "Invalid", e.to_string(), ErrorClass::Invalid))?;
+        let id = Id::parse(id)
+            .map_err(|e| Halt::fail(ConditionType::Ready, "Invalid", e.to_string(), ErrorClass::Invalid))?;
         adopt::check(ctx, &pass.tenant, &id, now).await?;
         claim(ctx, &pass.tenant).await?;
     }
@@ -72,7 +73,7 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
     }
 
     let wanted = validate(&pass.tenant, plan.as_ref()).map_err(|e| {
-        let condition = if plan.is_none() { "PlanKnown" } else { "Ready" };
+        let condition = if plan.is_none() { ConditionType::PlanKnown } else { ConditionType::Ready };
         Halt::at(condition)(e.into())
     })?;
     pass.wanted = Some(wanted.clone());
@@ -83,11 +84,11 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
     let keep_rules = known && !ctx.memory.is_list_whole("DatabaseServer");
     for child in children(&wanted, &settings, &DatabaseAddress::reachable(&servers, &wanted.id)) {
         if !(keep_rules && child.kind == Kind::NetworkPolicy) {
-            ctx.apply(&child).await.map_err(Halt::at("NamespaceReady"))?;
+            ctx.apply(&child).await.map_err(Halt::at(ConditionType::NamespaceReady))?;
         }
     }
     let site = ctx.site().await.map_err(&ready)?;
-    let kept = site::copy(ctx, &wanted, &site, !known).await.map_err(Halt::at("NamespaceReady"))?;
+    let kept = site::copy(ctx, &wanted, &site, !known).await.map_err(Halt::at(ConditionType::NamespaceReady))?;
     pass.keeps_credentials = kept;
     adopt::finish(ctx, &pass.tenant).await?;
 
@@ -127,7 +128,7 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
 /// Whether the tenant is suspended, by what its instances say; they are asked only while it changes.
 async fn suspension(ctx: &Ctx, tenant: &Tenant, wanted: &TenantWanted, recorded: bool) -> Result<Suspension, Halt> {
     let known = tenant.status.as_ref().is_some_and(|s| {
-        let ready = find(&s.conditions, "Ready").filter(|c| c.status == "True");
+        let ready = find(&s.conditions, ConditionType::Ready).filter(|c| c.status == "True");
         let fresh = ready.is_some_and(|c| c.observed_generation == tenant.metadata.generation);
         fresh && s.phase == TenantPhase::Suspended
     });
@@ -137,7 +138,7 @@ async fn suspension(ctx: &Ctx, tenant: &Tenant, wanted: &TenantWanted, recorded:
     let kind = ApiResource::erase::<CrmInstance>(&());
     let api: Api<DynamicObject> = Api::namespaced_with(ctx.client.clone(), &wanted.namespace, &kind);
     let found = api.list(&ListParams::default()).await;
-    let found = found.map_err(|e| Halt::at("Ready")(Error::kube("list instances")(e)))?.items;
+    let found = found.map_err(|e| Halt::at(ConditionType::Ready)(Error::kube("list instances")(e)))?.items;
     // One that cannot be read keeps nobody from reading the others.
     let (mut instances, mut unreadable) = (Vec::new(), Vec::new());
     for object in found.iter().filter(|o| o.data.pointer("/spec/tenant").is_some_and(|t| *t == *wanted.name)) {
@@ -166,7 +167,7 @@ async fn baseline(ctx: &Ctx, tenant: &Tenant, plan: Option<&Plan>) -> Result<Rec
     let id = tenant.spec.id.as_deref().and_then(|id| Id::parse(id).ok());
     if let Some(id) = id {
         // One that comes back with its id goes on where its events end, or the next one would count as told before.
-        let mut recorded = replay(ctx, &id).await.map_err(Halt::at("Ready"))?;
+        let mut recorded = replay(ctx, &id).await.map_err(Halt::at(ConditionType::Ready))?;
         if recorded.facts.limits.is_none() {
             recorded.facts.limits = known.and_then(|k| k.limits.clone());
         }

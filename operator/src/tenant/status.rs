@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tenantry_api::condition::{Said, holds, set};
+use tenantry_api::condition::{ConditionType, Said, holds, set};
 use tenantry_api::tenant::{Tenant, TenantPhase};
 use tenantry_core::class::ErrorClass;
 
@@ -23,23 +23,23 @@ pub async fn write_well(pass: &Pass, ctx: &Ctx, now: Timestamp) -> Result<bool> 
     let generation = pass.tenant.metadata.generation;
     let mut status = pass.tenant.status.clone().unwrap_or_default();
     status.observed_generation = generation;
-    let mut ready = Said::yes("Ready", "SetUp", "ready for instances");
+    let mut ready = Said::yes(ConditionType::Ready, "SetUp", "ready for instances");
     if let (Some(wanted), Some(suspension)) = (&pass.wanted, &pass.suspension) {
         status.phase = if suspension.suspended { TenantPhase::Suspended } else { TenantPhase::Active };
         let names = || suspension.waits_for.join(", ");
         if wanted.suspended && !suspension.waits_for.is_empty() {
             let text = format!("it is to be suspended, and waits until these instances have stopped: {}", names());
-            ready = Said::no("Ready", "Stopping", text);
+            ready = Said::no(ConditionType::Ready, "Stopping", text);
         } else if !wanted.suspended && suspension.suspended {
             let text = format!("it is resumed, and waits until one of these instances is back: {}", names());
-            ready = Said::no("Ready", "Resuming", text);
+            ready = Said::no(ConditionType::Ready, "Resuming", text);
         }
         status.namespace = Some(wanted.namespace.clone());
         status.limits = Some(wanted.limits.clone());
     }
     for said in [
-        Said::yes("PlanKnown", "Found", format!("plan {}", pass.tenant.spec.plan)),
-        Said::yes("NamespaceReady", "Applied", "namespace, quota and network rules are as they should be"),
+        Said::yes(ConditionType::PlanKnown, "Found", format!("plan {}", pass.tenant.spec.plan)),
+        Said::yes(ConditionType::NamespaceReady, "Applied", "namespace, quota and network rules are as they should be"),
         ready,
     ] {
         set(&mut status.conditions, said, generation, now);
@@ -47,7 +47,7 @@ pub async fn write_well(pass: &Pass, ctx: &Ctx, now: Timestamp) -> Result<bool> 
     if let Some(uid) = &pass.tenant.metadata.uid {
         ctx.memory.recovered(uid);
     }
-    let waits = !holds(&status.conditions, "Ready");
+    let waits = !holds(&status.conditions, ConditionType::Ready);
     write(ctx, &pass.tenant, status).await?;
     Ok(waits)
 }
@@ -68,11 +68,11 @@ pub async fn write_halted(
         return Ok(Some(pause(ctx, uid, &halt)));
     }
     // Whatever was asked on the way: an object that goes has one condition that says how far it is.
-    let halt = if archiving { Halt { condition: "Archived", ..halt } } else { halt };
+    let halt = if archiving { Halt { condition: ConditionType::Archived, ..halt } } else { halt };
     let generation = tenant.metadata.generation;
     let mut status = tenant.status.clone().unwrap_or_default();
     status.observed_generation = generation;
-    let was = status.conditions.iter().find(|c| c.type_ == halt.condition).map(|c| c.reason.clone());
+    let was = status.conditions.iter().find(|c| c.type_ == halt.condition.word()).map(|c| c.reason.clone());
     status.phase = match halt.class {
         _ if archiving => TenantPhase::Archiving,
         Some(ErrorClass::Invalid) => TenantPhase::Invalid,
@@ -80,8 +80,13 @@ pub async fn write_halted(
         _ => TenantPhase::Pending,
     };
     set(&mut status.conditions, Said::no(halt.condition, &halt.reason, halt.message.clone()), generation, now);
-    if halt.condition != "Ready" && !archiving {
-        set(&mut status.conditions, Said::no("Ready", &halt.reason, halt.message.clone()), generation, now);
+    if halt.condition != ConditionType::Ready && !archiving {
+        set(
+            &mut status.conditions,
+            Said::no(ConditionType::Ready, &halt.reason, halt.message.clone()),
+            generation,
+            now,
+        );
     }
     if halt.class.is_some() && was.as_deref() != Some(halt.reason.as_str()) {
         notice(ctx, &kube::Resource::object_ref(tenant, &()), true, &halt.reason, &halt.message).await;

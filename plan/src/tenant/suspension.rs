@@ -1,10 +1,10 @@
 //! Whether a tenant counts as suspended: when its instances are stopped, and until one of them is back. No I/O.
 
-use tenantry_api::condition::{find, holds};
+use tenantry_api::condition::{ConditionType, find, holds};
 use tenantry_api::crm_instance::CrmInstance;
 
 /// The condition of an instance that is stopped with its tenant: nothing of it runs, and nobody reaches it.
-pub const STOPPED: &str = "Stopped";
+pub const STOPPED: ConditionType = ConditionType::Stopped;
 
 /// What is true of a tenant now, and which instances it waits for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,7 +59,7 @@ impl Suspension {
 fn is_going(instance: &CrmInstance) -> bool {
     let conditions = instance.status.as_ref().map(|s| s.conditions.as_slice()).unwrap_or_default();
     instance.metadata.deletion_timestamp.is_some()
-        && find(conditions, "Archived").is_some_and(|c| c.reason != "StoppingProcesses")
+        && find(conditions, ConditionType::Archived).is_some_and(|c| c.reason != "StoppingProcesses")
 }
 
 #[cfg(test)]
@@ -71,7 +71,7 @@ mod tests {
     /// An instance that says something of a generation of its tenant; none: it has no status.
     fn instance(name: &str, said: Option<(i64, bool)>) -> CrmInstance {
         let stopped = |yes: bool| match yes {
-            true => json!([{ "type": STOPPED, "status": "True", "reason": "Suspended", "message": "",
+            true => json!([{ "type": STOPPED.word(), "status": "True", "reason": "Suspended", "message": "",
                 "lastTransitionTime": "2026-11-01T00:00:00Z" }]),
             false => json!([]),
         };

@@ -11,7 +11,7 @@ use serde_json::Value;
 use tenantry_api::crm_instance::CrmInstance;
 use tenantry_core::names;
 use tenantry_core::verify::{BODY_MAX, Program, Request, Response, Verify};
-use tenantry_plan::instance::{access_of, keys_of, validate};
+use tenantry_plan::instance::{access_of, data_generation, keys_of, validate};
 use tenantry_plan::{Settings, context};
 use tokio::time::Instant;
 
@@ -47,7 +47,7 @@ pub async fn questions(session: &Session, instance: &CrmInstance, settings: &Set
     let plan = target::one(session, &session.cluster.plans(), target::PLAN, &tenant.spec.plan).await?;
     let limits = tenantry_plan::limits::resolve(&tenant.spec, &plan.spec).map_err(cannot)?;
     let release = release(session, instance).await?;
-    let generation = instance.status.as_ref().and_then(|s| s.data_generation).unwrap_or(1);
+    let generation = data_generation(instance);
     let wanted = validate(instance, &tenant, &release, settings, generation, &referenced(session, instance).await?);
     let wanted = wanted.map_err(cannot)?;
     let keys = secret(session, &wanted, &names::keys_secret(&wanted.id, generation)).await?;

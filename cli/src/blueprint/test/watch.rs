@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use kube::ResourceExt;
+use tenantry_api::condition::ConditionType;
 use tenantry_api::crm_instance::CrmInstance;
 use tokio::time::Instant;
 
@@ -68,10 +69,10 @@ pub async fn ready(
     };
     Ok(match ended {
         Some(Ok(instance)) => Ok(Made { instance, took: begun.elapsed(), built }),
-        Some(Err(End::Failed { label, why })) => {
-            let at = match label.as_str() {
-                "verified" => Point::Verified,
-                "neutralised" => Point::Neutralises,
+        Some(Err(End::Failed { at: condition, label, why })) => {
+            let at = match condition {
+                Some(ConditionType::Verified) => Point::Verified,
+                Some(ConditionType::Neutralised) => Point::Neutralises,
                 _ => Point::Installs,
             };
             Err(Stopped { at, why: format!("{label}: {why}") })

@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::Secret as KubeSecret;
 use kube::api::Patch;
 use kube::{Api, ResourceExt};
 use serde_json::{Map, Value, json};
-use tenantry_api::condition::{find, holds};
+use tenantry_api::condition::{ConditionType, find, holds};
 use tenantry_api::crm_instance::{CrmInstance, InstancePhase};
 use tenantry_core::id::Id;
 use tenantry_core::names;
@@ -119,9 +119,10 @@ pub async fn taken(
         if status.observed_generation < instance.metadata.generation {
             return ControlFlow::Continue(());
         }
-        let wrong = |kind| find(&status.conditions, kind).filter(|c| c.status == "False");
+        let wrong = |kind: ConditionType| find(&status.conditions, kind).filter(|c| c.status == "False");
         // What it said before is about something else.
-        let invalid = wrong("SpecValid").or_else(|| wrong(CONDITION).filter(|c| before.as_deref() != Some(&c.message)));
+        let invalid = wrong(ConditionType::SpecValid)
+            .or_else(|| wrong(CONDITION).filter(|c| before.as_deref() != Some(&c.message)));
         match (holds(&status.conditions, "Ready"), status.phase, invalid) {
             (_, _, Some(c)) => ControlFlow::Break(Err(said(c))),
             (true, _, _) | (_, InstancePhase::Suspended, _) => ControlFlow::Break(Ok(seen.clone())),

@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use kube::api::{Api, ListParams};
 use tenantry_api::blueprint::Process;
+use tenantry_api::condition::ConditionType;
 use tenantry_core::class::ErrorClass;
 use tenantry_core::id::Id;
 use tenantry_core::names::{self, LABEL_INSTANCE_ID, LABEL_PROCESS};
@@ -19,7 +20,7 @@ use tenantry_plan::instance::build_volume;
 
 use super::source::{self, Original};
 use super::stage::{Stage, ended};
-use super::{COPIED, Filling, Target};
+use super::{Filling, Target};
 use crate::error::Error;
 use crate::halt::Halt;
 use crate::instance::inputs::Inputs;
@@ -33,13 +34,13 @@ use crate::sql;
 /// # Errors
 /// [`Halt`] at `Copied` until it is done.
 pub async fn database(filling: &Filling<'_>, target: &Target<'_>, record: Option<DatabaseRecord>) -> Result<(), Halt> {
-    let at = Halt::at(COPIED);
+    let at = Halt::at(ConditionType::Copied);
     let owner = names::owner_of_instance(&filling.inputs.wanted.id);
     if let Some(r) = &record
         && (r.owner != owner || matches!(r.state, State::Archived | State::Template | State::Personalised))
     {
         let text = format!("database {} is {} and belongs to {}: it is left alone", r.name, r.state, r.owner);
-        return Err(Halt::fail(COPIED, "DatabaseInUse", text, ErrorClass::Blocked));
+        return Err(Halt::fail(ConditionType::Copied, "DatabaseInUse", text, ErrorClass::Blocked));
     }
     let newest = Stage::Database.newest(filling).await?;
     // Only the job that was made for the database there is counts; attempts are numbered from 1.
@@ -71,7 +72,7 @@ pub async fn database(filling: &Filling<'_>, target: &Target<'_>, record: Option
 async fn begin(filling: &Filling<'_>, target: &Target<'_>, original: &Original, attempt: u32) -> Result<(), Halt> {
     let ctx = filling.ctx;
     let Inputs { wanted, settings, limits, .. } = *filling.inputs;
-    let at = Halt::at(COPIED);
+    let at = Halt::at(ConditionType::Copied);
     let (server, from) = source::access(ctx, &wanted.namespace, original).await?;
     let to = &target.placed.access;
     if from.engine != to.engine {
@@ -79,20 +80,20 @@ async fn begin(filling: &Filling<'_>, target: &Target<'_>, original: &Original, 
             "spec.databaseServer: {} is {}, and {} lies on {}: a copy needs the same engine",
             target.placed.server, to.engine, original.address, from.engine
         );
-        return Err(Halt::fail(COPIED, "OtherEngine", text, ErrorClass::Invalid));
+        return Err(Halt::fail(ConditionType::Copied, "OtherEngine", text, ErrorClass::Invalid));
     }
     let image = client_image(target.object, settings).ok_or_else(|| {
         let name = target.object.name_any();
         let text = format!(
             "DatabaseServer {name:?} is external and names no image with its client programs: kubectl patch databaseserver {name} --type=merge -p '{{\"spec\":{{\"clientImage\":\"IMAGE\"}}}}'"
         );
-        Halt::fail(COPIED, "NoClientImage", text, ErrorClass::Blocked)
+        Halt::fail(ConditionType::Copied, "NoClientImage", text, ErrorClass::Blocked)
     })?;
     let object = ctx.database_server(&server).await.map_err(&at)?;
     let object = object.ok_or_else(|| {
         let text =
             format!("DatabaseServer {server:?} with the data of {} does not exist; create it again", original.address);
-        Halt::fail(COPIED, "NoSuchServer", text, ErrorClass::Blocked)
+        Halt::fail(ConditionType::Copied, "NoSuchServer", text, ErrorClass::Blocked)
     })?;
     let from_server = sql::administration(ctx, &object, settings).await.map_err(&at)?;
     let size = from_server.admin.size_bytes(&from.name).await.map_err(|e| at(e.into()))?;
@@ -106,7 +107,7 @@ async fn begin(filling: &Filling<'_>, target: &Target<'_>, original: &Original, 
             target.placed.server,
             quantity::human(used)
         );
-        return Err(Halt::fail(COPIED, "ServerFull", text, ErrorClass::Blocked));
+        return Err(Halt::fail(ConditionType::Copied, "ServerFull", text, ErrorClass::Blocked));
     }
     let (from_tls, from_ca) = tls(&from_server.endpoint.tls);
     let (to_tls, to_ca) = tls(&target.server.endpoint.tls);
@@ -177,7 +178,7 @@ pub async fn files(filling: &Filling<'_>) -> Result<(), Halt> {
     if volumes.is_empty() {
         return Ok(());
     }
-    let at = Halt::at(COPIED);
+    let at = Halt::at(ConditionType::Copied);
     let newest = Stage::Files.newest(filling).await?;
     let attempt = match &newest {
         None => 1,
@@ -239,9 +240,9 @@ async fn give_way(filling: &Filling<'_>, original: &Id, job: &Job) -> Result<(),
         return Ok(());
     }
     let (namespace, name) = (&filling.inputs.wanted.namespace, job.name_any());
-    filling.ctx.remove(Kind::Job, Some(namespace), &name).await.map_err(Halt::at(COPIED))?;
+    filling.ctx.remove(Kind::Job, Some(namespace), &name).await.map_err(Halt::at(ConditionType::Copied))?;
     let text = "the original starts on another node and needs its volumes: the copy of its files is broken off and begins again beside it";
-    Err(Halt::wait(COPIED, "OriginalFirst", text, Duration::from_secs(5)))
+    Err(Halt::wait(ConditionType::Copied, "OriginalFirst", text, Duration::from_secs(5)))
 }
 
 /// The original's processes that have a node and see volumes which are copied, so that these can be mounted only
@@ -261,7 +262,7 @@ async fn holders(filling: &Filling<'_>, original: &Id) -> Result<Vec<Pod>, Halt>
     let api: Api<Pod> = Api::namespaced(filling.ctx.client.clone(), &filling.inputs.wanted.namespace);
     let selector = format!("{LABEL_INSTANCE_ID}={original},{LABEL_PROCESS}");
     let list = api.list(&ListParams::default().labels(&selector)).await;
-    let mut pods = list.map_err(|e| Halt::at(COPIED)(Error::kube("list the original's pods")(e)))?.items;
+    let mut pods = list.map_err(|e| Halt::at(ConditionType::Copied)(Error::kube("list the original's pods")(e)))?.items;
     pods.retain(|p| {
         let sees = p.labels().get(LABEL_PROCESS).is_some_and(|name| processes.contains(name.as_str()));
         sees && !ended(p) && node(p).is_some() && p.metadata.deletion_timestamp.is_none()

@@ -13,15 +13,15 @@ mod stage;
 use kube::ResourceExt;
 use kube::api::Api;
 use tenantry_api::archive::Archive;
+use tenantry_api::condition::ConditionType;
 use tenantry_api::crm_instance::{CrmInstance, CrmInstanceSpec};
 use tenantry_api::database_server::DatabaseServer;
 use tenantry_core::class::ErrorClass;
 use tenantry_core::names;
 use tenantry_database::{DatabaseRecord, State};
 
-use super::inputs::Inputs;
-use super::live::Pass;
-use super::place::Placed;
+use super::inputs::{Inputs, Placed};
+use super::pass::Pass;
 use crate::context::Ctx;
 use crate::halt::Halt;
 use crate::life::{adopt, metadata};
@@ -29,10 +29,6 @@ use crate::sql::Server;
 
 pub use source::{origin_to_note, place_of_original, release_of_original};
 
-/// The condition that says whether the original's data is there.
-pub const COPIED: &str = "Copied";
-/// The condition that says whether it can no longer write to customers.
-pub const NEUTRALISED: &str = "Neutralised";
 /// Annotation of a finished copy of a product without a database: the generation of the data that was neutralised.
 const ANNOTATION_NEUTRALISED: &str = "tenantry.dev/neutralised";
 
@@ -75,21 +71,21 @@ pub async fn database(filling: &Filling<'_>, target: &Target<'_>, record: Option
             "database {} is not as it was left when this copy was finished, and it is not filled again; delete the copy and make a new one",
             target.name()
         );
-        return Err(Halt::fail(COPIED, "DatabaseLost", text, ErrorClass::Blocked));
+        return Err(Halt::fail(ConditionType::Copied, "DatabaseLost", text, ErrorClass::Blocked));
     }
     fill::database(filling, target, record).await?;
     fill::files(filling).await?;
     neutralise::run(filling, Some(target)).await?;
-    super::database::personalise(filling.ctx, filling.inputs, target.placed, target.server).await?;
+    super::personalise::run(filling.ctx, filling.inputs, target.placed, target.server).await?;
     // What makes it the copy's own may have switched something on again.
     neutralise::proven(filling, Some(target)).await?;
     stage::clear_secrets(filling).await?;
     let wanted = filling.inputs.wanted;
     let owner = names::owner_of_instance(&wanted.id);
     let said = target.server.admin.set_release(target.name(), &owner, &wanted.release.hash).await;
-    said.map_err(|e| Halt::at("Installed")(e.into()))?;
+    said.map_err(|e| Halt::at(ConditionType::Installed)(e.into()))?;
     let done = target.server.admin.set_state(target.name(), &owner, State::Personalised).await;
-    done.map_err(|e| Halt::at("Installed")(e.into()))
+    done.map_err(|e| Halt::at(ConditionType::Installed)(e.into()))
 }
 
 /// The same for a product that has files only.
@@ -109,7 +105,7 @@ pub async fn without_database(ctx: &Ctx, pass: &mut Pass, inputs: &Inputs<'_>) -
     stage::clear_secrets(&filling).await?;
     let api: Api<CrmInstance> = Api::namespaced(ctx.client.clone(), &wanted.namespace);
     let stored = metadata(ctx, &api, &pass.instance, true, &[(ANNOTATION_NEUTRALISED, done)]).await;
-    if let Some(stored) = stored.map_err(Halt::at(NEUTRALISED))? {
+    if let Some(stored) = stored.map_err(Halt::at(ConditionType::Neutralised))? {
         pass.instance = stored;
     }
     Ok(())
@@ -122,17 +118,17 @@ pub fn reached(pass: &mut Pass, made: &Result<(), Halt>) {
         Ok(()) => (true, true),
         // What comes after it was not begun before it was done.
         Err(halt) => match halt.condition {
-            "Installed" => (true, true),
-            NEUTRALISED => (halt.reason != neutralise::NOT_STATED, false),
+            ConditionType::Installed => (true, true),
+            ConditionType::Neutralised => (halt.reason != neutralise::NOT_STATED, false),
             _ => (false, false),
         },
     };
     let said = format!("from {}/{}", pass.instance.spec.tenant, from.instance);
     if copied {
-        pass.reached.push((COPIED, said));
+        pass.reached.push((ConditionType::Copied, said));
     }
     if neutralised {
-        pass.reached.push((NEUTRALISED, "it cannot write to customers".into()));
+        pass.reached.push((ConditionType::Neutralised, "it cannot write to customers".into()));
     }
 }
 
@@ -140,7 +136,7 @@ pub fn reached(pass: &mut Pass, made: &Result<(), Halt>) {
 #[must_use]
 pub fn unfinished() -> Halt {
     let text = "its database holds a copy that was broken off before it was neutralised: nothing starts on it. Archive this instance and purge it, then make a new copy";
-    Halt::fail(NEUTRALISED, "CopyUnfinished", text, ErrorClass::Blocked)
+    Halt::fail(ConditionType::Neutralised, "CopyUnfinished", text, ErrorClass::Blocked)
 }
 
 /// Refuses the archive of a copy that was never finished: what it holds is half copied or not neutralised, and
@@ -157,5 +153,5 @@ pub fn was_finished(archive: &Archive) -> Result<(), Halt> {
         "spec.adopt: archive {} holds a copy that was archived before it was finished: nothing starts on it. Purge the archive and make a new copy",
         archive.name_any()
     );
-    Err(Halt::fail(NEUTRALISED, "CopyUnfinished", text, ErrorClass::Blocked))
+    Err(Halt::fail(ConditionType::Neutralised, "CopyUnfinished", text, ErrorClass::Blocked))
 }

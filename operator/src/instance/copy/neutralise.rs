@@ -6,6 +6,7 @@ use k8s_openapi::api::batch::v1::Job;
 use kube::ResourceExt;
 use serde_json::Value;
 use tenantry_api::blueprint::{Neutralisation, StepList};
+use tenantry_api::condition::ConditionType;
 use tenantry_core::class::ErrorClass;
 use tenantry_core::names::{self, LABEL_PURPOSE};
 use tenantry_database::Login;
@@ -15,12 +16,12 @@ use tenantry_plan::job::{self, Place};
 use tenantry_plan::one_node::Together;
 
 use super::stage::Stage;
-use super::{Filling, NEUTRALISED, Target};
+use super::{Filling, Target};
 use crate::error::Error;
 use crate::halt::Halt;
 use crate::instance::inputs::Inputs;
 use crate::instance::install::SHORTEST;
-use crate::instance::template::release_label;
+use crate::instance::personalise::release_label;
 use crate::operation::{Outcome, outcome, secret};
 
 /// Reason of a blueprint that does not say how.
@@ -41,7 +42,7 @@ pub fn stated(filling: &Filling<'_>) -> Result<(), Halt> {
         "blueprint {:?} does not say how a copy is kept from writing to customers, so none is made; nothing was copied. Write `neutralise` into the blueprint (docs: For the author of a blueprint) and the copy goes on by itself",
         wanted.release.blueprint
     );
-    Err(Halt::fail(NEUTRALISED, NOT_STATED, text, ErrorClass::Blocked))
+    Err(Halt::fail(ConditionType::Neutralised, NOT_STATED, text, ErrorClass::Blocked))
 }
 
 /// Runs the steps, with the copy's own values: SQL as the copy's role, then commands by one job in the product's
@@ -91,13 +92,13 @@ async fn by_sql(
     values: &Value,
     start: Instant,
 ) -> Result<(), Halt> {
-    let (ctx, at) = (filling.ctx, Halt::at(NEUTRALISED));
+    let (ctx, at) = (filling.ctx, Halt::at(ConditionType::Neutralised));
     if job::split(list).0.is_empty() {
         return Ok(());
     }
     let Some(target) = target else {
         let text = "the blueprint neutralises by SQL and has no database; it must be mended";
-        return Err(Halt::fail(NEUTRALISED, "NoDatabase", text, ErrorClass::Blocked));
+        return Err(Halt::fail(ConditionType::Neutralised, "NoDatabase", text, ErrorClass::Blocked));
     };
     let access = &target.placed.access;
     let login = Login { user: access.user.clone(), password: access.password.clone() };
@@ -127,7 +128,7 @@ pub async fn proven(filling: &Filling<'_>, target: Option<&Target<'_>>) -> Resul
         let place = format!("neutralise.verifySql[{i}]");
         let answer = tenantry_database::holds(endpoint, &login, &access.name, question, gate).await;
         let holds = answer.map_err(|e| {
-            let halt = Halt::at(NEUTRALISED)(Error::Database(e));
+            let halt = Halt::at(ConditionType::Neutralised)(Error::Database(e));
             Halt { message: format!("{place}: {}; nothing of the copy was started", halt.message), ..halt }
         })?;
         if !holds {
@@ -135,7 +136,7 @@ pub async fn proven(filling: &Filling<'_>, target: Option<&Target<'_>>) -> Resul
                 "the steps of neutralise ran, and {place} does not hold; nothing of the copy was started. Mend the steps or the statement in blueprint {:?}, and the copy goes on by itself",
                 filling.inputs.wanted.release.blueprint
             );
-            return Err(Halt::fail(NEUTRALISED, NOT_PROVEN, text, ErrorClass::Blocked));
+            return Err(Halt::fail(ConditionType::Neutralised, NOT_PROVEN, text, ErrorClass::Blocked));
         }
     }
     Ok(())
@@ -151,7 +152,7 @@ async fn by_commands(
 ) -> Result<(), Halt> {
     let ctx = filling.ctx;
     let Inputs { wanted, settings, limits, .. } = *filling.inputs;
-    let at = Halt::at(NEUTRALISED);
+    let at = Halt::at(ConditionType::Neutralised);
     let (spec, blueprint) = (&wanted.release.spec, &wanted.release.blueprint);
     for volume in &spec.volumes {
         ctx.create_once(&build_volume(wanted, settings, limits, volume, None)).await.map_err(&at)?;

@@ -6,6 +6,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 use kube::api::Api;
 use tenantry_api::blueprint::Effective;
+use tenantry_api::condition::ConditionType;
 use tenantry_api::crm_instance::CrmInstance;
 use tenantry_api::database_server::DatabaseServer;
 use tenantry_api::scheduling::Scheduling;
@@ -13,15 +14,14 @@ use tenantry_core::class::ErrorClass;
 use tenantry_core::id::Id;
 use tenantry_core::names;
 use tenantry_plan::context::DatabaseAccess;
-use tenantry_plan::instance::access_of;
 use tenantry_plan::instance::release::{Choice, Known, choose};
+use tenantry_plan::instance::{access_of, data_generation};
 
-use super::COPIED;
 use crate::cluster::data_of;
 use crate::context::Ctx;
 use crate::error::Error;
 use crate::halt::Halt;
-use crate::instance::live::{Pass, generation_of};
+use crate::instance::pass::Pass;
 use crate::instance::release;
 use crate::life::recorded_of;
 
@@ -66,19 +66,20 @@ pub async fn look(ctx: &Ctx, copy: &CrmInstance) -> Result<Original, Halt> {
     let name = copy.spec.from.as_ref().map(|f| f.instance.clone()).unwrap_or_default();
     let address = format!("{}/{name}", copy.spec.tenant);
     let api: Api<CrmInstance> = Api::namespaced(ctx.client.clone(), &copy.namespace().unwrap_or_default());
-    let found = api.get_opt(&name).await.map_err(|e| Halt::at(COPIED)(Error::kube("get the original")(e)))?;
+    let found =
+        api.get_opt(&name).await.map_err(|e| Halt::at(ConditionType::Copied)(Error::kube("get the original")(e)))?;
     let Some(found) = found.filter(|o| o.metadata.deletion_timestamp.is_none()) else {
         let text = format!(
             "spec.from: {address} is not there (any more), so the copy cannot be made; nothing of it was started. Bring it back (`tenantry instance adopt {address}`; of several archives, `tenantry archive list` names it) and the copy goes on, or delete this instance"
         );
-        return Err(Halt::fail(COPIED, "SourceGone", text, ErrorClass::Blocked));
+        return Err(Halt::fail(ConditionType::Copied, "SourceGone", text, ErrorClass::Blocked));
     };
     if found.spec.blueprint != copy.spec.blueprint {
         let text = format!(
             "spec.blueprint: {address} is a {}, and a copy is of the same product; make a new instance with that blueprint",
             found.spec.blueprint
         );
-        return Err(Halt::fail(COPIED, "OtherProduct", text, ErrorClass::Invalid));
+        return Err(Halt::fail(ConditionType::Copied, "OtherProduct", text, ErrorClass::Invalid));
     }
     let recorded = recorded_of(found.annotations())?;
     let installed = recorded.as_ref().is_some_and(|r| r.facts.installed.is_some());
@@ -97,15 +98,15 @@ pub async fn look(ctx: &Ctx, copy: &CrmInstance) -> Result<Original, Halt> {
                 let text = format!(
                     "{address} is not what it was when this copy was begun: another instance has its name, or it runs another release. Nothing of the copy was started; delete it and make a new one"
                 );
-                return Err(Halt::fail(COPIED, "SourceChanged", text, ErrorClass::Blocked));
+                return Err(Halt::fail(ConditionType::Copied, "SourceChanged", text, ErrorClass::Blocked));
             }
-            let (generation, scheduling) = (generation_of(&found), found.spec.scheduling.clone());
+            let (generation, scheduling) = (data_generation(&found), found.spec.scheduling.clone());
             Ok(Original { id, generation, address, release, scheduling })
         }
         _ => {
             let text =
                 format!("{address} has never been ready; it is copied when it is (`tenantry instance show {address}`)");
-            Err(Halt::wait(COPIED, "SourceNotReady", text, LOOK))
+            Err(Halt::wait(ConditionType::Copied, "SourceNotReady", text, LOOK))
         }
     }
 }
@@ -140,7 +141,7 @@ pub async fn release_of_original(ctx: &Ctx, copy: &CrmInstance) -> Result<Effect
                 "spec.release: {} runs {runs}, and a copy begins with what wrote its data; leave the release away",
                 original.address
             );
-            Err(Halt::fail("SpecValid", "OtherRelease", text, ErrorClass::Invalid))
+            Err(Halt::fail(ConditionType::SpecValid, "OtherRelease", text, ErrorClass::Invalid))
         }
         _ => Ok(pinned),
     }
@@ -153,10 +154,13 @@ pub async fn release_of_original(ctx: &Ctx, copy: &CrmInstance) -> Result<Effect
 pub async fn access(ctx: &Ctx, namespace: &str, original: &Original) -> Result<(String, DatabaseAccess), Halt> {
     let api: Api<Secret> = Api::namespaced(ctx.client.clone(), namespace);
     let name = names::database_secret(&original.id, original.generation);
-    let found = api.get_opt(&name).await.map_err(|e| Halt::at(COPIED)(Error::kube("get the original's Secret")(e)))?;
+    let found = api
+        .get_opt(&name)
+        .await
+        .map_err(|e| Halt::at(ConditionType::Copied)(Error::kube("get the original's Secret")(e)))?;
     access_of(&data_of(found.and_then(|s| s.data).as_ref())).ok_or_else(|| {
         let text = format!("Secret {namespace}/{name} with the way to the data of {} is not there", original.address);
-        Halt::wait(COPIED, "SourceNotReady", text, LOOK)
+        Halt::wait(ConditionType::Copied, "SourceNotReady", text, LOOK)
     })
 }
 

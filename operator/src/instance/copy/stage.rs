@@ -7,11 +7,12 @@ use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::ResourceExt;
 use kube::api::{Api, ListParams};
+use tenantry_api::condition::ConditionType;
 use tenantry_core::class::ErrorClass;
 use tenantry_core::names::{self, LABEL_INSTANCE_ID, LABEL_PROCESS, LABEL_PURPOSE};
 use tenantry_plan::Kind;
 
-use super::{COPIED, Filling, NEUTRALISED};
+use super::Filling;
 use crate::error::Error;
 use crate::halt::Halt;
 use crate::operation::{self, Followed, Work, attempt};
@@ -39,10 +40,10 @@ impl Stage {
     }
 
     /// The condition that waits for it.
-    pub fn condition(self) -> &'static str {
+    pub fn condition(self) -> ConditionType {
         match self {
-            Self::Database | Self::Files => COPIED,
-            Self::Neutralise => NEUTRALISED,
+            Self::Database | Self::Files => ConditionType::Copied,
+            Self::Neutralise => ConditionType::Neutralised,
         }
     }
 
@@ -176,7 +177,7 @@ struct StageOf<'a> {
 }
 
 impl Work for StageOf<'_> {
-    fn condition(&self) -> &'static str {
+    fn condition(&self) -> ConditionType {
         self.stage.condition()
     }
 
@@ -208,7 +209,7 @@ pub fn ended(pod: &Pod) -> bool {
         || pod.labels().get(LABEL_PROCESS).map(String::as_str) == Some(tenantry_plan::instance::PAGE)
 }
 
-async fn jobs_of(filling: &Filling<'_>, condition: &'static str, purpose: &str) -> Result<Vec<Job>, Halt> {
+async fn jobs_of(filling: &Filling<'_>, condition: ConditionType, purpose: &str) -> Result<Vec<Job>, Halt> {
     let selector = format!("{LABEL_INSTANCE_ID}={},{LABEL_PURPOSE}={purpose}", filling.inputs.wanted.id);
     let list = Stage::api::<Job>(filling).list(&ListParams::default().labels(&selector)).await;
     let jobs = list.map_err(|e| Halt::at(condition)(Error::kube("list the copy's jobs")(e)))?.items;
@@ -222,7 +223,7 @@ async fn jobs_of(filling: &Filling<'_>, condition: &'static str, purpose: &str) 
 /// # Errors
 /// [`Halt`] at `Copied`.
 pub async fn clear_secrets(filling: &Filling<'_>) -> Result<(), Halt> {
-    let (ctx, wanted, at) = (filling.ctx, filling.inputs.wanted, Halt::at(COPIED));
+    let (ctx, wanted, at) = (filling.ctx, filling.inputs.wanted, Halt::at(ConditionType::Copied));
     let mine = format!("{LABEL_INSTANCE_ID}={},{LABEL_PURPOSE}=config", wanted.id);
     let all = Stage::api::<Secret>(filling).list_metadata(&ListParams::default().labels(&mine)).await;
     let all = all.map_err(|e| at(Error::kube("list the Secrets of the copy's jobs")(e)))?.items;
