@@ -59,8 +59,9 @@ const MADE_THEN: SignedDuration = SignedDuration::from_mins(10);
 pub fn is_put_back(archive: &Archive) -> bool {
     let meta = &archive.metadata;
     let asked = meta.annotations.as_ref().and_then(|a| a.get(names::ANNOTATION_PURGE_ASKED));
-    if asked.is_some() && asked == meta.uid.as_ref() {
-        return false;
+    if let Some(asked) = asked {
+        // Another object of this name was asked: it was deleted since, and this one is its copy, however young.
+        return Some(asked) != meta.uid.as_ref();
     }
     let made = meta.creation_timestamp.as_ref().map(|t| t.0);
     let said = archive.spec.archived_at.parse::<Timestamp>().ok();
@@ -71,8 +72,14 @@ pub fn is_put_back(archive: &Archive) -> bool {
 /// Whether the demand for a purge, if there is one, holds now: its retention is over, or was set aside in so many
 /// words. A day that cannot be read is not over.
 #[must_use]
-pub fn is_doomed(archive: &ArchiveSpec, now: Timestamp) -> bool {
+pub fn demand_holds(archive: &ArchiveSpec, now: Timestamp) -> bool {
     purge_holds(archive.purge.as_ref(), &archive.retain_until, now)
+}
+
+/// Whether its data is to be destroyed: the demand holds, and it was made of this very object.
+#[must_use]
+pub fn is_doomed(archive: &Archive, now: Timestamp) -> bool {
+    demand_holds(&archive.spec, now) && !is_put_back(archive)
 }
 
 /// The same of the parts of an Archive that it depends on.
@@ -180,13 +187,13 @@ mod tests {
         };
         let (day, before, after) = ("2026-02-01T00:00:00Z", at("2026-01-31T23:59:59Z"), at("2026-02-01T00:00:00Z"));
         let plain = spec(day, serde_json::json!({"confirm": "kabcdefghi-1"}));
-        assert!(!is_doomed(&plain, before) && is_doomed(&plain, after));
+        assert!(!demand_holds(&plain, before) && demand_holds(&plain, after));
         let early = spec(day, serde_json::json!({"confirm": "kabcdefghi-1", "beforeRetention": true}));
-        assert!(is_doomed(&early, before) && is_retained(&early, before));
+        assert!(demand_holds(&early, before) && is_retained(&early, before));
         let none = spec(day, serde_json::Value::Null);
-        assert!(!is_doomed(&none, before) && !is_doomed(&none, after));
+        assert!(!demand_holds(&none, before) && !demand_holds(&none, after));
         let strange = spec("some day", serde_json::json!({"confirm": "kabcdefghi-1"}));
-        assert!(!is_doomed(&strange, after) && is_retained(&strange, after));
+        assert!(!demand_holds(&strange, after) && is_retained(&strange, after));
     }
 
     #[test]
@@ -208,6 +215,9 @@ mod tests {
         };
         let (then, later) = ("2026-01-01T00:00:03Z", "2026-03-01T00:00:00Z");
         assert!(!is_put_back(&archive(then, None, false)), "as it was made");
+        assert!(is_put_back(&archive(then, Some("elsewhere"), false)), "soon after it was made");
+        let now = "2026-03-02T00:00:00Z".parse().unwrap();
+        assert!(!is_doomed(&archive(later, None, false), now) && is_doomed(&archive(later, Some("here"), false), now));
         assert!(is_put_back(&archive(later, None, false)) && is_put_back(&archive(later, Some("elsewhere"), false)));
         assert!(!is_put_back(&archive(later, Some("here"), false)), "it was asked again");
         assert!(is_put_back(&archive(later, None, true)), "the operator itself writes a status at its first look");

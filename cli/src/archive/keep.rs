@@ -22,7 +22,7 @@ pub fn phase(archive: &Archive) -> ArchivePhase {
 /// Whether its data is kept and nobody else uses it. A purge that waits for the end of the retention changes nothing
 /// yet.
 pub fn is_kept(archive: &Archive, now: Timestamp) -> bool {
-    phase(archive) == ArchivePhase::Archived && !is_doomed(&archive.spec, now)
+    phase(archive) == ArchivePhase::Archived && !is_doomed(archive, now)
 }
 
 /// The archive of a kind that a text means: its own name, or the archived name when only one kept archive has it.
@@ -130,6 +130,7 @@ pub mod tests {
             "archivedAt": at, "retainUntil": "2027-02-01T00:00:00Z",
         });
         let mut made = Archive::new(&format!("{id}-1"), serde_json::from_value(spec).unwrap());
+        made.metadata.creation_timestamp = serde_json::from_value(at.into()).ok();
         made.status = Some(tenantry_api::archive::ArchiveStatus { phase, ..Default::default() });
         made
     }

@@ -10,7 +10,7 @@ use tenantry_api::archive::ArchivePhase;
 use tenantry_api::crm_instance::InstancePhase;
 use tenantry_api::database_server::DatabaseServer;
 use tenantry_api::tenant::TenantPhase;
-use tenantry_plan::archive::is_doomed;
+use tenantry_plan::archive::demand_holds;
 
 use super::report::{Check, Verdict};
 use crate::error::Problem;
@@ -159,7 +159,7 @@ async fn archives(session: &Session) -> Result<Vec<Watched>, Problem> {
     let found = all.iter().map(|a| {
         let name = a.name_any();
         // An archive that nobody wants to purge, or not yet, is well as long as it lies there.
-        let doomed = is_doomed(&a.spec, session.now()) || crate::archive::keep::phase(a) == ArchivePhase::Purging;
+        let doomed = demand_holds(&a.spec, session.now()) || crate::archive::keep::phase(a) == ArchivePhase::Purging;
         let conditions = a.status.as_ref().filter(|_| doomed).map(|s| s.conditions.clone());
         let title = format!("archive {name} ({})", crate::archive::keep::label(a));
         watched(a, title, format!("archive show {name}"), Some(conditions.unwrap_or_default()))

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::halt::Halt;
 use crate::life::adopt::archives_of;
 
-const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+pub(super) const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// Blanks the spec that an Archive carries; id, name, what there was and the end of the ledger stay. Returns the new
 /// generation.
@@ -20,7 +20,7 @@ const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 /// # Errors
 /// [`Error::Kube`].
 pub async fn one(archive: &Archive, ctx: &Ctx) -> Result<Option<i64>> {
-    if archive.spec.object == BLANK {
+    if archive.spec.object == BLANK && !archive.annotations().contains_key(LAST_APPLIED) {
         return Ok(archive.metadata.generation);
     }
     let api: Api<Archive> = Api::all(ctx.client.clone());

@@ -1,5 +1,6 @@
 //! An Archive as it is remembered: what it may be asked for, without what it keeps. No I/O.
 
+use super::blank::LAST_APPLIED;
 use kube::Resource;
 use kube::api::ObjectMeta;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -61,7 +62,9 @@ impl Entry {
         let purged = self.spec.purge.is_none() || !self.is_kept();
         let goes = self.metadata.deletion_timestamp.is_some();
         // One that was purged before archives were blanked is blanked now.
-        let blanked = self.phase() != ArchivePhase::Purged || self.spec.blank;
+        let annotations = self.metadata.annotations.as_ref();
+        let is_blank = self.spec.blank && annotations.is_none_or(|a| !a.contains_key(LAST_APPLIED));
+        let blanked = self.phase() != ArchivePhase::Purged || is_blank;
         observed.is_some() && observed == self.metadata.generation && purged && blanked && !goes
     }
 }

@@ -12,7 +12,7 @@ use tenantry_core::id::Id;
 use tenantry_core::ledger::{Facts, Life};
 use tenantry_core::names;
 use tenantry_database::Page;
-use tenantry_plan::archive::{is_doomed, is_put_back};
+use tenantry_plan::archive::{demand_holds, is_put_back};
 use tenantry_plan::event::Subject;
 use tenantry_plan::{Kind, Settings};
 
@@ -49,7 +49,7 @@ pub async fn may(archive: &Archive, ctx: &Ctx, now: Timestamp) -> Result<(), Hal
     }
     // What was begun cannot be taken back, also not by a retention that somebody makes longer.
     let begun = archive.status.as_ref().is_some_and(|s| s.phase == ArchivePhase::Purging);
-    if !begun && !is_doomed(spec, now) {
+    if !begun && !demand_holds(spec, now) {
         return Err(retained(archive, now));
     }
     if is_put_back(archive) {

@@ -1,4 +1,4 @@
-//! What there is of an instance's processes before they are inputs. Does I/O (Kubernetes).
+//! What there is of an instance's processes before they are planned. Does I/O (Kubernetes).
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -72,7 +72,9 @@ pub async fn reconcile(instance: Arc<CrmInstance>, ctx: &Ctx, now: Timestamp) ->
         Err(halt) => {
             let halt = stop::after(&mut pass, ctx, halt).await;
             let has_turn = pass.instance.status.as_ref().is_some_and(|s| s.exchanging_since.is_some());
-            if !has_turn && pass.exchanging.is_none() {
+            if has_turn && pass.exchanging.is_none() {
+                turn::give_back(ctx, &mut pass, halt.condition).await?;
+            } else if pass.exchanging.is_none() {
                 // It did not come so far as to use the turn that it may have been given: the next one has it.
                 turn::call(ctx, &uid);
             }

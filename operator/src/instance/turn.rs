@@ -11,15 +11,16 @@ use k8s_openapi::api::apps::v1::Deployment;
 use kube::api::{Api, ListParams};
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
-use tenantry_api::condition::ConditionType;
+use tenantry_api::condition::{ConditionType, ROAD_OF_A_COPY};
 use tenantry_api::crm_instance::CrmInstance;
+use tenantry_core::id::Id;
 use tenantry_core::names::LABEL_PROCESS;
 use tenantry_plan::child::is_applied;
-use tenantry_plan::instance::{Desired, Seen};
+use tenantry_plan::instance::{Desired, PAGE, Seen};
 use tenantry_plan::{Child, Kind};
 
 use super::inputs::Inputs;
-use super::observe::Deployments;
+use super::observe::{Deployments, deployments_of, is_ready};
 use super::pass::Pass;
 use crate::context::Ctx;
 use crate::error::{Error, Result};
@@ -29,7 +30,7 @@ use crate::halt::Halt;
 pub const WAITS: &str = "a change that is not its own (of the Site, or another version of the operator) waits for its turn: at most spec.restartsAtOnce of the Site are exchanged at once";
 
 /// Instances read at once.
-const PAGE: u32 = 500;
+const AT_ONCE: u32 = 500;
 
 /// What may be done now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,12 +77,32 @@ pub async fn look(
     Err(Halt::wait(ConditionType::ProcessesReady, "Exchanging", text, Duration::from_millis(200)))
 }
 
-/// The turn is over: everything runs as inputs. Taken out of the status at the end of this pass.
+/// The turn is over: everything runs as planned. Taken out of the status at the end of this pass.
 pub fn over(ctx: &Ctx, pass: &mut Pass) {
     if pass.instance.status.as_ref().is_some_and(|s| s.exchanging_since.is_some()) {
         pass.exchanging = Some(None);
         call(ctx, &pass.instance.uid().unwrap_or_default());
     }
+}
+
+/// Gives a turn back that is written down, when the instance is held up before its processes, and all of these run: the
+/// turn would be used by nobody, and the wave would stand. It gets another one when it comes so far.
+///
+/// # Errors
+/// [`Error::Kube`].
+pub async fn give_back(ctx: &Ctx, pass: &mut Pass, halted_at: ConditionType) -> Result<()> {
+    let Some(id) = pass.instance.spec.id.as_deref().and_then(|id| Id::parse(id).ok()) else { return Ok(()) };
+    let place = |kind: ConditionType| ROAD_OF_A_COPY.iter().position(|step| *step == kind);
+    if place(halted_at) >= place(ConditionType::ProcessesReady) {
+        return Ok(());
+    }
+    let namespace = pass.instance.namespace().unwrap_or_default();
+    let processes = deployments_of(ctx, &namespace, &id).await?;
+    let rests = |d: &Deployment| is_ready(d, d.spec.as_ref().and_then(|s| s.replicas).unwrap_or(1));
+    if processes.iter().all(|(process, d)| *process == PAGE || rests(d)) {
+        over(ctx, pass);
+    }
+    Ok(())
 }
 
 /// An instance needs no turn: wakes whoever's turn it is then.
@@ -101,7 +122,7 @@ pub fn call(ctx: &Ctx, uid: &str) {
 /// [`Error::Kube`].
 pub async fn known(ctx: &Ctx) -> Result<()> {
     let api: Api<CrmInstance> = Api::all(ctx.client.clone());
-    let (mut have, mut params) = (Vec::new(), ListParams::default().limit(PAGE));
+    let (mut have, mut params) = (Vec::new(), ListParams::default().limit(AT_ONCE));
     loop {
         let page = api.list(&params).await.map_err(Error::kube("list instances"))?;
         let under_way = |i: &&CrmInstance| i.status.as_ref().is_some_and(|s| s.exchanging_since.is_some());

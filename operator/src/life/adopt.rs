@@ -1,5 +1,7 @@
 //! Taking over an archived tenant: only by name of the Archive, only with its id. Does I/O (Kubernetes).
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::api::{Api, ListParams, Patch, PatchParams};
@@ -15,6 +17,7 @@ use tenantry_core::names;
 use tenantry_plan::Kind;
 use tenantry_plan::archive::is_doomed;
 
+use super::ledger::recorded_of;
 use crate::cluster::dynamic_api;
 use crate::context::Ctx;
 use crate::error::Error;
@@ -43,7 +46,8 @@ pub async fn check(ctx: &Ctx, tenant: &Tenant, id: &Id, now: Timestamp) -> Resul
     let namespace =
         namespaces.get_opt(&names::namespace(id)).await.map_err(|e| ready(Error::kube("get the namespace")(e)))?;
     let owner = namespace.map(|ns| ns.labels().get(names::LABEL_TENANT).cloned().unwrap_or_default());
-    let latest = free(latest(ctx, id).await?, id, tenant.spec.adopt.as_deref(), "tenant", now)?;
+    let seen = Seen { now, annotations: tenant.annotations() };
+    let latest = free(latest(ctx, id).await?, id, tenant.spec.adopt.as_deref(), "tenant", seen)?;
     match owner {
         // An archive that is open belongs to whoever names it; its namespace still has the old name.
         _ if latest.is_some_and(|a| phase(&a) == ArchivePhase::Archived) => {}
@@ -55,13 +59,32 @@ pub async fn check(ctx: &Ctx, tenant: &Tenant, id: &Id, now: Timestamp) -> Resul
     Ok(())
 }
 
+/// When an object is looked at, and what it has noted of itself.
+#[derive(Debug, Clone, Copy)]
+struct Seen<'a> {
+    now: Timestamp,
+    annotations: &'a BTreeMap<String, String>,
+}
+
+impl Seen<'_> {
+    /// Whether the object took the archive over before, as its own note of the ledger says, which goes on where the
+    /// archive's ends. A status that was lost, its own or the archive's, takes nothing from it.
+    fn took_over(self, archive: &Archive) -> Result<bool, Halt> {
+        let noted = recorded_of(self.annotations)?;
+        Ok(match noted {
+            Some(noted) => noted.sequence >= ledger_of(archive)?.sequence,
+            None => false,
+        })
+    }
+}
+
 /// Refuses an id whose last life ended, unless its archive is taken over by name. Gives that archive back.
 fn free(
     latest: Option<Archive>,
     id: &Id,
     adopt: Option<&str>,
     kind: &str,
-    now: Timestamp,
+    seen: Seen<'_>,
 ) -> Result<Option<Archive>, Halt> {
     let Some(archive) = latest else { return Ok(None) };
     let name = &archive.spec.name;
@@ -70,7 +93,7 @@ fn free(
             "id {id} belonged to {kind} {name:?}, whose data has been purged; create the {kind} without spec.id"
         ))),
         _ if adopt == Some(archive.name_any().as_str()) => {
-            not_doomed(&archive, now)?;
+            not_doomed(&archive, seen)?;
             Ok(Some(archive))
         }
         ArchivePhase::Adopted => {
@@ -85,8 +108,8 @@ fn free(
 
 /// Refuses an archive that is to be purged. A purge that waits for the end of the retention leaves the data to who
 /// comes before it.
-fn not_doomed(archive: &Archive, now: Timestamp) -> Result<(), Halt> {
-    if phase(archive) == ArchivePhase::Archived && is_doomed(&archive.spec, now) {
+fn not_doomed(archive: &Archive, seen: Seen<'_>) -> Result<(), Halt> {
+    if phase(archive) == ArchivePhase::Archived && is_doomed(archive, seen.now) && !seen.took_over(archive)? {
         return Err(refuse(format!(
             "spec.adopt: archive {} is to be purged, as a person confirmed",
             archive.name_any()
@@ -112,7 +135,8 @@ async fn latest(ctx: &Ctx, id: &Id) -> Result<Option<Archive>, Halt> {
 /// # Errors
 /// [`Halt`] at `Ready`.
 pub async fn check_instance(ctx: &Ctx, instance: &CrmInstance, id: &Id, now: Timestamp) -> Result<(), Halt> {
-    let latest = free(latest(ctx, id).await?, id, instance.spec.adopt.as_deref(), "instance", now)?;
+    let seen = Seen { now, annotations: instance.annotations() };
+    let latest = free(latest(ctx, id).await?, id, instance.spec.adopt.as_deref(), "instance", seen)?;
     match latest {
         Some(archive) => is_of(&archive, instance.namespace().as_deref()),
         None => Ok(()),
@@ -140,7 +164,7 @@ pub async fn check_orphan(ctx: &Ctx, id: &Id, adopt: Option<&str>) -> Result<(),
 
 /// Whether an object was made only to archive what is left of its id.
 #[must_use]
-pub fn is_orphan(annotations: &std::collections::BTreeMap<String, String>, id: Option<&str>) -> bool {
+pub fn is_orphan(annotations: &BTreeMap<String, String>, id: Option<&str>) -> bool {
     annotations.get(names::ANNOTATION_ORPHAN).is_some_and(|orphan| Some(orphan.as_str()) == id)
 }
 

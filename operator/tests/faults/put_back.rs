@@ -171,3 +171,71 @@ fn what_kubectl_keeps_of_an_archive_that_it_wrote_knows_nobody_any_more_once_tha
         life.check_rest().await.unwrap_or_else(|e| panic!("{e}"));
     });
 }
+
+#[test]
+fn an_archive_that_was_put_back_with_an_old_demand_can_be_taken_over() {
+    run(false, |base| async move {
+        let mut life = ready(&base, "back-again").await;
+        life.drive(Step::Delete, None).await.unwrap_or_else(|e| panic!("{e}"));
+        let (tenant_id, id) = life.ids().unwrap();
+        for archive in [format!("{id}-1"), format!("{tenant_id}-1")] {
+            ask_by_command(&life, &archive).await;
+            put_back(&life, &archive).await;
+        }
+        life.drive(Step::Adopt, None).await.unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!(life.phase_of(&format!("{id}-1")).await.unwrap(), Some(ArchivePhase::Adopted));
+    });
+}
+
+#[test]
+fn a_crm_that_was_taken_over_before_the_day_of_a_purge_outlives_the_loss_of_every_status_after_that_day() {
+    run(false, |base| async move {
+        for anew in [false, true] {
+            let mut life = ready(&base, "outlives").await;
+            life.drive(Step::Delete, None).await.unwrap_or_else(|e| panic!("{e}"));
+            let (tenant_id, id) = life.ids().unwrap();
+            let archives = [format!("{id}-1"), format!("{tenant_id}-1")];
+            for archive in &archives {
+                ask_by_command(&life, archive).await;
+            }
+            rounds(&mut life).await;
+            life.drive(Step::Adopt, None).await.unwrap_or_else(|e| panic!("{e}"));
+            let (params, none) = (PatchParams::default(), Patch::Merge(json!({"status": null})));
+            for archive in &archives {
+                assert_eq!(life.phase_of(archive).await.unwrap(), Some(ArchivePhase::Adopted));
+                if anew {
+                    put_back(&life, archive).await;
+                } else {
+                    change(&life, archive, json!({"spec": {"retainUntil": ago(1)}})).await;
+                    life.archives().patch_status(archive, &params, &none).await.unwrap();
+                }
+            }
+            life.tenants().patch_status(&life.name, &params, &none).await.unwrap();
+            life.instances().patch_status(crate::life::INSTANCE, &params, &none).await.unwrap();
+            life.operator = Operator::new(&base);
+            life.drive(Step::Adopt, None).await.unwrap_or_else(|e| panic!("{e}"));
+            for archive in &archives {
+                assert_eq!(life.phase_of(archive).await.unwrap(), Some(ArchivePhase::Adopted));
+            }
+        }
+    });
+}
+
+#[test]
+fn an_archive_that_was_put_back_soon_is_known_by_the_uid_of_the_one_that_was_asked() {
+    run(false, |base| async move {
+        let mut life = ready(&base, "soon").await;
+        life.drive(Step::Delete, None).await.unwrap_or_else(|e| panic!("{e}"));
+        let archive = format!("{}-1", life.ids().unwrap().1);
+        ask_by_command(&life, &archive).await;
+        let Archive { metadata, mut spec, .. } = life.archives().get(&archive).await.unwrap();
+        let ObjectMeta { name, labels, annotations, finalizers, .. } = metadata;
+        lose(&life.archives(), &archive).await;
+        spec.retain_until = ago(0);
+        let metadata = ObjectMeta { name, labels, annotations, finalizers, ..ObjectMeta::default() };
+        life.archives().create(&PostParams::default(), &Archive { metadata, spec, status: None }).await.unwrap();
+        rounds(&mut life).await;
+        let (phase, reason, message) = purging(&life, &archive).await;
+        assert_eq!((phase, reason.as_str()), (ArchivePhase::Archived, "PutBack"), "{message}");
+    });
+}

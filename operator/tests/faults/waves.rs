@@ -313,3 +313,28 @@ async fn ended(base: &Client, lives: &mut [Life; 3], at_once: usize) {
     assert_eq!(lives[0].instance().await.unwrap(), None, "{}", lives[0].describe().await);
     wave(base, &mut lives[1..], image, None).await;
 }
+
+#[test]
+fn a_crm_that_is_held_up_in_its_turn_before_its_processes_are_touched_gives_it_to_the_next() {
+    run(true, |base| async move { with_three(&base, "untouched", untouched).await });
+}
+
+async fn untouched(base: &Client, lives: &mut [Life; 3], at_once: usize) {
+    mail_by_secret(&mut lives[0]).await;
+    site(base, json!({"imageRegistry": "mirror-untouched.test", "restartsAtOnce": at_once})).await;
+    let mut woken = line(base, lives).await;
+    stand_in_line(lives).await;
+    lose_secret(&lives[0]).await;
+    lives[0].round().await.unwrap();
+    let (_, reason, message) = condition(&lives[0], INSTANCE, "SpecValid").await;
+    assert_eq!(reason, "SecretMissing", "{message}");
+    assert_eq!(
+        process(&lives[0]).await,
+        ("tenantry.local/product:1.0".to_owned(), true),
+        "its processes run as before"
+    );
+    assert_eq!(called(&mut woken), [lives[1].namespace()], "the next was not called");
+    assert_eq!(status(&lives[0]).await.exchanging_since, None);
+    lives[1].round().await.unwrap();
+    assert!(status(&lives[1]).await.exchanging_since.is_some(), "the turn went to nobody");
+}
