@@ -7,7 +7,6 @@ mod page;
 mod report;
 mod run;
 mod tree;
-mod verify;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -35,18 +34,6 @@ enum What {
         /// The file with the steps
         #[arg(long, default_value = "/tenantry/job/steps.json")]
         file: PathBuf,
-        /// File for the last failure; ignored when it does not exist
-        #[arg(long, default_value = report::TERMINATION_LOG)]
-        termination_log: PathBuf,
-    },
-    /// Verifies a running application over HTTP
-    Verify {
-        /// The file with the requests
-        #[arg(long)]
-        file: PathBuf,
-        /// Where the process that serves is reached, such as http://host:8000
-        #[arg(long)]
-        base_url: String,
         /// File for the last failure; ignored when it does not exist
         #[arg(long, default_value = report::TERMINATION_LOG)]
         termination_log: PathBuf,
@@ -84,9 +71,6 @@ fn main() -> ExitCode {
             Err(e) => return report::complain(&e.to_string(), Outcome::Failed),
         },
         What::Run { file, termination_log } => runtime.block_on(run::run(&file, &termination_log)),
-        What::Verify { file, base_url, termination_log } => {
-            runtime.block_on(verify::verify(&file, &base_url, &termination_log))
-        }
         What::CopyTree { from, to } => match tree::copy_tree(&from, &to) {
             Ok(copied) => {
                 tree::say(&copied);

@@ -1,6 +1,6 @@
 //! tenantry-api: the kinds of Tenantry, one file each, with the rules that the API server itself enforces.
 //!
-//! No I/O. Group `tenantry.dev`, version `v1alpha1`. Names in code are the words of the design.
+//! No I/O. Group `tenantry.dev`, version `v1alpha1`. Names in code are the words of docs/introduction.md.
 
 pub mod archive;
 pub mod billing_event;
@@ -37,7 +37,7 @@ pub fn definitions() -> Vec<CustomResourceDefinition> {
         billing_event::BillingEvent::crd(),
     ];
     for crd in &mut all {
-        // Kept on uninstall: removing the chart must never remove tenants (DESIGN.md section 10).
+        // Kept on uninstall: removing the chart must never remove tenants.
         crd.metadata.annotations.get_or_insert_default().insert("helm.sh/resource-policy".into(), "keep".into());
     }
     all

@@ -73,10 +73,6 @@ pub const ANNOTATION_CONFIRM_EMPTY: &str = "tenantry.dev/confirm-empty";
 /// Name of the one Site object of a cluster.
 pub const SITE_NAME: &str = "site";
 
-/// Longest name of a Tenant, so that labels and messages made from it fit.
-pub const TENANT_NAME_MAX: usize = 40;
-/// Longest name of a CrmInstance.
-pub const INSTANCE_NAME_MAX: usize = 30;
 /// Longest name of a process or volume in a blueprint.
 pub const PART_NAME_MAX: usize = 20;
 

@@ -2,11 +2,14 @@
 
 mod processes;
 pub(crate) mod refused;
+pub(crate) mod variables;
 
 use std::collections::BTreeSet;
 
 use tenantry_api::blueprint::{BlueprintSpec, Neutralisation, StepList, Strategy};
 use tenantry_core::template;
+
+use self::variables::{secret_setting, unknown};
 
 /// Every problem of a blueprint, each naming its place. Empty: it can be used.
 #[must_use]
@@ -100,6 +103,11 @@ pub fn problems(spec: &BlueprintSpec) -> Vec<String> {
     found.extend(crate::integrations::problems(spec));
     if let Some(verify) = &spec.verify {
         found.extend(tenantry_core::verify::check(verify).iter().map(|p| format!("verify: {p}")));
+        for (step, process) in verify.steps.iter().filter_map(|s| Some((s, s.process.as_ref()?))) {
+            if !spec.processes.iter().any(|p| p.name == *process && p.port.is_some()) {
+                found.push(format!("verify.steps[{}].process: no process {process:?} has a port", step.name));
+            }
+        }
     }
     found
 }
@@ -119,16 +127,6 @@ fn variables<'a>(spec: &'a BlueprintSpec, lists: &[(&str, Option<&'a StepList>)]
         }
     }
     all
-}
-
-/// Whether a variable is a setting that is declared as secret, or holds one.
-pub(crate) fn secret_setting(spec: &BlueprintSpec, variable: &str) -> bool {
-    let mut secret = spec.settings.iter().filter(|(_, s)| s.secret);
-    match variable.strip_prefix("settings") {
-        Some("") => secret.next().is_some(),
-        Some(rest) => secret.any(|(name, _)| rest.strip_prefix('.') == Some(name.as_str())),
-        None => false,
-    }
 }
 
 /// SQL that is asked as it stands: what looks like a template there would reach the database.
@@ -188,69 +186,4 @@ fn duplicates(spec: &BlueprintSpec) -> Vec<String> {
     unique("file", spec.files.iter().map(|f| f.path.as_str()).collect());
     unique("secret", spec.secrets.iter().map(|s| s.name.as_str()).collect());
     found
-}
-
-/// Variables of the context, apart from the blueprint's own names.
-const KNOWN: &[&str] = &[
-    "instance.id",
-    "instance.name",
-    "instance.host",
-    "instance.url",
-    "instance.environment",
-    "instance.admin_email",
-    "instance.time_zone",
-    "tenant.id",
-    "tenant.name",
-    "tenant.display_name",
-    "site.id",
-    "site.kind",
-    "database.engine",
-    "database.host",
-    "database.port",
-    "database.name",
-    "database.user",
-    "database.password",
-    "admin.login",
-    "admin.password",
-    "release.version",
-    "release.image",
-    "plan.name",
-    "plan.seats",
-    "plan.storage_bytes",
-];
-
-/// The problem of a variable that no instance has.
-pub(crate) fn unknown(spec: &BlueprintSpec, variable: &str) -> Option<String> {
-    let (head, rest) = variable.split_once('.').unwrap_or((variable, ""));
-    let known = match head {
-        "captures" => true,
-        "settings" => rest.is_empty() || spec.settings.contains_key(rest),
-        "secrets" => rest.is_empty() || spec.secrets.iter().any(|s| s.name == rest),
-        "release" if rest.starts_with("vars") => {
-            let name = rest.strip_prefix("vars.").unwrap_or_default();
-            name.is_empty() || spec.releases.iter().all(|r| r.vars.contains_key(name))
-        }
-        "database" if spec.database.is_none() => false,
-        "processes" => rest.is_empty() || processes::knows(spec, rest),
-        _ => KNOWN.iter().any(|k| *k == variable || k.starts_with(&format!("{variable}."))),
-    };
-    if known {
-        return None;
-    }
-    let own = |names: Vec<&String>| names.into_iter().map(|n| format!("{head}.{n}")).collect::<Vec<_>>();
-    let near = match head {
-        "settings" => own(spec.settings.keys().collect()),
-        "secrets" => own(spec.secrets.iter().map(|s| &s.name).collect()),
-        _ => KNOWN.iter().filter(|k| k.split('.').next() == Some(head)).map(|k| (*k).to_owned()).collect(),
-    };
-    let hint = match head {
-        "processes" => processes::HINT.to_owned(),
-        "release" if rest.starts_with("vars") => "release.vars must be set in every release".to_owned(),
-        "database" if spec.database.is_none() => "the product has no database".to_owned(),
-        _ if near.is_empty() => {
-            "known: instance, tenant, site, plan, database, admin, release, settings, secrets, processes".to_owned()
-        }
-        _ => format!("known: {}", near.join(", ")),
-    };
-    Some(format!("unknown variable {variable:?} ({hint})"))
 }

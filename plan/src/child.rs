@@ -5,8 +5,7 @@ use serde::Serialize;
 use serde_json::Value;
 use tenantry_core::hash::short_hash;
 
-/// Field manager of everything that the operator applies: what it no longer applies, it removes.
-pub const FIELD_MANAGER: &str = "tenantry-operator";
+pub use crate::owned::FIELD_MANAGER;
 
 /// Every kind of child. The table below is exhaustive: a new kind does not compile until the operator
 /// knows where to apply it.

@@ -12,7 +12,7 @@ use tenantry_core::secret::Secret;
 use tenantry_core::smtp::Security;
 use tenantry_core::template;
 
-use crate::blueprint::{secret_setting, unknown};
+use crate::blueprint::variables::{secret_setting, unknown};
 use crate::config::render;
 use crate::instance::Wanted;
 

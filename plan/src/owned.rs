@@ -5,7 +5,8 @@
 
 use serde_json::{Map, Value};
 
-use crate::child::FIELD_MANAGER;
+/// Field manager of everything that the operator applies: what it no longer applies, it removes.
+pub const FIELD_MANAGER: &str = "tenantry-operator";
 
 /// Whether an apply of `wanted` would take something off `live`. An object that does not tell who owns what has
 /// nothing to take off.

@@ -12,7 +12,8 @@ use tenantry_api::site::Site;
 use tenantry_api::tenant::Tenant;
 use tenantry_core::id::{ID_LENGTH, Id};
 use tenantry_core::names::{SITE_NAME, SYSTEM_NAMESPACE};
-use tenantry_plan::child::{FIELD_MANAGER, is_applied};
+use tenantry_plan::child::FIELD_MANAGER;
+use tenantry_plan::child::is_applied;
 use tenantry_plan::tenant::DatabaseAddress;
 use tenantry_plan::{Child, Kind, PlanError, Settings};
 

@@ -40,19 +40,6 @@ fn default_timeout() -> u32 {
     120
 }
 
-/// The file that a verifying pod is given: `verify.json`, mounted from a Secret.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct VerifyFile {
-    /// The steps.
-    pub verify: Verify,
-    /// What their templates know.
-    pub context: serde_json::Value,
-    /// Base URLs of processes other than the one that serves, by name.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub processes: BTreeMap<String, String>,
-}
-
 /// One request with its assertions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

@@ -159,12 +159,6 @@ impl Program {
         }
     }
 
-    /// A text without this verification's secrets, for messages of whoever drives it.
-    #[must_use]
-    pub fn redact(&self, text: &str) -> String {
-        self.redactor.redact(text)
-    }
-
     fn current(&self) -> Option<VerifyStep> {
         if self.failed { None } else { self.steps.get(self.at).cloned() }
     }

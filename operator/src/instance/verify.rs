@@ -1,5 +1,6 @@
 //! Verification: the blueprint's requests against the instance's Service. Does I/O (HTTP).
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use http_body_util::{BodyExt, Full, Limited};
@@ -8,12 +9,15 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use tenantry_api::condition::ConditionType;
+use tenantry_core::address::authority;
 use tenantry_core::class::ErrorClass;
 use tenantry_core::names;
-use tenantry_core::verify::{Program, Request, Response};
+use tenantry_core::verify::{Program, Request, Response, Verify};
+use tenantry_plan::instance::Wanted;
 
 use super::inputs::Inputs;
 use crate::context::Ctx;
+use crate::error::Result;
 use crate::halt::Halt;
 
 const CONDITION: ConditionType = ConditionType::Verified;
@@ -29,15 +33,14 @@ const TURN: Duration = Duration::from_secs(20);
 /// # Errors
 /// [`Halt`] at `Verified`.
 #[tracing::instrument(target = "tenantry::trace", level = "debug", name = "verify", skip_all)]
-pub async fn run(ctx: &Ctx, inputs: &Inputs<'_>) -> Result<(), Halt> {
+pub async fn run(ctx: &Ctx, inputs: &Inputs<'_>) -> std::result::Result<(), Halt> {
     let Inputs { wanted, settings, .. } = *inputs;
     let spec = &wanted.release.spec;
     let Some(verify) = &spec.verify else { return Ok(()) };
     if spec.processes.iter().all(|p| wanted.pods(p) == 0) {
         return Ok(());
     }
-    let address = ctx.service_ip(&wanted.namespace, &names::service(&wanted.id)).await;
-    let base = format!("http://{}", address.map_err(Halt::at(CONDITION))?);
+    let doors = doors(ctx, wanted, verify).await.map_err(Halt::at(CONDITION))?;
     let url = settings.url(&wanted.host);
     let values = inputs.values();
     let client: Client<HttpConnector, Full<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
@@ -47,7 +50,7 @@ pub async fn run(ctx: &Ctx, inputs: &Inputs<'_>) -> Result<(), Halt> {
     loop {
         let mut program = Program::new(verify, values.clone());
         let end = Instant::now() + longest;
-        match attempt(ctx, &client, &base, &url, &mut program, end).await {
+        match attempt(ctx, &client, &doors, &url, &mut program, end).await {
             Ok(()) => return Ok(()),
             Err(Attempt::Unreachable(why)) if start.elapsed() < turn => {
                 // A new Service refuses connections for the moment that kube-proxy takes.
@@ -72,6 +75,37 @@ pub async fn run(ctx: &Ctx, inputs: &Inputs<'_>) -> Result<(), Halt> {
     }
 }
 
+/// Base URLs by the process that a step asks; none: the process that serves.
+type Doors = BTreeMap<Option<String>, String>;
+
+/// Where the steps of a verification ask: the instance's Service, and the inner Services of other processes.
+async fn doors(ctx: &Ctx, wanted: &Wanted, verify: &Verify) -> Result<Doors> {
+    let serving = ctx.service_ip(&wanted.namespace, &names::service(&wanted.id)).await?;
+    let mut doors = Doors::from([(None, format!("http://{}", authority(&serving, 80)))]);
+    for name in verify.steps.iter().filter_map(|s| s.process.as_ref()) {
+        let process = wanted.release.spec.processes.iter().find(|p| p.name == *name);
+        let door = match process {
+            Some(p) if p.serves => doors.get(&None).cloned(),
+            Some(p) => match p.inner_port() {
+                Some(port) => {
+                    let address = ctx.service_ip(&wanted.namespace, &names::process(&wanted.id, name)).await?;
+                    Some(format!("http://{}", authority(&address, port)))
+                }
+                None => None,
+            },
+            None => None,
+        };
+        doors.extend(door.map(|door| (Some(name.clone()), door)));
+    }
+    Ok(doors)
+}
+
+/// What is said of a step that the blueprint's checks should have refused.
+fn no_door(request: &Request) -> String {
+    let process = request.process.as_deref().unwrap_or_default();
+    format!("{:?} asks process {process:?}, which has no port", request.step)
+}
+
 enum Attempt {
     Unreachable(String),
     Failed(String),
@@ -80,18 +114,19 @@ enum Attempt {
 async fn attempt(
     ctx: &Ctx,
     client: &Client<HttpConnector, Full<Bytes>>,
-    base: &str,
+    doors: &Doors,
     url: &str,
     program: &mut Program,
     end: Instant,
-) -> Result<(), Attempt> {
+) -> std::result::Result<(), Attempt> {
     while let Some(request) = program.next() {
         let request = request.map_err(|f| Attempt::Failed(f.to_string()))?;
         let gate = |e: tenantry_core::calls::Injected| Attempt::Unreachable(e.to_string());
+        let door = doors.get(&request.process).ok_or_else(|| Attempt::Failed(no_door(&request)))?;
         ctx.gate.before("http verify").map_err(gate)?;
         // All steps together have their time: one that drips along must not keep others waiting for a verdict.
         let patience = REQUEST.min(end.saturating_duration_since(Instant::now()));
-        let answer = tokio::time::timeout(patience, send(client, base, url, &request)).await;
+        let answer = tokio::time::timeout(patience, send(client, door, url, &request)).await;
         ctx.gate.after("http verify").map_err(gate)?;
         let response = match answer {
             Ok(Ok(response)) => response,
@@ -114,7 +149,7 @@ async fn send(
     base: &str,
     url: &str,
     request: &Request,
-) -> Result<Response, String> {
+) -> std::result::Result<Response, String> {
     let mut builder = hyper::Request::builder().method(request.method.as_str()).uri(format!("{base}{}", request.path));
     for (name, value) in request.headers_at(url) {
         builder = builder.header(name, value);

@@ -103,7 +103,7 @@ fn settled(instance: &CrmInstance) -> bool {
 }
 
 /// Kinds whose children are watched. Secrets are not: the operator may read them only inside its tenants'
-/// namespaces, one at a time (DESIGN.md section 10).
+/// namespaces, one at a time.
 const WATCHED: [Kind; 13] = [
     Kind::Namespace,
     Kind::NetworkPolicy,

@@ -1,4 +1,4 @@
-//! Layer 4 of DESIGN.md section 11: a real API server and a real PostgreSQL, and a fault at every call. Does I/O.
+//! A real API server and a real PostgreSQL, and a fault at every call. Does I/O.
 //!
 //! `tests/faults` brings the cluster up and runs this; by hand: KUBECONFIG must name a cluster without an operator.
 

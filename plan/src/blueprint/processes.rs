@@ -107,6 +107,16 @@ mod tests {
     }
 
     #[test]
+    fn a_verification_asks_processes_that_have_a_port() {
+        let asks = |process: &str| {
+            let step = json!({ "name": "health", "path": "/", "process": process });
+            with(json!({ "verify": { "steps": [step] } }))
+        };
+        assert_eq!((asks("web"), asks("queue")), (String::new(), String::new()));
+        assert_eq!(asks("quue"), "verify.steps[health].process: no process \"quue\" has a port");
+    }
+
+    #[test]
     fn a_file_may_lie_inside_a_volume_but_not_in_its_place() {
         let file = |path: &str| with(json!({ "files": [{ "path": path, "content": "" }] }));
         assert_eq!(file("/files/inside/config.php"), "");
