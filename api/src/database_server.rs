@@ -8,35 +8,7 @@ use tenantry_core::address::CIDR_PATTERN;
 use crate::plan::Resources;
 use crate::scheduling::Scheduling;
 
-/// Engines that Tenantry administers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Engine {
-    /// PostgreSQL 13 and newer.
-    Postgresql,
-    /// MariaDB 10.5 and newer.
-    Mariadb,
-}
-
-impl Engine {
-    /// The word in specs and messages.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Postgresql => "postgresql",
-            Self::Mariadb => "mariadb",
-        }
-    }
-
-    /// The port it listens on unless told otherwise.
-    #[must_use]
-    pub fn port(self) -> u16 {
-        match self {
-            Self::Postgresql => 5432,
-            Self::Mariadb => 3306,
-        }
-    }
-}
+pub use tenantry_core::engine::Engine;
 
 /// A PostgreSQL or MariaDB server that holds tenants' databases.
 #[derive(CustomResource, KubeSchema, Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

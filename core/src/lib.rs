@@ -8,6 +8,7 @@ pub mod bounds;
 pub mod calls;
 pub mod class;
 pub mod cron;
+pub mod engine;
 pub mod hash;
 pub mod host;
 pub mod id;

@@ -1,12 +1,14 @@
 //! Which database server takes a new database. No I/O.
 
+use crate::engine::Engine;
+
 /// A server as it was last seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Candidate {
     /// Name of the DatabaseServer object.
     pub name: String,
-    /// `postgresql` or `mariadb`.
-    pub engine: String,
+    /// Its engine.
+    pub engine: Engine,
     /// Major version, 0 when not known yet.
     pub version: u32,
     /// Whether it answered its last health check.
@@ -25,7 +27,7 @@ pub struct Candidate {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Need<'a> {
     /// Engines that the blueprint accepts, each with its lowest major version; the first is preferred.
-    pub engines: &'a [(String, u32)],
+    pub engines: &'a [(Engine, u32)],
     /// Id of the tenant.
     pub tenant: &'a str,
     /// Whether the plan promises a server of the tenant's own.
@@ -65,7 +67,7 @@ pub fn choose<'a>(servers: &'a [Candidate], need: &Need<'_>) -> Result<&'a Candi
     }
     let mut reasons = Vec::new();
     for (engine, _) in need.engines {
-        let mut of_engine: Vec<_> = servers.iter().filter(|s| &s.engine == engine).collect();
+        let mut of_engine: Vec<_> = servers.iter().filter(|s| s.engine == *engine).collect();
         of_engine.sort_by(|a, b| (a.databases, &a.name).cmp(&(b.databases, &b.name)));
         for server in of_engine {
             match refusal(server, need) {
@@ -75,7 +77,7 @@ pub fn choose<'a>(servers: &'a [Candidate], need: &Need<'_>) -> Result<&'a Candi
         }
     }
     if reasons.is_empty() {
-        let engines: Vec<_> = need.engines.iter().map(|(e, _)| e.as_str()).collect();
+        let engines: Vec<_> = need.engines.iter().map(|(e, _)| e.word()).collect();
         return Err(NoPlace::NoEngine(engines.join(" or ")));
     }
     Err(NoPlace::NoRoom(reasons.join(", ")))
@@ -112,7 +114,7 @@ mod tests {
     fn server(name: &str, databases: u32) -> Candidate {
         Candidate {
             name: name.into(),
-            engine: "postgresql".into(),
+            engine: Engine::Postgresql,
             version: 15,
             ready: true,
             accepting: true,
@@ -122,13 +124,13 @@ mod tests {
         }
     }
 
-    fn need(engines: &[(String, u32)]) -> Need<'_> {
+    fn need(engines: &[(Engine, u32)]) -> Need<'_> {
         Need { engines, tenant: "t", dedicated: false, named: None }
     }
 
     #[test]
     fn the_least_loaded_that_fits_is_taken() {
-        let engines = [("postgresql".to_owned(), 13)];
+        let engines = [(Engine::Postgresql, 13)];
         let mut away = server("c", 0);
         away.ready = false;
         let servers = [server("a", 5), server("b", 2), away];
@@ -137,7 +139,7 @@ mod tests {
 
     #[test]
     fn every_refusal_is_named() {
-        let engines = [("postgresql".to_owned(), 16)];
+        let engines = [(Engine::Postgresql, 16)];
         let text = choose(&[server("a", 5)], &need(&engines)).unwrap_err().to_string();
         assert!(text.contains("a is version 15, at least 16"), "{text}");
         let none = choose(&[], &need(&engines)).unwrap_err();
@@ -146,7 +148,7 @@ mod tests {
 
     #[test]
     fn a_dedicated_server_is_never_given_to_another_tenant() {
-        let engines = [("postgresql".to_owned(), 13)];
+        let engines = [(Engine::Postgresql, 13)];
         let mut own = server("own", 0);
         own.dedicated_to = Some("other".into());
         assert!(choose(&[own.clone()], &need(&engines)).is_err());

@@ -7,40 +7,7 @@ use tenantry_core::secret::Secret;
 
 use crate::error::Error;
 
-/// The kind of a database server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Engine {
-    /// PostgreSQL 13 or newer.
-    Postgresql,
-    /// MariaDB 10.5 or newer.
-    Mariadb,
-}
-
-impl Engine {
-    /// The text form used in objects.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Postgresql => "postgresql",
-            Self::Mariadb => "mariadb",
-        }
-    }
-}
-
-impl FromStr for Engine {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self, Error> {
-        match text {
-            "postgresql" => Ok(Self::Postgresql),
-            "mariadb" => Ok(Self::Mariadb),
-            _ => Err(Error::Invalid {
-                what: "engine".into(),
-                why: format!("{text:?} is neither postgresql nor mariadb"),
-            }),
-        }
-    }
-}
+pub use tenantry_core::engine::Engine;
 
 /// How the connection is protected.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -73,8 +40,8 @@ impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { name, engine, host, port, .. } = self;
         match name {
-            Some(name) => write!(f, "{name:?} ({}, {host}:{port})", engine.as_str()),
-            None => write!(f, "{}://{host}:{port}", engine.as_str()),
+            Some(name) => write!(f, "{name:?} ({}, {host}:{port})", engine.word()),
+            None => write!(f, "{}://{host}:{port}", engine.word()),
         }
     }
 }

@@ -63,26 +63,48 @@ impl Kind {
         Self::Job,
     ];
 
+    /// Everything that the operator must know of a kind: a new one does not compile until all of it is said.
+    const fn properties(self) -> Properties {
+        const CORE: &str = "";
+        // Group, kind, plural; whether it is watched; place in a stop; whether its status wakes.
+        const fn row(
+            api: (&'static str, &'static str, &'static str),
+            watched: bool,
+            stop: Option<u8>,
+            wakes: bool,
+        ) -> Properties {
+            Properties { api, is_watched: watched, stop, status_matters: wakes }
+        }
+        match self {
+            Self::Namespace => row((CORE, "Namespace", "namespaces"), true, None, false),
+            Self::NetworkPolicy => row(("networking.k8s.io", "NetworkPolicy", "networkpolicies"), true, None, false),
+            Self::ResourceQuota => row((CORE, "ResourceQuota", "resourcequotas"), true, None, false),
+            Self::LimitRange => row((CORE, "LimitRange", "limitranges"), true, None, false),
+            Self::RoleBinding => row(("rbac.authorization.k8s.io", "RoleBinding", "rolebindings"), true, None, false),
+            // The operator may read Secrets only inside its tenants' namespaces, one at a time.
+            Self::Secret => row((CORE, "Secret", "secrets"), false, None, false),
+            // Claims have a watch of their own; everything else is never changed by others.
+            Self::ConfigMap => row((CORE, "ConfigMap", "configmaps"), false, None, false),
+            Self::PersistentVolumeClaim => {
+                row((CORE, "PersistentVolumeClaim", "persistentvolumeclaims"), true, None, false)
+            }
+            Self::Deployment => row(("apps", "Deployment", "deployments"), true, Some(3), true),
+            Self::StatefulSet => row(("apps", "StatefulSet", "statefulsets"), true, None, true),
+            Self::PodDisruptionBudget => {
+                row(("policy", "PodDisruptionBudget", "poddisruptionbudgets"), true, Some(4), false)
+            }
+            Self::Service => row((CORE, "Service", "services"), true, Some(5), false),
+            // First nobody comes in, then nothing starts by the clock, then what runs ends.
+            Self::Ingress => row(("networking.k8s.io", "Ingress", "ingresses"), true, Some(1), false),
+            Self::CronJob => row(("batch", "CronJob", "cronjobs"), true, Some(2), false),
+            Self::Job => row(("batch", "Job", "jobs"), true, Some(6), true),
+        }
+    }
+
     /// Group, version, kind and plural of the API.
     #[must_use]
     pub fn api(self) -> ApiResource {
-        let (group, kind, plural) = match self {
-            Self::Namespace => ("", "Namespace", "namespaces"),
-            Self::NetworkPolicy => ("networking.k8s.io", "NetworkPolicy", "networkpolicies"),
-            Self::ResourceQuota => ("", "ResourceQuota", "resourcequotas"),
-            Self::LimitRange => ("", "LimitRange", "limitranges"),
-            Self::RoleBinding => ("rbac.authorization.k8s.io", "RoleBinding", "rolebindings"),
-            Self::Secret => ("", "Secret", "secrets"),
-            Self::ConfigMap => ("", "ConfigMap", "configmaps"),
-            Self::PersistentVolumeClaim => ("", "PersistentVolumeClaim", "persistentvolumeclaims"),
-            Self::Deployment => ("apps", "Deployment", "deployments"),
-            Self::StatefulSet => ("apps", "StatefulSet", "statefulsets"),
-            Self::PodDisruptionBudget => ("policy", "PodDisruptionBudget", "poddisruptionbudgets"),
-            Self::Service => ("", "Service", "services"),
-            Self::Ingress => ("networking.k8s.io", "Ingress", "ingresses"),
-            Self::CronJob => ("batch", "CronJob", "cronjobs"),
-            Self::Job => ("batch", "Job", "jobs"),
-        };
+        let (group, kind, plural) = self.properties().api;
         ApiResource {
             group: group.into(),
             version: "v1".into(),
@@ -91,6 +113,36 @@ impl Kind {
             plural: plural.into(),
         }
     }
+
+    /// Whether a watch tells of all children of the kind.
+    #[must_use]
+    pub const fn is_watched(self) -> bool {
+        self.properties().is_watched
+    }
+
+    /// Whether a change of a child's status alone matters to its owner.
+    #[must_use]
+    pub const fn status_matters(self) -> bool {
+        self.properties().status_matters
+    }
+
+    /// Kinds whose children are removed when an instance stops for good, in that order.
+    #[must_use]
+    pub fn stopped() -> Vec<Self> {
+        let mut all: Vec<Self> = Self::ALL.into_iter().filter(|k| k.properties().stop.is_some()).collect();
+        all.sort_by_key(|k| k.properties().stop);
+        all
+    }
+}
+
+/// What the operator must know of a kind.
+struct Properties {
+    /// Group, kind and plural.
+    api: (&'static str, &'static str, &'static str),
+    is_watched: bool,
+    /// Place in the order in which a stop removes children; none: they stay.
+    stop: Option<u8>,
+    status_matters: bool,
 }
 
 /// An object as it should be.

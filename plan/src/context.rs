@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 use tenantry_api::blueprint::{Effective, Release};
+use tenantry_core::engine::Engine;
 use tenantry_core::ledger::Limits;
 use tenantry_core::names;
 use tenantry_core::template::SECRET_SETTINGS;
@@ -14,8 +15,8 @@ use crate::instance::Wanted;
 /// Address and log-in of a database, as its Secret holds them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DatabaseAccess {
-    /// `postgresql` or `mariadb`.
-    pub engine: String,
+    /// Engine of its server.
+    pub engine: Engine,
     /// Host.
     pub host: String,
     /// Port.

@@ -59,7 +59,7 @@ fn world_of(blueprint: &str, spec: &BlueprintSpec, suspended: bool) -> Result<Wo
     let release = Effective::pin(blueprint, spec, None).unwrap();
     let wanted = instance::validate(&object, &tenant, &release, &settings, 1, &BTreeMap::new())?;
     let database = DatabaseAccess {
-        engine: "postgresql".into(),
+        engine: "postgresql".parse().unwrap(),
         host: "pg".into(),
         port: 5432,
         name: "crm_kkkkkkkkkk_g1".into(),

@@ -56,7 +56,7 @@ fn values(wanted: &Wanted) -> Value {
         Limits { plan: "fibo-2".into(), seats: Some(3), storage_bytes: 1, bandwidth_bytes: None, records: None };
     let keys = Keys { admin_password: Secret::new("first-password"), secrets: BTreeMap::new() };
     let database = DatabaseAccess {
-        engine: "postgresql".into(),
+        engine: "postgresql".parse().unwrap(),
         host: "pg".into(),
         port: 5432,
         name: "db".into(),

@@ -48,7 +48,7 @@ struct World {
 fn access(spec: &BlueprintSpec) -> Option<DatabaseAccess> {
     let engine = spec.database.as_ref()?.engines.first()?.engine;
     Some(DatabaseAccess {
-        engine: engine.word().into(),
+        engine,
         host: "database".into(),
         port: engine.port(),
         name: "crm_kkkkkkkkkk_g1".into(),

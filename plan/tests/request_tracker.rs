@@ -34,7 +34,7 @@ fn keys() -> Keys {
 
 fn database() -> DatabaseAccess {
     DatabaseAccess {
-        engine: "mariadb".into(),
+        engine: "mariadb".parse().unwrap(),
         host: "maria".into(),
         port: 3306,
         name: "crm_kkkkkkkkkk_g1".into(),

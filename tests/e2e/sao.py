@@ -5,7 +5,7 @@ class WebClient:
     """The client at `address`, for one database. Fields and buttons are found by the names that the client gives."""
 
     def __init__(self, browser, address, database):
-        self.browser, self.address, self.database = browser, address, database
+        self.browser, self.address, self.database, self.filled = browser, address, database, {}
 
     def log_in(self, login, password, picture=None):
         """Logs in. The page knows the only database, so that nobody types its name."""
@@ -40,6 +40,7 @@ class WebClient:
         self.browser.click(".tab-pane.active .toolbar button[title=New]")
         self.browser.see(self.field(field))
         self.quiet()
+        self.filled = {}
 
     @staticmethod
     def field(name):
@@ -62,6 +63,7 @@ class WebClient:
                 b.type(self.field(name), text)
             return self.value(name) == text
         b.until(f"{name} holds its text", written, 60)
+        self.filled[name] = text
 
     def choose(self, name, text):
         """Writes a record's name and takes it from the list that the client offers."""
@@ -81,6 +83,10 @@ class WebClient:
     def save(self, model):
         """Saves the form; gives the number that the record got, as the address tells it."""
         b = self.browser
+        # A person looks once more: an answer that came late fills the whole form anew, on a busy machine also a field that
+        # was written before (seen: a user without a name).
+        for name, text in self.filled.items():
+            self.fill(name, text)
         self.quiet()
         b.click(".tab-pane.active .toolbar button[title=Save]")
 

@@ -79,7 +79,7 @@ fn values_at(blueprint: &Blueprint, wanted: &Wanted, install: bool) -> Result<Va
         .map_err(|e| e.to_string())?;
     let engine = spec.database.as_ref().and_then(|d| d.engines.first()).map(|e| e.engine);
     let database = engine.map(|engine| DatabaseAccess {
-        engine: engine.word().into(),
+        engine,
         host: "database.example".into(),
         port: engine.port(),
         name: "crm_sample_g1".into(),

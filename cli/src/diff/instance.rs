@@ -200,7 +200,7 @@ pub fn sample_database(wanted: &Wanted) -> Option<DatabaseAccess> {
     let engine = wanted.release.spec.database.as_ref()?.engines.first()?.engine;
     let name = names::database(&wanted.id, wanted.generation);
     Some(DatabaseAccess {
-        engine: engine.word().into(),
+        engine,
         host: "placed-when-it-is-created".into(),
         port: engine.port(),
         user: name.clone(),

@@ -153,7 +153,7 @@ impl Memory {
         if !deleted && same_object && same {
             // Statuses of processes and jobs matter to their instance even when the spec is untouched.
             let echo = meta.resource_version.as_deref() == Some(seen.version.as_str());
-            return !echo && matches!(kind, Kind::Deployment | Kind::StatefulSet | Kind::Job);
+            return !echo && kind.status_matters();
         }
         all.remove(&k);
         true

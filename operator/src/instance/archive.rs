@@ -158,7 +158,7 @@ async fn release_hash(
 
 /// Removes what runs and what leads to it. Volumes and Secrets stay.
 async fn stop(ctx: &Ctx, namespace: &str, id: &Id) -> Result<()> {
-    for kind in [Kind::Ingress, Kind::CronJob, Kind::Deployment, Kind::PodDisruptionBudget, Kind::Service, Kind::Job] {
+    for kind in Kind::stopped() {
         let api = dynamic_api(&ctx.client, kind, Some(namespace));
         let params = ListParams::default().labels(&format!("{LABEL_INSTANCE_ID}={id}"));
         let list = api.list_metadata(&params).await.map_err(Error::kube("list what runs"))?;

@@ -9,6 +9,7 @@ use tenantry_api::database_server::{DatabaseServer, DatabaseServerPhase};
 use tenantry_api::plan::Tenancy;
 use tenantry_api::tenant::Tenant;
 use tenantry_core::class::ErrorClass;
+use tenantry_core::engine::Engine;
 use tenantry_core::names;
 use tenantry_core::placement::{Candidate, Need, choose};
 use tenantry_plan::context::DatabaseAccess;
@@ -57,7 +58,7 @@ pub async fn ensure(
     };
     let (host, port) = server::address(&object, settings);
     let access = DatabaseAccess {
-        engine: object.spec.engine.word().into(),
+        engine: object.spec.engine,
         host,
         port,
         name: names::database(&wanted.id, wanted.generation),
@@ -149,9 +150,8 @@ async fn decide(
 ) -> Result<DatabaseServer, Halt> {
     let candidates: Vec<Candidate> = servers.iter().map(candidate).collect();
     let needs = wanted.release.spec.database.as_ref();
-    let engines: Vec<(String, u32)> = needs
-        .map(|d| d.engines.iter().map(|e| (e.engine.word().to_owned(), e.min_version)).collect())
-        .unwrap_or_default();
+    let engines: Vec<(Engine, u32)> =
+        needs.map(|d| d.engines.iter().map(|e| (e.engine, e.min_version)).collect()).unwrap_or_default();
     let original = copy::place_of_original(ctx, pass, servers).await?;
     let engines = match &original {
         // What was dumped is loaded by the same engine, of the same version or a newer one.
@@ -178,7 +178,7 @@ fn candidate(server: &DatabaseServer) -> Candidate {
     let status = server.status.as_ref();
     Candidate {
         name: server.name_any(),
-        engine: server.spec.engine.word().into(),
+        engine: server.spec.engine,
         version: status.and_then(|s| s.version_major).unwrap_or(0),
         ready: status.is_some_and(|s| s.phase == DatabaseServerPhase::Ready),
         // One that was deleted goes when it is empty: nothing new comes there.

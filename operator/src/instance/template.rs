@@ -126,7 +126,7 @@ impl Build<'_> {
         let spec = &self.release.spec;
         let (host, port) = plan_server::address(self.object, self.settings);
         let access = DatabaseAccess {
-            engine: self.object.spec.engine.word().into(),
+            engine: self.object.spec.engine,
             host,
             port,
             name: self.name.to_owned(),

@@ -102,27 +102,9 @@ fn settled(instance: &CrmInstance) -> bool {
     instance.status.as_ref().is_some_and(|s| matches!(s.phase, InstancePhase::Ready | InstancePhase::Suspended))
 }
 
-/// Kinds whose children are watched. Secrets are not: the operator may read them only inside its tenants'
-/// namespaces, one at a time.
-const WATCHED: [Kind; 13] = [
-    Kind::Namespace,
-    Kind::NetworkPolicy,
-    Kind::ResourceQuota,
-    Kind::LimitRange,
-    Kind::RoleBinding,
-    Kind::PersistentVolumeClaim,
-    Kind::Deployment,
-    Kind::StatefulSet,
-    Kind::PodDisruptionBudget,
-    Kind::Service,
-    Kind::Ingress,
-    Kind::CronJob,
-    Kind::Job,
-];
-
 /// Starts all watches of children.
 pub fn children(ctx: &Arc<Ctx>, wake: &Wake, health: &Arc<Health>) {
-    for kind in WATCHED {
+    for kind in Kind::ALL.into_iter().filter(|k| k.is_watched()) {
         let api = Api::all_with(ctx.client.clone(), &kind.api());
         let config = watcher::Config::default().labels(&format!("{}={}", names::LABEL_MANAGED_BY, names::MANAGED_BY));
         let (c, w) = (ctx.clone(), wake.clone());

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Secret as KubeSecret;
 use kube::api::Api;
-use tenantry_api::database_server::{DatabaseServer, Engine as ApiEngine};
+use tenantry_api::database_server::DatabaseServer;
 use tenantry_core::names;
 use tenantry_core::secret::Secret;
-use tenantry_database::{Administration, Endpoint, Engine, Login, Tls};
+use tenantry_database::{Administration, Endpoint, Login, Tls};
 use tenantry_plan::{Settings, server};
 
 pub use servers::{FailedBuild, Server};
@@ -17,15 +17,6 @@ pub use servers::{FailedBuild, Server};
 use crate::cluster::data_of;
 use crate::context::Ctx;
 use crate::error::{Error, Result};
-
-/// Engine of the database crate for an engine of the API.
-#[must_use]
-pub fn engine(of: ApiEngine) -> Engine {
-    match of {
-        ApiEngine::Postgresql => Engine::Postgresql,
-        ApiEngine::Mariadb => Engine::Mariadb,
-    }
-}
 
 /// The administration of a server, connected when it is first used.
 ///
@@ -59,7 +50,7 @@ pub async fn administration(ctx: &Ctx, object: &DatabaseServer, settings: &Setti
         Some(external) if external.tls => Tls::Require { ca: data.get("ca.crt").cloned() },
         _ => Tls::Disable,
     };
-    let endpoint = Endpoint { name: Some(name.clone()), engine: engine(object.spec.engine), host, port, tls };
+    let endpoint = Endpoint { name: Some(name.clone()), engine: object.spec.engine, host, port, tls };
     let login = Login { user, password: Secret::new(password) };
     let admin: Arc<dyn Administration> =
         Arc::from(tenantry_database::connect(endpoint.clone(), login, ctx.gate.clone())?);

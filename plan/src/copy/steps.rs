@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use tenantry_core::engine::Engine;
 use tenantry_core::steps::{JobFile, RenderedStep};
 
 use super::{FROM, Pair, SCRATCH, TO};
@@ -26,7 +27,10 @@ pub struct Side<'a> {
 /// The steps that fill the database of a copy. Both sides are of one engine; the copy's database is empty.
 #[must_use]
 pub fn database_file(from: &Side<'_>, to: &Side<'_>) -> JobFile {
-    let steps = if from.access.engine == "mariadb" { mariadb(from, to) } else { postgresql(from, to) };
+    let steps = match from.access.engine {
+        Engine::Mariadb => mariadb(from, to),
+        Engine::Postgresql => postgresql(from, to),
+    };
     let redact = [from, to].iter().map(|s| s.access.password.reveal().to_owned()).collect();
     JobFile { timeout_seconds: SECONDS, steps, redact }
 }

@@ -7,7 +7,7 @@ use crate::context::DatabaseAccess;
 
 fn access(engine: &str, name: &str) -> DatabaseAccess {
     DatabaseAccess {
-        engine: engine.into(),
+        engine: engine.parse().unwrap(),
         host: "db.example".into(),
         port: 5432,
         name: name.into(),

@@ -69,7 +69,7 @@ pub fn build_database_secret(wanted: &Wanted, server: &str, access: &DatabaseAcc
 pub fn access_of(data: &BTreeMap<String, String>) -> Option<(String, DatabaseAccess)> {
     let get = |key: &str| data.get(key).cloned();
     let access = DatabaseAccess {
-        engine: get("engine")?,
+        engine: get("engine")?.parse().ok()?,
         host: get("host")?,
         port: get("port")?.parse().ok()?,
         name: get("database")?,

@@ -11,6 +11,7 @@ use tenantry_api::crm_instance::CrmInstance;
 use tenantry_api::database_server::DatabaseServer;
 use tenantry_api::scheduling::Scheduling;
 use tenantry_core::class::ErrorClass;
+use tenantry_core::engine::Engine;
 use tenantry_core::id::Id;
 use tenantry_core::names;
 use tenantry_plan::context::DatabaseAccess;
@@ -53,7 +54,7 @@ pub struct OriginalPlace {
     /// Name of its DatabaseServer.
     pub server: String,
     /// Its engine.
-    pub engine: String,
+    pub engine: Engine,
     /// Major version of the server; 0 when not known.
     pub version: u32,
 }
