@@ -13,7 +13,7 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
-SOURCES = ROOT / "operator" / "src" / "process"
+SOURCES = ROOT / "operator" / "src" / "runtime"
 SUFFIXES = ("_total", "_bucket", "_sum", "_count", "_info")
 problems = []
 

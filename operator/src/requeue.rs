@@ -17,7 +17,12 @@ pub fn pause(ctx: &Ctx, uid: &str, halt: &Halt) -> Duration {
     tracing::Span::current().record("tenantry.class", class.label());
     crate::runtime::traces::stopped(class);
     tracing::warn!(reason = %halt.reason, class = class.label(), message = %halt.message, "held up");
-    after(class, halt.again, ctx.memory.failed(uid))
+    let failures = ctx.memory.failed(uid);
+    match halt.again {
+        // By the looks for this reason: what failed before for another one makes nobody wait longer now.
+        Some(again) => slower(again, ctx.memory.waited(uid, &halt.reason)),
+        None => after(class, failures),
+    }
 }
 
 /// Looks after which the pauses of a wait begin to grow.
@@ -33,13 +38,12 @@ fn slower(asks: Duration, looks: u32) -> Duration {
 }
 
 /// The pause after the `failures`-th failure in a row.
-fn after(class: ErrorClass, again: Option<Duration>, failures: u32) -> Duration {
-    match again {
-        Some(again) => slower(again, failures),
-        // Most hiccups (a conflict, a binding that is not known yet) are over at once.
-        None if class == ErrorClass::Transient && failures == 1 => Duration::from_millis(200),
-        None => Duration::from_secs(class.backoff_seconds(failures)),
+fn after(class: ErrorClass, failures: u32) -> Duration {
+    // Most hiccups (a conflict, a binding that is not known yet) are over at once.
+    if class == ErrorClass::Transient && failures == 1 {
+        return Duration::from_millis(200);
     }
+    Duration::from_secs(class.backoff_seconds(failures))
 }
 
 #[cfg(test)]
@@ -61,15 +65,15 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_that_says_when_to_look_again_is_looked_at_then_and_later_when_it_lasts() {
+    fn a_pause_that_is_asked_for_grows_when_the_wait_lasts_but_a_long_one_is_kept() {
         let seconds = Duration::from_secs;
-        for (failures, pause) in [(1, 5), (10, 5), (11, 10), (50, 60), (u32::MAX, 60)] {
-            assert_eq!(after(ErrorClass::Blocked, Some(seconds(5)), failures), seconds(pause), "{failures}");
+        for (looks, pause) in [(1, 5), (10, 5), (11, 10), (50, 60), (u32::MAX, 60)] {
+            assert_eq!(slower(seconds(5), looks), seconds(pause), "{looks}");
         }
-        // The rest of the pause before the next attempt is never made longer than a minute's net.
-        assert_eq!(after(ErrorClass::Blocked, Some(seconds(900)), 50), seconds(900));
-        assert_eq!(after(ErrorClass::Blocked, None, 50), Duration::from_secs(120));
-        assert_eq!(after(ErrorClass::Transient, None, 1), Duration::from_millis(200));
-        assert_eq!(after(ErrorClass::Transient, None, 3), Duration::from_secs(4));
+        // The rest of the pause before the next attempt.
+        assert_eq!(slower(seconds(900), 50), seconds(900));
+        assert_eq!(after(ErrorClass::Blocked, 50), seconds(120));
+        assert_eq!(after(ErrorClass::Transient, 1), Duration::from_millis(200));
+        assert_eq!(after(ErrorClass::Transient, 3), seconds(4));
     }
 }

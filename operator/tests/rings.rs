@@ -4,6 +4,8 @@
 //! An import counts by the file that it names: a facade (`mod.rs`, `lib.rs`) counts for itself, so that its own files
 //! do not count for it.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -72,10 +74,10 @@ fn paths(source: &str) -> Vec<String> {
 /// The module that a path names, from within a module.
 fn named(path: &str, from: &[String], all: &Modules) -> Option<Vec<String>> {
     let parts: Vec<&str> = path.split("::").collect();
-    let mut full = match parts.first()? {
-        &"crate" => Vec::new(),
-        &"self" => from.to_vec(),
-        &"super" => {
+    let mut full = match *parts.first()? {
+        "crate" => Vec::new(),
+        "self" => from.to_vec(),
+        "super" => {
             let ups = parts.iter().take_while(|p| **p == "super").count();
             from[..from.len().checked_sub(ups)?].to_vec()
         }
@@ -100,8 +102,8 @@ fn graph(crate_folder: &Path) -> Graph {
 }
 
 /// What a module reaches, over any number of imports.
-fn reach(graph: &Graph, from: &Vec<String>) -> BTreeSet<Vec<String>> {
-    let (mut seen, mut next) = (BTreeSet::new(), vec![from.clone()]);
+fn reach(graph: &Graph, from: &[String]) -> BTreeSet<Vec<String>> {
+    let (mut seen, mut next) = (BTreeSet::new(), vec![from.to_vec()]);
     while let Some(module) = next.pop() {
         for to in &graph[&module] {
             if seen.insert(to.clone()) {

@@ -104,8 +104,11 @@ pub fn problems(spec: &BlueprintSpec) -> Vec<String> {
     if let Some(verify) = &spec.verify {
         found.extend(tenantry_core::verify::check(verify).iter().map(|p| format!("verify: {p}")));
         for (step, process) in verify.steps.iter().filter_map(|s| Some((s, s.process.as_ref()?))) {
-            if !spec.processes.iter().any(|p| p.name == *process && p.port.is_some()) {
-                found.push(format!("verify.steps[{}].process: no process {process:?} has a port", step.name));
+            if !spec.processes.iter().any(|p| p.name == *process && p.port.is_some() && !p.after_verify) {
+                found.push(format!(
+                    "verify.steps[{}].process: no process {process:?} has a port and runs before the verification",
+                    step.name
+                ));
             }
         }
     }

@@ -51,7 +51,9 @@ pub fn given_once(spec: &BlueprintSpec, values: &Value) -> BTreeMap<String, Stri
     let settings =
         only_personalise(spec).into_iter().map(|name| (name, values.get("settings").and_then(|s| s.get(name))));
     let fields = fields_only_personalise(spec).into_iter();
-    let fields = fields.map(|name| (name, values.pointer(&format!("/{}", name.replace('.', "/")))));
+    // What an instance does not have, such as a number of seats, is a value that may change, too.
+    let field = |name: &str| values.pointer(&format!("/{}", name.replace('.', "/"))).unwrap_or(&Value::Null);
+    let fields = fields.map(|name| (name, Some(field(name))));
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     settings.chain(fields).filter_map(|(name, value)| Some((name.to_owned(), text(value?)))).collect()
 }
@@ -166,7 +168,8 @@ mod tests {
         spec.env.insert("PLAN".into(), "{{ plan | tojson }}".into());
         assert_eq!(names(&spec), ["company", "tenant.display_name"]);
         spec.personalise = serde_json::from_value(json!({ "steps": [{ "name": "a", "sql": "SELECT {{ instance | tojson | sql_quote }}, {{ admin.password | sql_quote }}" }] })).unwrap();
-        assert_eq!(names(&spec), ["instance.host"], "all of it but what reaches the processes, and no key");
+        let all = ["instance.admin_email", "instance.host", "instance.url"];
+        assert_eq!(names(&spec), all, "all of it but what reaches the processes, and no key; also what is not set");
         assert_eq!(fields_only_personalise(&spec), ["instance.host", "instance.url", "instance.admin_email"]);
     }
 

@@ -91,12 +91,14 @@ pub fn allow(pod_spec: &mut Value, settings: &Settings) {
     }
 }
 
-/// Whether the pods of a workload fetch their images with the copy.
+/// Whether pods of a workload may still fetch their images with the copy. A job that has ended starts none.
 #[must_use]
 pub fn is_allowed(workload: &Value) -> bool {
     let places = ["/spec/template/spec/imagePullSecrets", "/spec/jobTemplate/spec/template/spec/imagePullSecrets"];
     let mut named = places.iter().filter_map(|at| workload.pointer(at)?.as_array()).flatten();
-    named.any(|one| one["name"] == PULL_SECRET)
+    let ended = workload.pointer("/status/conditions").and_then(Value::as_array).into_iter().flatten();
+    let ended = ended.filter(|c| c["status"] == "True").any(|c| c["type"] == "Complete" || c["type"] == "Failed");
+    named.any(|one| one["name"] == PULL_SECRET) && !ended
 }
 
 #[cfg(test)]

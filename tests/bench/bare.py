@@ -11,7 +11,7 @@ import time
 from api import APPLY, Api, path_of
 from cost import Cost
 
-# The operator works on 16 tenants at a time (operator/src/process/run.rs).
+# The operator works on 16 tenants at a time (operator/src/runtime/run.rs).
 AT_ONCE = 16
 PROCESSES = 4
 QUERY = "?fieldManager=bench&force=true&fieldValidation=Strict"

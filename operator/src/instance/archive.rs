@@ -25,7 +25,7 @@ use crate::cluster::{data_of, dynamic_api};
 use crate::context::Ctx;
 use crate::error::{Error, Result};
 use crate::halt::Halt;
-use crate::life::{Stream, adopt, claim, record, recorded_of, release as let_go, replay, store};
+use crate::life::{self, Stream, adopt, claim, record, recorded_of, release as let_go, replay, store};
 
 const CONDITION: ConditionType = ConditionType::Archived;
 
@@ -53,12 +53,12 @@ pub async fn run(instance: &CrmInstance, ctx: &Ctx, now: Timestamp) -> std::resu
         (false, false) => adopt::check_instance(ctx, instance, &id, now).await,
     };
     let mine = match free {
-        Ok(()) => claim::claim(ctx, instance, &id, false).await,
+        Ok(()) => claim::claim(ctx, instance, &id, reported).await,
         refused => refused,
     };
     if let Err(halt) = mine {
         // A copy with another's id was never accepted: nothing of that id is its own.
-        let refused = halt.reason == adopt::ID_TAKEN;
+        let refused = halt.reason == life::ID_TAKEN && !reported;
         return if refused { let_go(&api, instance).await.map_err(at) } else { Err(halt) };
     }
     let recorded = match recorded {

@@ -22,7 +22,7 @@ use crate::cluster::data_of;
 use crate::context::Ctx;
 use crate::error::Error;
 use crate::halt::Halt;
-use crate::life::adopt::refuse;
+use crate::life::refuse;
 use crate::sql;
 
 /// The condition of the place of a database.

@@ -14,7 +14,7 @@ use super::{database, volumes};
 use crate::context::Ctx;
 use crate::error::Error;
 use crate::halt::Halt;
-use crate::life::adopt;
+use crate::life::{adopt, refuse};
 
 /// Makes sure that everything an archive names is still there. Nothing was taken over before; what is missing can be
 /// brought back, and the archive stays open until then.
@@ -23,7 +23,7 @@ use crate::life::adopt;
 /// [`Halt`] that names what is gone and how it comes back.
 pub async fn all_there(ctx: &Ctx, archive: &Archive) -> Result<(), Halt> {
     let spec = &archive.spec;
-    let id = Id::parse(&spec.id).map_err(|e| adopt::refuse(e.to_string()))?;
+    let id = Id::parse(&spec.id).map_err(|e| refuse(e.to_string()))?;
     volumes::kept(ctx, &spec.namespace, id.as_str(), &spec.volumes).await?;
     secrets(ctx, archive, &id).await?;
     let settings = ctx.settings().await.map_err(Halt::at(database::CONDITION))?;

@@ -174,7 +174,8 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
         }
     }
     let way = reach::way(&wanted, &settings);
-    if !pass.is_known_to_be_reached(generation, &way) {
+    // The way of a change that waits for its turn is not there yet.
+    if !running.waits_for_turn && !pass.is_known_to_be_reached(generation, &way) {
         pass.reachable = Some((reach::run(ctx, pass, &wanted, &settings, &way).await, way));
     }
     if running.waits_for_verification {

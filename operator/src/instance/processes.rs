@@ -30,6 +30,8 @@ pub struct Running {
     pub message: String,
     /// Whether some start only after the verification.
     pub waits_for_verification: bool,
+    /// Whether a change waits for its turn: people reach it as before.
+    pub waits_for_turn: bool,
     /// What was seen of them before.
     pub seen: Seen,
 }
@@ -66,7 +68,8 @@ pub async fn ensure(ctx: &Ctx, pass: &mut Pass, inputs: &Inputs<'_>) -> Result<R
                 turn::over(ctx, pass);
             }
             let message = said.into_iter().chain(plan.too_small).collect::<Vec<_>>().join("; ");
-            return Ok(Running { message, waits_for_verification: !released && waits(wanted), seen });
+            let waits_for_turn = turn == Turn::Waits;
+            return Ok(Running { message, waits_for_verification: !released && waits(wanted), waits_for_turn, seen });
         }
         return Err(if new { starting(now.message) } else { waiting(ctx, wanted, &found, now.message).await });
     }

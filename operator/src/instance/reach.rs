@@ -46,7 +46,8 @@ pub async fn run(ctx: &Ctx, pass: &Pass, wanted: &Wanted, settings: &Settings, w
     };
     // What was missed before, and did not start anew since, is looked at and not waited for again.
     let missed = pass.instance.status.as_ref().is_some_and(|s| {
-        let is_asked = s.reachable_for.as_deref() == Some(way) && find(&s.conditions, CONDITION).is_some();
+        // An operator that did not note the way asked for this one, as far as anybody knows.
+        let is_asked = s.reachable_for.as_deref().is_none_or(|w| w == way) && find(&s.conditions, CONDITION).is_some();
         holds(&s.conditions, ConditionType::ProcessesReady) && is_asked
     });
     let patience = |most: Duration| if missed { Duration::ZERO } else { most };

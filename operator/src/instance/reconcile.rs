@@ -72,13 +72,17 @@ pub async fn reconcile(instance: Arc<CrmInstance>, ctx: &Ctx, now: Timestamp) ->
         Err(halt) => {
             let halt = stop::after(&mut pass, ctx, halt).await;
             let has_turn = pass.instance.status.as_ref().is_some_and(|s| s.exchanging_since.is_some());
-            if has_turn && pass.exchanging.is_none() {
-                turn::give_back(ctx, &mut pass, halt.condition).await?;
-            } else if pass.exchanging.is_none() {
-                // It did not come so far as to use the turn that it may have been given: the next one has it.
+            let is_told = halt.is_told(ctx.memory.failures(&uid));
+            let has_used_it = pass.exchanging.is_some();
+            if has_turn && !has_used_it && is_told {
+                turn::give_back(ctx, &mut pass, &halt).await?;
+            }
+            let gives_back = !has_used_it && (!has_turn || pass.exchanging == Some(None));
+            let again = status::write_halted(&pass, ctx, halt, false, now).await?;
+            if gives_back {
+                // It did not come so far as to use the turn that it was given, or may have been: the next one has it.
                 turn::call(ctx, &uid);
             }
-            let again = status::write_halted(&pass, ctx, halt, false, now).await?;
             Ok(expiry::soonest(again, ends, now))
         }
     }

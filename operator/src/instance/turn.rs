@@ -22,6 +22,7 @@ use tenantry_plan::{Child, Kind};
 use super::inputs::Inputs;
 use super::observe::{Deployments, deployments_of, is_ready};
 use super::pass::Pass;
+use super::volumes::VOLUME_LOST;
 use crate::context::Ctx;
 use crate::error::{Error, Result};
 use crate::halt::Halt;
@@ -35,7 +36,7 @@ const AT_ONCE: u32 = 500;
 /// What may be done now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Turn {
-    /// What is inputs.
+    /// What is planned.
     Free,
     /// What leaves the processes as they are.
     Waits,
@@ -86,21 +87,24 @@ pub fn over(ctx: &Ctx, pass: &mut Pass) {
 }
 
 /// Gives a turn back that is written down, when the instance is held up before its processes, and all of these run: the
-/// turn would be used by nobody, and the wave would stand. It gets another one when it comes so far.
+/// turn would be used by nobody, and the wave would stand. It gets another one when it comes so far. Whoever is next is
+/// called ([`call`]) when the status says so, or two would be exchanged at once.
 ///
 /// # Errors
 /// [`Error::Kube`].
-pub async fn give_back(ctx: &Ctx, pass: &mut Pass, halted_at: ConditionType) -> Result<()> {
+pub async fn give_back(ctx: &Ctx, pass: &mut Pass, halt: &Halt) -> Result<()> {
     let Some(id) = pass.instance.spec.id.as_deref().and_then(|id| Id::parse(id).ok()) else { return Ok(()) };
     let place = |kind: ConditionType| ROAD_OF_A_COPY.iter().position(|step| *step == kind);
-    if place(halted_at) >= place(ConditionType::ProcessesReady) {
+    // Volumes are looked for before processes are touched, and told at their condition.
+    let is_before = place(halt.condition) < place(ConditionType::ProcessesReady) || halt.reason == VOLUME_LOST;
+    if !is_before {
         return Ok(());
     }
     let namespace = pass.instance.namespace().unwrap_or_default();
     let processes = deployments_of(ctx, &namespace, &id).await?;
     let rests = |d: &Deployment| is_ready(d, d.spec.as_ref().and_then(|s| s.replicas).unwrap_or(1));
     if processes.iter().all(|(process, d)| *process == PAGE || rests(d)) {
-        over(ctx, pass);
+        pass.exchanging = Some(None);
     }
     Ok(())
 }

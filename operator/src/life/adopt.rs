@@ -3,33 +3,26 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use kube::ResourceExt;
 use kube::api::{Api, ListParams, Patch, PatchParams};
+use kube::{Resource, ResourceExt};
 use serde_json::json;
 use tenantry_api::archive::{Archive, ArchivePhase, ArchivedKind};
 use tenantry_api::condition::ConditionType;
 use tenantry_api::crm_instance::CrmInstance;
 use tenantry_api::tenant::Tenant;
-use tenantry_core::class::ErrorClass;
 use tenantry_core::id::Id;
 use tenantry_core::ledger::Recorded;
 use tenantry_core::names;
 use tenantry_plan::Kind;
 use tenantry_plan::archive::is_doomed;
 
+use super::claim;
 use super::ledger::recorded_of;
+use super::refusal::refuse;
 use crate::cluster::dynamic_api;
 use crate::context::Ctx;
 use crate::error::Error;
 use crate::halt::Halt;
-
-/// Reason of a refusal: the id is another's.
-pub const ID_TAKEN: &str = "IdTaken";
-
-/// A refusal: the id, or the archive, is not for this object.
-pub(crate) fn refuse(message: String) -> Halt {
-    Halt::fail(ConditionType::Ready, ID_TAKEN, message, ErrorClass::Invalid)
-}
 
 /// Refuses an id that belongs to an archive, or whose namespace is another tenant's. Nothing was touched before.
 ///
@@ -46,8 +39,7 @@ pub async fn check(ctx: &Ctx, tenant: &Tenant, id: &Id, now: Timestamp) -> Resul
     let namespace =
         namespaces.get_opt(&names::namespace(id)).await.map_err(|e| ready(Error::kube("get the namespace")(e)))?;
     let owner = namespace.map(|ns| ns.labels().get(names::LABEL_TENANT).cloned().unwrap_or_default());
-    let seen = Seen { now, annotations: tenant.annotations() };
-    let latest = free(latest(ctx, id).await?, id, tenant.spec.adopt.as_deref(), "tenant", seen)?;
+    let latest = free(ctx, tenant, id, tenant.spec.adopt.as_deref(), now).await?;
     match owner {
         // An archive that is open belongs to whoever names it; its namespace still has the old name.
         _ if latest.is_some_and(|a| phase(&a) == ArchivePhase::Archived) => {}
@@ -59,41 +51,39 @@ pub async fn check(ctx: &Ctx, tenant: &Tenant, id: &Id, now: Timestamp) -> Resul
     Ok(())
 }
 
-/// When an object is looked at, and what it has noted of itself.
-#[derive(Debug, Clone, Copy)]
-struct Seen<'a> {
-    now: Timestamp,
-    annotations: &'a BTreeMap<String, String>,
-}
-
-impl Seen<'_> {
-    /// Whether the object took the archive over before, as its own note of the ledger says, which goes on where the
-    /// archive's ends. A status that was lost, its own or the archive's, takes nothing from it.
-    fn took_over(self, archive: &Archive) -> Result<bool, Halt> {
-        let noted = recorded_of(self.annotations)?;
-        Ok(match noted {
-            Some(noted) => noted.sequence >= ledger_of(archive)?.sequence,
-            None => false,
-        })
+/// Whether the object took the archive over before: its id is claimed for it, and its own note of the ledger goes on where
+/// the archive's ends. A status that was lost, its own or the archive's, takes nothing from it.
+async fn took_over<K>(ctx: &Ctx, object: &K, id: &Id, archive: &Archive) -> Result<bool, Halt>
+where
+    K: Resource<DynamicType = ()>,
+{
+    let empty = BTreeMap::new();
+    let noted = recorded_of(object.meta().annotations.as_ref().unwrap_or(&empty))?;
+    let ended = ledger_of(archive)?.sequence;
+    if ended == 0 || noted.is_none_or(|n| n.sequence < ended) {
+        return Ok(false);
     }
+    // Annotations are anybody's to write, claims are not.
+    claim::is_held_by(ctx, object, id).await
 }
 
 /// Refuses an id whose last life ended, unless its archive is taken over by name. Gives that archive back.
-fn free(
-    latest: Option<Archive>,
-    id: &Id,
-    adopt: Option<&str>,
-    kind: &str,
-    seen: Seen<'_>,
-) -> Result<Option<Archive>, Halt> {
-    let Some(archive) = latest else { return Ok(None) };
+async fn free<K>(ctx: &Ctx, object: &K, id: &Id, adopt: Option<&str>, now: Timestamp) -> Result<Option<Archive>, Halt>
+where
+    K: Resource<DynamicType = ()>,
+{
+    let Some(archive) = latest(ctx, id).await? else { return Ok(None) };
+    let kind = if K::kind(&()) == "Tenant" { "tenant" } else { "instance" };
     let name = &archive.spec.name;
     match phase(&archive) {
         ArchivePhase::Purged | ArchivePhase::Purging => Err(refuse(format!(
             "id {id} belonged to {kind} {name:?}, whose data has been purged; create the {kind} without spec.id"
         ))),
         _ if adopt == Some(archive.name_any().as_str()) => {
-            not_doomed(&archive, seen)?;
+            if is_to_be_purged(&archive, now) && !took_over(ctx, object, id, &archive).await? {
+                let name = archive.name_any();
+                return Err(refuse(format!("spec.adopt: archive {name} is to be purged, as a person confirmed")));
+            }
             Ok(Some(archive))
         }
         ArchivePhase::Adopted => {
@@ -106,16 +96,10 @@ fn free(
     }
 }
 
-/// Refuses an archive that is to be purged. A purge that waits for the end of the retention leaves the data to who
-/// comes before it.
-fn not_doomed(archive: &Archive, seen: Seen<'_>) -> Result<(), Halt> {
-    if phase(archive) == ArchivePhase::Archived && is_doomed(archive, seen.now) && !seen.took_over(archive)? {
-        return Err(refuse(format!(
-            "spec.adopt: archive {} is to be purged, as a person confirmed",
-            archive.name_any()
-        )));
-    }
-    Ok(())
+/// Whether an archive is to be purged. A purge that waits for the end of the retention leaves the data to who comes
+/// before it.
+fn is_to_be_purged(archive: &Archive, now: Timestamp) -> bool {
+    phase(archive) == ArchivePhase::Archived && is_doomed(archive, now)
 }
 
 /// The archive of the last life of an id; archives are never removed, so the first one tells whether there is any.
@@ -135,8 +119,7 @@ async fn latest(ctx: &Ctx, id: &Id) -> Result<Option<Archive>, Halt> {
 /// # Errors
 /// [`Halt`] at `Ready`.
 pub async fn check_instance(ctx: &Ctx, instance: &CrmInstance, id: &Id, now: Timestamp) -> Result<(), Halt> {
-    let seen = Seen { now, annotations: instance.annotations() };
-    let latest = free(latest(ctx, id).await?, id, instance.spec.adopt.as_deref(), "instance", seen)?;
+    let latest = free(ctx, instance, id, instance.spec.adopt.as_deref(), now).await?;
     match latest {
         Some(archive) => is_of(&archive, instance.namespace().as_deref()),
         None => Ok(()),

@@ -12,7 +12,7 @@ use tenantry_core::names;
 use tenantry_plan::labels::Labels;
 use tenantry_plan::{Child, Kind};
 
-use super::adopt::refuse;
+use super::refusal::refuse;
 use crate::cluster::dynamic_api;
 use crate::context::Ctx;
 use crate::error::Error;
@@ -49,15 +49,25 @@ impl Holder {
 
     /// Whether it is there and carries the id.
     async fn lives(&self, ctx: &Ctx, id: &Id) -> Result<bool, Halt> {
+        Ok(self.look(ctx, id).await?.is_some())
+    }
+
+    /// Whether it was reported once, so that something was made from the id; none: it is not there, or has another id.
+    async fn look(&self, ctx: &Ctx, id: &Id) -> Result<Option<bool>, Halt> {
         let failed = |e| Halt::at(ConditionType::Ready)(Error::kube("get who has the id")(e));
-        let carried = if self.kind == "Tenant" {
+        let (carried, is_reported) = if self.kind == "Tenant" {
             let api: Api<Tenant> = Api::all(ctx.client.clone());
-            api.get_opt(&self.name).await.map_err(failed)?.and_then(|t| t.spec.id)
+            let found = api.get_opt(&self.name).await.map_err(failed)?;
+            let reported = found.as_ref().is_some_and(|t| t.status.as_ref().is_some_and(|s| s.namespace.is_some()));
+            (found.and_then(|t| t.spec.id), reported)
         } else {
             let api: Api<CrmInstance> = Api::namespaced(ctx.client.clone(), &self.namespace);
-            api.get_opt(&self.name).await.map_err(failed)?.and_then(|i| i.spec.id)
+            let found = api.get_opt(&self.name).await.map_err(failed)?;
+            let reported =
+                found.as_ref().is_some_and(|i| i.status.as_ref().is_some_and(|s| s.data_generation.is_some()));
+            (found.and_then(|i| i.spec.id), reported)
         };
-        Ok(carried.as_deref() == Some(id.as_str()))
+        Ok((carried.as_deref() == Some(id.as_str())).then_some(is_reported))
     }
 }
 
@@ -68,16 +78,12 @@ fn build(ctx: &Ctx, id: &Id, holder: &Holder) -> Child {
 }
 
 /// Claims an id for an object, or finds it claimed by the object already. A claim whose holder is gone is taken over,
-/// and a claim that was lost is made again; `claimed_before` says to look first.
+/// and a claim that was lost is made again. `reported`: something was made from the id, so that it is claimed already, and
+/// an object that came later and was never accepted has no right to it.
 ///
 /// # Errors
 /// [`Halt`] at `Ready`: refused while another object that has the id lives.
-pub async fn claim<K: Resource<DynamicType = ()>>(
-    ctx: &Ctx,
-    object: &K,
-    id: &Id,
-    claimed_before: bool,
-) -> Result<(), Halt> {
+pub async fn claim<K: Resource<DynamicType = ()>>(ctx: &Ctx, object: &K, id: &Id, reported: bool) -> Result<(), Halt> {
     let ready = Halt::at(ConditionType::Ready);
     let me = Holder::of(object);
     let child = build(ctx, id, &me);
@@ -85,7 +91,7 @@ pub async fn claim<K: Resource<DynamicType = ()>>(
         return Ok(());
     }
     let api = dynamic_api(&ctx.client, Kind::ConfigMap, Some(&ctx.system_namespace));
-    let found = match claimed_before {
+    let found = match reported {
         true => api.get_opt(&child.name).await.map_err(|e| ready(Error::kube("get the id's claim")(e)))?,
         false => None,
     };
@@ -98,7 +104,8 @@ pub async fn claim<K: Resource<DynamicType = ()>>(
         ctx.memory.applied(&child, &stored.metadata);
         return Ok(());
     }
-    if holder.lives(ctx, id).await? {
+    let other = holder.look(ctx, id).await?;
+    if other.is_some_and(|its| its || !reported) {
         return Err(refuse(format!(
             "id {id} belongs to {}, which keeps it; create this one without spec.id",
             holder.describe()
@@ -110,6 +117,17 @@ pub async fn claim<K: Resource<DynamicType = ()>>(
     let params = PostParams { field_manager: Some(crate::cluster::FIELD_MANAGER.into()), ..PostParams::default() };
     api.replace(&child.name, &params, &mine).await.map_err(|e| ready(Error::kube("take the id over")(e)))?;
     Ok(())
+}
+
+/// Whether an id is claimed for this very object.
+///
+/// # Errors
+/// [`Halt`] at `Ready`.
+pub async fn is_held_by<K: Resource<DynamicType = ()>>(ctx: &Ctx, object: &K, id: &Id) -> Result<bool, Halt> {
+    let api = dynamic_api(&ctx.client, Kind::ConfigMap, Some(&ctx.system_namespace));
+    let found = api.get_opt(&names::id_claim(id)).await;
+    let found = found.map_err(|e| Halt::at(ConditionType::Ready)(Error::kube("get the id's claim")(e)))?;
+    Ok(found.is_some_and(|claim| Holder::stored(&claim) == Holder::of(object)))
 }
 
 /// Whether an object that carries the id lives, as far as the claim tells.

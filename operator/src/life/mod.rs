@@ -6,7 +6,9 @@ mod archive;
 pub mod claim;
 mod ledger;
 mod metadata;
+mod refusal;
 
 pub use archive::store;
 pub use ledger::{Stream, record, recorded_of, replay, whole};
 pub use metadata::{metadata, release};
+pub use refusal::{ID_TAKEN, refuse};

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use kube::api::Api;
+use kube::api::{Api, ObjectMeta};
 use kube::runtime::watcher;
 use tenantry_api::crm_instance::CrmInstance;
 use tenantry_core::id::Id;
@@ -31,8 +31,10 @@ pub fn watch(ctx: &Arc<Ctx>, wake: &Wake, health: &Arc<Health>) {
         Told::Gone(claim) => {
             c.memory.observe(kind, claim, true);
             let name = claim.name.as_deref().unwrap_or_default();
-            w.instances_where(&c, |i| wants(i, name) || carries(i.spec.id.as_deref(), name));
-            w.tenants_where(|t| carries(t.spec.id.as_deref(), name));
+            // Whoever is being archived gives its claim back itself.
+            let stays = |meta: &ObjectMeta| meta.deletion_timestamp.is_none();
+            w.instances_where(&c, |i| wants(i, name) || (stays(&i.metadata) && carries(i.spec.id.as_deref(), name)));
+            w.tenants_where(|t| stays(&t.metadata) && carries(t.spec.id.as_deref(), name));
         }
     };
     follow(ctx, wake, health, Watch { kind, api, config, whole: false }, each);

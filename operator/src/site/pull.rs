@@ -30,7 +30,7 @@ pub(super) async fn look(ctx: &Ctx, site: &Site) -> Result<(Option<String>, Opti
     if site.spec.image_pull_secrets.is_empty() {
         // Once in the life of a process, and until they are gone: the status that told of them may be lost.
         let are_gone = ctx.credentials.are_gone.load(Ordering::Relaxed);
-        if !are_gone && !leave(ctx, namespace, &[Kind::StatefulSet]).await? {
+        if !are_gone && !leave(ctx, namespace, &[Kind::StatefulSet, Kind::Job]).await? {
             let versions = site.status.as_ref().and_then(|s| s.image_pull_secrets.clone());
             return Ok((Some(versions.unwrap_or_default()), None));
         }
@@ -70,7 +70,7 @@ pub async fn copy(ctx: &Ctx, wanted: &TenantWanted, site: &Site, is_new: bool) -
     }
     // Once in the life of a process, and after the last name was taken out.
     if !ctx.memory.is_pruned(&wanted.id, PULL_SECRET) {
-        if !is_new && !leave(ctx, namespace, &[Kind::Deployment, Kind::CronJob]).await? {
+        if !is_new && !leave(ctx, namespace, &[Kind::Deployment, Kind::CronJob, Kind::Job]).await? {
             return Ok(true);
         }
         ctx.memory.pruned(&wanted.id, PULL_SECRET.into());

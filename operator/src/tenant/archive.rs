@@ -44,12 +44,12 @@ pub async fn run(tenant: &Tenant, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
         false => adopt::check(ctx, tenant, &id, now).await,
     };
     let mine = match free {
-        Ok(()) => claim::claim(ctx, tenant, &id, false).await,
+        Ok(()) => claim::claim(ctx, tenant, &id, reported).await,
         refused => refused,
     };
     if let Err(halt) = mine {
         // A copy with another's id was never accepted: nothing of that id is its own.
-        let refused = halt.reason == adopt::ID_TAKEN;
+        let refused = halt.reason == life::ID_TAKEN && !reported;
         return if refused { life::release(&api, tenant).await.map_err(at) } else { Err(halt) };
     }
     let recorded = match recorded {

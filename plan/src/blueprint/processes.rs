@@ -113,7 +113,10 @@ mod tests {
             with(json!({ "verify": { "steps": [step] } }))
         };
         assert_eq!((asks("web"), asks("queue")), (String::new(), String::new()));
-        assert_eq!(asks("quue"), "verify.steps[health].process: no process \"quue\" has a port");
+        assert_eq!(
+            asks("quue"),
+            "verify.steps[health].process: no process \"quue\" has a port and runs before the verification"
+        );
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `tenantry instance settings set` and `unset`. Does I/O.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use tenantry_api::blueprint::BlueprintSpec;
@@ -184,6 +184,7 @@ async fn apply(
     let revision = session.now().strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string();
     let remark = if dry_run { " (dry run)" } else { "" };
     let (mut changed, mut text): (Vec<CrmInstance>, Vec<String>) = (Vec::new(), Vec::new());
+    let keys: BTreeSet<String> = all.iter().flat_map(|(_, change)| change.keys()).cloned().collect();
     for (instance, change) in all {
         let done: Vec<String> = changed.iter().map(address_of).collect();
         let one = stored(session, &instance, &change, &revision, dry_run).await;
@@ -196,7 +197,7 @@ async fn apply(
     if wait.wait && !dry_run {
         let mut progress = Progress::new(&session.out);
         for instance in &mut changed {
-            *instance = taken(session, instance, until, &mut progress).await?;
+            *instance = taken(session, instance, &keys, until, &mut progress).await?;
         }
         progress.end();
     }

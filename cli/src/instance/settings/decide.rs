@@ -42,6 +42,13 @@ pub struct Change {
     pub gone: BTreeSet<String>,
 }
 
+impl Change {
+    /// The settings that it changes.
+    pub fn keys(&self) -> impl Iterator<Item = &String> {
+        self.plain.keys().chain(self.secret.keys()).chain(&self.gone)
+    }
+}
+
 /// Refuses a key that the blueprint does not have.
 pub fn known(instance: &CrmInstance, blueprint: &BlueprintSpec, key: &str) -> Result<(), Problem> {
     if blueprint.settings.contains_key(key) {

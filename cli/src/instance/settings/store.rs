@@ -1,9 +1,10 @@
 //! Writes a change of settings to the cluster, and waits until the operator has taken it over. Does I/O.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use k8s_openapi::api::core::v1::Secret as KubeSecret;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::Patch;
 use kube::{Api, ResourceExt};
 use serde_json::{Map, Value, json};
@@ -105,6 +106,7 @@ async fn write_secret(
 pub async fn taken(
     session: &Session,
     instance: &CrmInstance,
+    keys: &BTreeSet<String>,
     until: Until,
     progress: &mut Progress,
 ) -> Result<CrmInstance, Problem> {
@@ -120,9 +122,10 @@ pub async fn taken(
             return ControlFlow::Continue(());
         }
         let wrong = |kind: ConditionType| find(&status.conditions, kind).filter(|c| c.status == "False");
-        // What it said before is about something else.
-        let invalid = wrong(ConditionType::SpecValid)
-            .or_else(|| wrong(CONDITION).filter(|c| before.as_deref() != Some(&c.message)));
+        // What it said before is about something else, unless it names a setting of this change.
+        let names = |c: &Condition| c.message.split([' ', ',', ':', '.']).any(|word| keys.contains(word));
+        let is_ours = |c: &&Condition| before.as_deref() != Some(&c.message) || names(c);
+        let invalid = wrong(ConditionType::SpecValid).or_else(|| wrong(CONDITION).filter(is_ours));
         match (holds(&status.conditions, "Ready"), status.phase, invalid) {
             (_, _, Some(c)) => ControlFlow::Break(Err(said(c))),
             (true, _, _) | (_, InstancePhase::Suspended, _) => ControlFlow::Break(Ok(seen.clone())),
