@@ -10,8 +10,8 @@ demo-down: ## Takes the demo away
 test: ## Every layer of tests, the real CRM included
 	@tests/run
 
-test-all: ## The same with a fault at every call, and the checks that take minutes
-	@TENANTRY_TEST_ALL=1 TENANTRY_FAULTS_EVERY=1 TENANTRY_BUDGET_FAULTS=5400 TENANTRY_BUDGET_E2E=3600 tests/run
+test-all: ## The same with a fault at every call, more orders of the model, and the checks that take minutes
+	@TENANTRY_TEST_ALL=1 TENANTRY_MODEL_SWITCHES=3 TENANTRY_FAULTS_EVERY=1 TENANTRY_BUDGET_FAULTS=5400 TENANTRY_BUDGET_E2E=3600 tests/run
 
 # What follows `bench` on the command line are names of figures.
 ifeq (bench,$(firstword $(MAKECMDGOALS)))

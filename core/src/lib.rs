@@ -9,6 +9,7 @@ pub mod calls;
 pub mod class;
 pub mod cron;
 pub mod engine;
+pub mod generation;
 pub mod hash;
 pub mod host;
 pub mod id;

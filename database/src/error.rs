@@ -52,7 +52,7 @@ pub enum Error {
     },
     /// The server's disk is full.
     #[error(
-        "the disk of database server {server} is full ({what}): free space or enlarge its volume; nothing is retried in haste"
+        "the disk of database server {server} is full ({what}): free space or enlarge its volume; it is retried with growing pauses"
     )]
     DiskFull {
         /// Its endpoint, by name.

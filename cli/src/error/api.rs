@@ -63,7 +63,7 @@ pub fn from_status(doing: &str, status: &Status) -> Problem {
         (403 | 422, _) => Problem::refused(format!("cannot {doing}: refused by a rule"))
             .safe("nothing was changed")
             .why(rules(status)),
-        (429 | 500..=599, _) => Problem::failed(format!("cannot {doing}: the cluster is busy or ill"))
+        (429 | 500..=599, _) => Problem::failed(format!("cannot {doing}: the cluster is overloaded or failing"))
             .safe("the same command can be run again")
             .why(status.message.clone()),
         _ => Problem::failed(format!("cannot {doing}")).why(status.message.clone()),

@@ -58,7 +58,7 @@ async fn living(session: &Session, archive: &Archive, archives: &[Archive]) -> R
     let name = &archive.spec.tenant_name;
     all.into_iter().find(|t| t.spec.id.as_ref() == Some(&archive.spec.tenant_id)).ok_or_else(|| {
         let problem =
-            Problem::refused(format!("tenant {name} of this instance does not live")).safe("all data is kept");
+            Problem::refused(format!("tenant {name} of this instance does not exist")).safe("all data is kept");
         // Its last life: the name may be that of another tenant's archive as well.
         let of_tenant = |a: &&Archive| a.spec.kind == ArchivedKind::Tenant && a.spec.id == archive.spec.tenant_id;
         match archives.iter().filter(of_tenant).filter(|a| is_kept(a, session.now())).max_by_key(|a| a.spec.life) {

@@ -88,7 +88,7 @@ pub async fn phase(
             return ControlFlow::Break(Err(Problem::not_found(format!("tenant {name} was deleted meanwhile"))));
         };
         if let Some(why) = cannot_be(tenant) {
-            let problem = Problem::refused(format!("tenant {name} cannot be as it is now"))
+            let problem = Problem::refused(format!("tenant {name} has an invalid spec"))
                 .safe("its CRMs and data are as they were")
                 .why(why)
                 .next("look", format!("tenant show {name}"));

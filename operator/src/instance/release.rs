@@ -145,7 +145,7 @@ pub async fn neutralised_anew(ctx: &Ctx, instance: &CrmInstance, hash: &str, mad
     let spec = BlueprintSpec { neutralise: now, ..old.spec.clone() };
     let problems = tenantry_plan::blueprint::problems(&spec);
     if !problems.is_empty() {
-        // The steps that the release had are those that somebody found wanting: they are not taken instead.
+        // Do not fall back to the steps that the release had: they were replaced because they were insufficient.
         let text = format!(
             "neutralise of blueprint {name:?} does not fit the release that the original runs: {}; nothing of the copy was started",
             problems.join("; ")

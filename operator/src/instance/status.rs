@@ -91,7 +91,7 @@ pub async fn write_halted(
     }
     if halt.condition != ConditionType::Ready && !archiving {
         if pass.instance.status.as_ref().is_some_and(|s| s.phase == InstancePhase::Suspended) {
-            // It was away because somebody wanted it so: from now on it is late, not since then.
+            // The suspension was intended: unreadiness counts from the resume on.
             set(&mut status.conditions, Said::unknown(ConditionType::Ready, "Resuming", "comes back"), generation, now);
         }
         set(

@@ -81,7 +81,7 @@ struct Sight<K: Resource<DynamicType = ()> + Clone + 'static> {
     unreadable: HashSet<String>,
     /// Those of them of which there is no earlier version either.
     unknown: HashSet<String>,
-    /// Those that the list which is being told has named so far.
+    /// Unreadable objects seen so far in the list that is being received.
     listed: HashSet<String>,
 }
 

@@ -131,7 +131,7 @@ pub(super) struct Watch {
     pub api: Api<PartialObjectMeta<DynamicObject>>,
     /// Which of them are told.
     pub config: watcher::Config,
-    /// Whether it tells of all that the operator makes of this kind, so that what was not told is not there.
+    /// Whether this watch covers every object of the kind, so that absence from it means that the object does not exist.
     pub whole: bool,
 }
 

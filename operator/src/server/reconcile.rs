@@ -75,7 +75,7 @@ pub async fn reconcile(object: Arc<DatabaseServer>, ctx: &Ctx, now: Timestamp) -
         Err(halt) => {
             let transient = matches!(halt.class, None | Some(ErrorClass::Transient));
             set(&mut status.conditions, Said::no(halt.condition, &halt.reason, halt.message.clone()), generation, now);
-            // What holds up its upkeep alone is no reason to call it away: the CRMs on it work.
+            // If only maintenance fails while the server answers, it stays Ready: the CRMs on it work.
             let answers = find(&status.conditions, ConditionType::Reachable).is_some_and(|c| c.status == "True");
             status.phase = match halt.class {
                 Some(ErrorClass::Invalid) => DatabaseServerPhase::Invalid,

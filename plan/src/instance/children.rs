@@ -110,7 +110,7 @@ pub fn desired(
         let runs = decision.app_runs && (!process.after_verify || seen.verified);
         let replicas = if runs { wanted.pods(process) } else { 0 };
         children.push(build_deployment(&parts, process, replicas, seen.processes.get(&process.name))?);
-        // By the wish, and not by what runs: one of a process that rests stands in nobody's way.
+        // Decided by the desired replicas, not the current ones: a budget for a stopped process blocks nothing.
         let budget = build_budget(wanted, process);
         if may_be_many(process) && wanted.pods(process) > 1 {
             children.push(budget);

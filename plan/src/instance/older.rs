@@ -1,5 +1,5 @@
-//! Pods that run stay as the operator built them that made them: a newer one, which builds pods otherwise, restarts
-//! nobody for it. No I/O.
+//! Upgrading the operator must not restart running pods: they keep the shape that their operator's version gave them. No
+//! I/O.
 
 use serde_json::Value;
 use tenantry_api::blueprint::{Process, Strategy};

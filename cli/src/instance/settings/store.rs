@@ -99,7 +99,7 @@ async fn write_secret(
             Err(e) => return Err(told(&e)),
         }
     }
-    Err(Problem::failed(format!("cannot {doing}: it comes and goes")).safe("the same command can be run again"))
+    Err(Problem::failed(format!("cannot {doing}: it keeps changing")).safe("the same command can be run again"))
 }
 
 /// Waits until the operator has taken the settings over and the instance is ready with them.

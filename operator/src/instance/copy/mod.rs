@@ -116,7 +116,7 @@ pub fn reached(pass: &mut Pass, made: &Result<(), Halt>) {
     let Some(from) = &pass.instance.spec.from else { return };
     let (copied, neutralised) = match made {
         Ok(()) => (true, true),
-        // What comes after it was not begun before it was done.
+        // Later stages start only after this one, so a halt there means that it succeeded.
         Err(halt) => match halt.condition {
             ConditionType::Installed => (true, true),
             ConditionType::Neutralised => (halt.reason != neutralise::NOT_STATED, false),

@@ -160,7 +160,7 @@ pub async fn access(ctx: &Ctx, namespace: &str, original: &Original) -> Result<(
         .await
         .map_err(|e| Halt::at(ConditionType::Copied)(Error::kube("get the original's Secret")(e)))?;
     access_of(&data_of(found.and_then(|s| s.data).as_ref())).ok_or_else(|| {
-        let text = format!("Secret {namespace}/{name} with the way to the data of {} is not there", original.address);
+        let text = format!("Secret {namespace}/{name} with the connection details of {} is missing", original.address);
         Halt::wait(ConditionType::Copied, "SourceNotReady", text, LOOK)
     })
 }

@@ -1,0 +1,13 @@
+//! Generations of an instance's data, and how one replaces another: which row decides, and what is done next. No I/O.
+//!
+//! Decision 13 (docs/adr) says why it is as it is. The operator does not work by it yet: installs and copies come first.
+
+mod machine;
+#[cfg(test)]
+mod model_tests;
+mod row;
+mod truth;
+
+pub use machine::{Seen, Step, Wish, next};
+pub use row::{Freeze, Number, Progress, Rights, Role, Row, Token};
+pub use truth::{Truth, next_number, truth};
