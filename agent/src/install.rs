@@ -1,11 +1,11 @@
-//! Copies the running program to where another container can run it. Does I/O.
+//! Copies the running program to a place where another container can run it. Does I/O.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-/// The program itself, readable even where its path is not.
+/// The program itself, which is readable here even if its path is not.
 const OWN: &str = "/proc/self/exe";
 /// Name of the copy.
 const NAME: &str = "tenantry-agent";
@@ -19,8 +19,8 @@ pub struct InstallError {
     source: io::Error,
 }
 
-/// Copies the running program to `dir/tenantry-agent`, mode 0755. Whoever looks sees the old file or the
-/// whole new one.
+/// Copies the running program to `dir/tenantry-agent`, mode 0755. At any moment a reader sees either the old file or
+/// the complete new one.
 pub fn install_to(dir: &Path) -> Result<(), InstallError> {
     let failed = |what, path: &Path| {
         let path = path.to_owned();
@@ -33,7 +33,7 @@ pub fn install_to(dir: &Path) -> Result<(), InstallError> {
         fs::rename(&part, &whole).map_err(failed("rename to", &whole))
     });
     if done.is_err() {
-        // Best effort: the error that matters is the first one.
+        // Best effort, because the error to report is the first one.
         let _ = fs::remove_file(&part);
     }
     done
@@ -43,7 +43,7 @@ fn write(part: &Path) -> io::Result<()> {
     let mut from = File::open(OWN)?;
     let mut to = OpenOptions::new().write(true).create(true).truncate(true).mode(0o755).open(part)?;
     io::copy(&mut from, &mut to)?;
-    // The umask may have taken bits of the mode away.
+    // The umask may have removed bits of the mode.
     to.set_permissions(fs::Permissions::from_mode(0o755))?;
     to.sync_all()
 }

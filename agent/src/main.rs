@@ -1,6 +1,8 @@
 //! tenantry-agent: one static binary that works inside job pods. Does I/O: it only chooses what to do.
 //!
-//! It holds no API token: what it has to say it says in JSON lines on stdout.
+//! It has no API token: it reports everything in JSON lines on stdout.
+
+#![allow(missing_docs)] // A program, not a library: filler helps nobody.
 
 mod install;
 mod page;
@@ -60,7 +62,7 @@ enum What {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    // One thread is enough for everything here, and small.
+    // One thread is enough for all commands, and takes little memory.
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(e) => return report::complain(&format!("no runtime: {e}"), Outcome::Failed),
@@ -83,7 +85,7 @@ fn main() -> ExitCode {
             Err(e) => return report::complain(&e.to_string(), e.outcome()),
         },
     };
-    // A reader of a pipe that never ends must not keep the process alive.
+    // A task that reads a pipe without an end must not keep the process alive.
     runtime.shutdown_background();
     outcome.exit_code()
 }

@@ -1,4 +1,4 @@
-//! Says what happens, in JSON lines on stdout and in the pod's termination message. Does I/O.
+//! Reports what happens, in JSON lines on stdout and in the pod's termination message. Does I/O.
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
@@ -10,11 +10,11 @@ use std::time::Instant;
 use tenantry_core::progress::{Event, MESSAGE_MAX, Report};
 use tenantry_core::template::Redactor;
 
-/// Where Kubernetes looks for a pod's last words.
+/// File from which Kubernetes reads a pod's termination message.
 pub const TERMINATION_LOG: &str = "/dev/termination-log";
-/// What Kubernetes keeps of them.
+/// Maximum size of the termination message that Kubernetes keeps, in bytes.
 const LAST_WORDS_MAX: usize = 4096;
-/// Parts of a secret over several lines that are shorter than this are not secret by themselves.
+/// Lines of a secret with several lines that are shorter than this are not secret by themselves.
 const SECRET_LINE_MIN: usize = 8;
 
 /// How a run ended.
@@ -24,7 +24,7 @@ pub enum Outcome {
     Passed,
     /// A step failed.
     Failed,
-    /// The file given to the agent is wrong; trying again does not help.
+    /// The file given to the agent is wrong; another attempt does not help.
     BadFile,
     /// Time ran out.
     TimedOut,
@@ -44,7 +44,7 @@ impl Outcome {
         })
     }
 
-    /// The event that tells it.
+    /// The event that reports this outcome.
     pub fn event(self) -> Event {
         match self {
             Self::Passed => Event::Finished,
@@ -54,7 +54,7 @@ impl Outcome {
     }
 }
 
-/// Writes reports. Clones write to the same place.
+/// Writes reports. All clones write to the same place.
 #[derive(Clone)]
 pub struct Reporter {
     inner: Arc<Inner>,
@@ -64,12 +64,12 @@ struct Inner {
     start: Instant,
     redactor: Redactor,
     termination_log: PathBuf,
-    // Held while a line is written, so that lines of two readers do not mix.
+    // Held while a line is written, so that the lines of two readers do not mix.
     out: Mutex<()>,
 }
 
 impl Reporter {
-    /// A reporter that hides these texts. Each line of a text over several lines is hidden by itself.
+    /// A reporter that hides these secrets. If a secret has several lines, each line is also hidden by itself.
     pub fn new(secrets: &[String], redactor: &Redactor, termination_log: &Path) -> Self {
         let mut redactor = redactor.clone();
         for secret in secrets {
@@ -93,16 +93,16 @@ impl Reporter {
         };
         let Ok(line) = serde_json::to_string(&report) else { return };
         let _alone = self.inner.out.lock().unwrap_or_else(PoisonError::into_inner);
-        // Nobody reads any more: the work goes on, its exit code still tells how it ended.
+        // If nobody reads stdout any more, the work goes on, and the exit code still shows how it ended.
         let _ = writeln!(io::stdout().lock(), "{line}");
     }
 
-    /// Writes the end of the whole run, and its last words when it did not pass.
+    /// Writes the end of the whole run, and also the termination message if the run did not pass.
     pub fn end(&self, outcome: Outcome, message: &str) -> Outcome {
         self.say("", outcome.event(), message);
         if outcome != Outcome::Passed {
             let words = self.inner.redactor.redact(message);
-            // Not created: outside of Kubernetes there is no such file, and no harm in that.
+            // The file is not created. Outside Kubernetes it does not exist, which does no harm.
             if let Ok(mut file) = OpenOptions::new().write(true).truncate(true).open(&self.inner.termination_log) {
                 let _ = file.write_all(bytes(&words, LAST_WORDS_MAX).as_bytes());
             }
@@ -110,7 +110,7 @@ impl Reporter {
         outcome
     }
 
-    /// A text that was cut off, without secrets and without the beginning of one at its end.
+    /// A text that was cut off, without secrets and without the beginning of a secret at its end.
     pub fn redact_cut(&self, text: &str) -> String {
         self.inner.redactor.redact_cut(text)
     }
@@ -121,13 +121,13 @@ impl Reporter {
     }
 }
 
-/// Says on stderr what went wrong before there was a reporter.
+/// Reports on stderr what went wrong before there was a reporter.
 pub fn complain(message: &str, outcome: Outcome) -> ExitCode {
     let _ = writeln!(io::stderr().lock(), "tenantry-agent: {message}");
     outcome.exit_code()
 }
 
-/// The first characters of a text; says so when it is cut.
+/// The first characters of a text. A shortened text says that it is cut.
 pub fn cut(text: &str, most: usize) -> String {
     const SIGN: &str = " (cut)";
     if text.chars().nth(most).is_none() {
@@ -136,7 +136,7 @@ pub fn cut(text: &str, most: usize) -> String {
     text.chars().take(most.saturating_sub(SIGN.len())).chain(SIGN.chars()).collect()
 }
 
-/// The first bytes of a text, at the border of a character.
+/// The first bytes of a text, ending between two characters.
 fn bytes(text: &str, most: usize) -> &str {
     let mut end = most.min(text.len());
     while !text.is_char_boundary(end) {

@@ -1,8 +1,8 @@
-//! Copies a folder with everything below it, as one volume into another. Does I/O: files only.
+//! Copies a folder with everything below it from one volume to another. Does I/O: files only.
 //!
-//! Modes and times are kept, links stay the links that they are, and nothing is followed. The folder that is read
-//! may change meanwhile: what is gone when its turn comes was taken away by its owner. What was in the target before
-//! goes first, so that a copy that was broken off is simply made again.
+//! Modes and times are kept, links are copied as links, and no link is followed. The source may change meanwhile: an
+//! entry that has disappeared when its turn comes was removed by its owner, and is skipped. The content of the target
+//! is removed first, so that an interrupted copy can simply be repeated.
 
 use std::fs::{self, DirEntry, File, Metadata, OpenOptions, ReadDir};
 use std::io::{self, ErrorKind, Write};
@@ -11,20 +11,20 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, OFlags, Timespec, Timestamps, utimensat};
 
-/// What a file system puts at the root of a volume for itself.
+/// Folder that a file system keeps for itself at the root of a volume.
 const LOST: &str = "lost+found";
-/// Deepest nesting of folders: one is kept open for each.
+/// Maximum nesting of folders, because one folder is kept open for each level.
 const DEPTH_MAX: usize = 512;
 
 /// Why a tree was not copied.
 #[derive(Debug, thiserror::Error)]
 pub enum TreeError {
-    /// One of the two folders lies in the other.
+    /// One of the two folders is inside the other.
     #[error("{from} and {to} lie in each other; nothing was done")]
     Nested {
-        /// What was to be read.
+        /// The source folder.
         from: String,
-        /// What was to be written.
+        /// The target folder.
         to: String,
     },
     /// Folders are nested too deeply.
@@ -33,9 +33,9 @@ pub enum TreeError {
     /// Something could not be read or written.
     #[error("cannot {what} {path}: {source}")]
     Io {
-        /// What was tried.
+        /// The operation that failed.
         what: &'static str,
-        /// With what.
+        /// The path that it was for.
         path: String,
         /// The reason.
         source: io::Error,
@@ -46,22 +46,22 @@ fn failed<'a>(what: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> T
     move |source| TreeError::Io { what, path: path.display().to_string(), source }
 }
 
-/// What was copied.
+/// Numbers of what was copied.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Copied {
     /// Files.
     pub files: u64,
-    /// Folders, without the one that was named.
+    /// Folders, without the source folder itself.
     pub folders: u64,
     /// Symbolic links.
     pub links: u64,
     /// Bytes in files.
     pub bytes: u64,
-    /// Sockets and pipes: they lead to a process, not to content.
+    /// Sockets and pipes, which are not copied because they lead to a process, not to content.
     pub left_out: u64,
 }
 
-/// Copies everything below `from` to below `to`, which exists.
+/// Copies everything below `from` into `to`, which must exist.
 ///
 /// # Errors
 /// [`TreeError`] naming the first path that could not be read or written.
@@ -76,7 +76,7 @@ pub fn copy_tree(from: &Path, to: &Path) -> Result<Copied, TreeError> {
     let mut open = vec![Folder::open(from.to_owned(), to.to_owned())?];
     while let Some(folder) = open.last_mut() {
         let Some(entry) = folder.entries.next() else {
-            // Last: whatever is written into a folder changes its time.
+            // Finished last, because every write into a folder changes the folder's time.
             let done = open.pop();
             done.map_or(Ok(()), |folder| folder.finish())?;
             continue;
@@ -99,14 +99,14 @@ pub fn copy_tree(from: &Path, to: &Path) -> Result<Copied, TreeError> {
     Ok(copied)
 }
 
-/// Says what was copied, on stdout.
+/// Reports on stdout what was copied.
 pub fn say(copied: &Copied) {
     let Copied { files, folders, links, bytes, left_out } = copied;
     let mut text = format!("{files} files ({bytes} bytes), {folders} folders, {links} links");
     if *left_out > 0 {
         text.push_str(&format!("; {left_out} sockets or pipes left out"));
     }
-    // Nobody reads any more: the exit code still tells how it ended.
+    // If nobody reads stdout any more, the exit code still shows how it ended.
     let _ = writeln!(io::stdout().lock(), "{text}");
 }
 
@@ -126,7 +126,7 @@ impl Folder {
     }
 
     fn finish(self) -> Result<(), TreeError> {
-        // The root of a volume may belong to somebody else: its mode is the storage's.
+        // The root of a volume may belong to another user. Its mode is then up to the storage.
         match keep(&self.to, &self.meta) {
             Err(TreeError::Io { source, .. }) if source.kind() == ErrorKind::PermissionDenied => Ok(()),
             other => other,
@@ -134,7 +134,7 @@ impl Folder {
     }
 }
 
-/// Copies one entry; a folder is made and given back, to be gone through.
+/// Copies one entry. A folder is created and returned, so that the caller goes through it.
 fn one(entry: &DirEntry, target: PathBuf, copied: &mut Copied) -> Result<Option<Folder>, TreeError> {
     let path = entry.path();
     let meta = match fs::symlink_metadata(&path) {
@@ -173,7 +173,8 @@ fn one(entry: &DirEntry, target: PathBuf, copied: &mut Copied) -> Result<Option<
     Ok(None)
 }
 
-/// Copies one file: what is open is copied, whatever its name stands for by then. Gives its bytes.
+/// Copies one file and returns its size in bytes. The content comes from the file that was opened, even if its name
+/// means another file by then.
 fn file(path: &Path, target: &Path) -> Result<u64, TreeError> {
     let flags = i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits()).unwrap_or(0);
     let mut from = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(failed("open", path))?;
@@ -198,7 +199,7 @@ fn mode(of: &File, meta: &Metadata) -> io::Result<()> {
     of.set_permissions(fs::Permissions::from_mode(meta.mode() & 0o7777))
 }
 
-/// Only root can give files away; for everybody else what they copy is theirs.
+/// Only root can give files to another owner. For all other users, a copy belongs to whoever makes it.
 fn own(path: &Path, meta: &Metadata) -> Result<(), TreeError> {
     if !is_root() {
         return Ok(());
@@ -222,7 +223,7 @@ fn times(path: &Path, meta: &Metadata) -> Result<(), TreeError> {
     utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW).map_err(|e| failed("set the time of", path)(e.into()))
 }
 
-/// Takes away what is below a folder, so that nothing of an earlier try is left.
+/// Removes everything below a folder, so that nothing of an earlier attempt is left.
 fn empty(folder: &Path) -> Result<(), TreeError> {
     for entry in fs::read_dir(folder).map_err(failed("read", folder))? {
         let entry = entry.map_err(failed("read", folder))?;
@@ -237,8 +238,8 @@ fn empty(folder: &Path) -> Result<(), TreeError> {
     Ok(())
 }
 
-/// Removes a folder with all in it. Folders that nobody may write came over with the original's rights, and would
-/// hold up whoever is not root for ever. Links are removed, never followed.
+/// Removes a folder with everything in it. Folders that nobody may write were copied with the original's rights, and
+/// would block anyone but root for ever, so they are made writable first. Links are removed, never followed.
 fn remove_folder(folder: &Path) -> io::Result<()> {
     let mut open = vec![folder.to_owned()];
     while let Some(path) = open.pop() {

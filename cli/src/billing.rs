@@ -11,14 +11,12 @@ use crate::listing::{self, Listed};
 use crate::output::text::relative_text;
 use crate::session::Session;
 
-/// What to do with facts to be billed.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Command {
     /// Lists the facts that the hub has not acknowledged yet
     Pending(PendingArgs),
 }
 
-/// Arguments of `pending`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct PendingArgs {
     /// Only of these tenants
@@ -29,7 +27,6 @@ pub struct PendingArgs {
     pub namespace: String,
 }
 
-/// Runs it.
 pub async fn run(command: &Command, session: &Session) -> Result<Exit, Problem> {
     let Command::Pending(args) = command;
     let api: Api<BillingEvent> = Api::namespaced(session.cluster.client.clone(), &args.namespace);

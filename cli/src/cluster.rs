@@ -25,7 +25,7 @@ use crate::proxy::{self, Proxy};
 /// The field manager of everything that this program writes.
 pub const MANAGER: &str = "tenantry-cli";
 
-/// Longest time until a connection stands.
+/// Longest time until a connection is established.
 const CONNECT: Duration = Duration::from_secs(10);
 
 /// Which cluster.
@@ -43,13 +43,12 @@ pub struct Where {
 /// A connected cluster.
 #[derive(Clone)]
 pub struct Cluster {
-    /// The client.
     pub client: Client,
     /// What to call the cluster: its context, else its address.
     pub name: String,
-    /// How it was asked for, for programs that are started.
+    /// The options that named the cluster, for programs that this one starts.
     pub asked: Where,
-    /// The proxy on the way.
+    /// The proxy on the way to the cluster.
     pub via: Option<Proxy>,
 }
 
@@ -62,7 +61,8 @@ impl Cluster {
         Ok(Self { client, name, asked: asked.clone(), via: proxy })
     }
 
-    /// What the kubeconfig says, else what a pod finds; with the name of the context, and the proxy on the way.
+    /// The configuration from the kubeconfig, else from the pod that this program runs in; with the name of the
+    /// context, and the proxy on the way.
     async fn found(asked: &Where) -> Result<(Config, Option<String>, Option<Proxy>), Problem> {
         let no_cluster = |why: String| {
             Problem::failed("no cluster to talk to")
@@ -86,7 +86,7 @@ impl Cluster {
                 Ok((config, name, proxy))
             }
             Err(e) if asked.kubeconfig.is_some() || asked.context.is_some() => Err(no_cluster(sources(&e))),
-            // In a pod, the way to its own cluster is never through a proxy.
+            // A pod never reaches its own cluster through a proxy.
             Err(e) => match Config::incluster() {
                 Ok(config) => Ok((config, None, None)),
                 Err(inside) => Err(no_cluster(format!("{}; and in a pod: {}", sources(&e), sources(&inside)))),
@@ -94,7 +94,6 @@ impl Cluster {
         }
     }
 
-    /// All tenants.
     pub fn tenants(&self) -> Api<Tenant> {
         Api::all(self.client.clone())
     }
@@ -104,33 +103,28 @@ impl Cluster {
         Api::all(self.client.clone())
     }
 
-    /// The instances in one namespace.
     pub fn instances(&self, namespace: &str) -> Api<CrmInstance> {
         Api::namespaced(self.client.clone(), namespace)
     }
 
-    /// All archives.
     pub fn archives(&self) -> Api<Archive> {
         Api::all(self.client.clone())
     }
 
-    /// All plans.
     pub fn plans(&self) -> Api<Plan> {
         Api::all(self.client.clone())
     }
 
-    /// All blueprints.
     pub fn blueprints(&self) -> Api<Blueprint> {
         Api::all(self.client.clone())
     }
 
-    /// All namespaces.
     pub fn namespaces(&self) -> Api<Namespace> {
         Api::all(self.client.clone())
     }
 
-    /// All objects of a kind that a selector matches. One that cannot be read is told and left out: it must
-    /// not hide the others.
+    /// All objects of a kind that a selector matches. An object that cannot be read is reported and left out, because
+    /// it must not hide the others.
     pub async fn list<K>(&self, api: &Api<K>, what: &str, selector: Option<&str>) -> Result<Vec<K>, Problem>
     where
         K: Resource + Clone + DeserializeOwned + Debug,
@@ -138,14 +132,14 @@ impl Cluster {
         let (found, unreadable) = self.read_list(api, what, selector).await?;
         for object in unreadable {
             let text = format!("warning: {} is left out: {}\n", name_of(&object), object.error);
-            // What cannot be told is no reason to stop.
+            // A failure to print the warning is no reason to stop.
             let _ = std::io::stderr().write_all(text.as_bytes());
         }
         Ok(found)
     }
 
-    /// As [`Cluster::list`], for what must miss nothing, such as a bill or a purge: one object that cannot be
-    /// read is a failure.
+    /// As [`Cluster::list`], for uses that must miss nothing, such as a bill or a purge: one object that cannot be read
+    /// is a failure.
     pub async fn list_whole<K>(&self, api: &Api<K>, what: &str) -> Result<Vec<K>, Problem>
     where
         K: Resource + Clone + DeserializeOwned + Debug,
@@ -159,7 +153,7 @@ impl Cluster {
         }
     }
 
-    /// As [`Cluster::list`], with the objects that cannot be read beside the others instead of a warning.
+    /// As [`Cluster::list`], but returns the objects that cannot be read beside the others instead of a warning.
     pub async fn read_list<K>(
         &self,
         api: &Api<K>,

@@ -4,7 +4,6 @@ use std::ffi::OsStr;
 use std::time::Duration;
 
 use clap::ValueEnum;
-use clap_complete::CompleteEnv;
 use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
 use clap_complete::env::Shells;
 use jiff::Timestamp;
@@ -14,12 +13,11 @@ use crate::cluster::{Cluster, Where};
 use crate::error::{Exit, Problem};
 use crate::output::Out;
 
-/// Longest time to look for names: whoever presses Tab does not wait.
+/// Longest time to look for names, because a person who presses Tab does not wait.
 const PATIENCE: Duration = Duration::from_millis(1_500);
 /// The variable that asks for completion.
-const VARIABLE: &str = "COMPLETE";
+pub const VARIABLE: &str = "COMPLETE";
 
-/// Arguments.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The shell. bash: source <(tenantry completion bash)
@@ -56,12 +54,7 @@ pub fn run(args: &Args, out: &Out) -> Result<Exit, Problem> {
     Ok(Exit::DONE)
 }
 
-/// Answers a shell that asks for completions, and ends the process then.
-pub fn answer() {
-    CompleteEnv::with_factory(crate::args::command).var(VARIABLE).complete();
-}
-
-/// Names of whatever the command is about.
+/// Names of the kind that the command is about.
 pub fn names() -> ArgValueCompleter {
     ArgValueCompleter::new(|current: &OsStr| matching(current, &subject(&arguments())))
 }
@@ -81,7 +74,7 @@ pub fn instances() -> ArgValueCompleter {
     ArgValueCompleter::new(|current: &OsStr| matching(current, "instance"))
 }
 
-/// Addresses of instances; once one is there, the settings of its blueprint.
+/// Addresses of instances; once the line names an instance, the settings of its blueprint.
 pub fn settings() -> ArgValueCompleter {
     ArgValueCompleter::new(|current: &OsStr| {
         let named = arguments().iter().rev().skip(1).any(|word| word.contains('/') && !word.contains('='));
@@ -89,7 +82,7 @@ pub fn settings() -> ArgValueCompleter {
     })
 }
 
-/// Names of what is archived.
+/// Names of archived objects.
 pub fn archives() -> ArgValueCompleter {
     ArgValueCompleter::new(|current: &OsStr| {
         let kind = if subject(&arguments()) == "instance" { "archived-instance" } else { "archived-tenant" };
@@ -102,7 +95,7 @@ fn arguments() -> Vec<String> {
     std::env::args().skip_while(|a| a != "--").skip(2).collect()
 }
 
-/// The kind that a command line is about: its first word that is no option.
+/// The kind that a command line is about: its first word that is not an option.
 fn subject(arguments: &[String]) -> String {
     let mut words = arguments.iter();
     while let Some(word) = words.next() {
@@ -128,7 +121,7 @@ fn matching(current: &OsStr, kind: &str) -> Vec<CompletionCandidate> {
     names.into_iter().filter(|n| n.starts_with(current)).map(CompletionCandidate::new).collect()
 }
 
-/// The place that the unfinished command line names.
+/// The cluster that the unfinished command line names.
 fn place(arguments: &[String]) -> Where {
     let value = |option: &str| {
         let joined = format!("{option}=");
@@ -153,14 +146,14 @@ async fn known(kind: &str) -> Option<Vec<String>> {
         }
         "instance" => {
             let all = cluster.read_list(&cluster.all_instances(), kind, None).await.ok()?.0;
-            all.iter().map(crate::target::address_of).collect()
+            all.iter().map(crate::address::address_of).collect()
         }
         "setting" => settings_of(&cluster, &arguments()).await?,
         "archived-tenant" | "archived-instance" => {
             let wanted = if kind == "archived-tenant" { ArchivedKind::Tenant } else { ArchivedKind::CrmInstance };
             let all = cluster.read_list(&cluster.archives(), kind, None).await.ok()?.0;
             let now = Timestamp::now();
-            let kept = all.iter().filter(|a| a.spec.kind == wanted && crate::archive::is_kept(a, now));
+            let kept = all.iter().filter(|a| a.spec.kind == wanted && crate::archive::keep::is_kept(a, now));
             kept.filter_map(|a| crate::archive::keep::words(&all, a, now).into_iter().next()).collect()
         }
         _ => Vec::new(),
@@ -168,11 +161,11 @@ async fn known(kind: &str) -> Option<Vec<String>> {
     Some(names)
 }
 
-/// The settings of the instance that a command line names; before `set` with the sign that a value follows.
+/// The settings of the instance that a command line names; for `set`, each with the `=` that a value follows.
 async fn settings_of(cluster: &Cluster, arguments: &[String]) -> Option<Vec<String>> {
     let named = arguments.iter().find(|word| word.contains('/') && !word.contains('='))?;
     let all = cluster.read_list(&cluster.all_instances(), "instances", None).await.ok()?.0;
-    let instance = all.iter().find(|i| crate::target::address_of(i) == *named)?;
+    let instance = all.iter().find(|i| crate::address::address_of(i) == *named)?;
     let blueprint = cluster.blueprints().get_opt(&instance.spec.blueprint).await.ok()??;
     let end = if arguments.iter().any(|word| word == "set") { "=" } else { "" };
     // A secret may not stand on a command line.

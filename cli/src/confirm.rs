@@ -1,6 +1,6 @@
 //! Asks for the name before something that cannot be taken back lightly. Does I/O.
 
-use crate::archive::ending::Living;
+use crate::archive::living::Living;
 use crate::args::{Confirm, ConfirmAll, DryRun, Targets};
 use crate::error::{Exit, Problem};
 use crate::output::Out;
@@ -10,13 +10,13 @@ use crate::session::Session;
 /// How many names a question lists.
 const NAMED: usize = 12;
 
-/// Makes sure that every name was written once more. `act` is what will happen, for example `archive`.
+/// Makes sure that the person wrote every name once more. `act` is what will happen, for example `archive`.
 pub async fn names(out: &Out, act: &str, names: &[String], given: &Confirm) -> Result<(), Problem> {
     let words: Vec<Vec<String>> = names.iter().map(|n| vec![n.clone()]).collect();
     self::words(out, act, &words, given).await
 }
 
-/// As [`names`], for things that have several names: any of them will do, and the first is asked for.
+/// As [`names`], for things with several names: any of them is accepted, and the first is asked for.
 pub async fn words(out: &Out, act: &str, all: &[Vec<String>], given: &Confirm) -> Result<(), Problem> {
     let open = open(act, all, &given.confirm)?;
     if open.is_empty() {
@@ -42,7 +42,7 @@ pub async fn words(out: &Out, act: &str, all: &[Vec<String>], given: &Confirm) -
     Ok(())
 }
 
-/// What was not confirmed yet. A confirmation for something else is refused.
+/// The things that are not confirmed yet. A confirmation for something else is refused.
 fn open<'a>(act: &str, all: &'a [Vec<String>], confirmed: &[String]) -> Result<Vec<&'a Vec<String>>, Problem> {
     if let Some(other) = confirmed.iter().find(|c| !all.iter().any(|w| w.contains(c))) {
         let names: Vec<&str> = all.iter().map(|w| first(w)).collect();
@@ -59,8 +59,8 @@ fn first(words: &[String]) -> &str {
     words.first().map_or("", String::as_str)
 }
 
-/// Makes sure that `--all` is meant, before what changes everything there is; a dry run changes nothing. `act` is what
-/// will happen, for example `suspend`.
+/// Makes sure that `--all` is meant, before a command changes everything that exists. A dry run changes nothing, so it
+/// does not ask. `act` is what will happen, for example `suspend`.
 pub async fn every<K: Living>(
     session: &Session,
     act: &str,
@@ -89,12 +89,12 @@ pub async fn every<K: Living>(
     Err(Problem::failed(format!("{:?} is not \"all\"", typed.trim())).safe("nothing was changed"))
 }
 
-/// Whether the word is still to be given.
+/// Whether the word must still be given.
 fn is_asked(targets: &Targets, dry: DryRun, given: &ConfirmAll) -> bool {
     targets.all && !dry.dry_run && given.confirm.is_none()
 }
 
-/// One line of what a person types; empty at the end of the input.
+/// One line that a person types; empty at the end of the input.
 pub async fn read_line() -> Result<String, Problem> {
     let read = tokio::task::spawn_blocking(|| {
         let mut line = String::new();

@@ -19,7 +19,6 @@ use crate::plan::size;
 use crate::session::Session;
 use crate::target::{self, SERVER};
 
-/// What to do with database servers.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Lists database servers
@@ -29,15 +28,12 @@ pub enum Command {
     Show(Args),
 }
 
-/// Arguments.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Which ones.
     #[command(flatten)]
     pub targets: Targets,
 }
 
-/// Runs one of them.
 pub async fn run(command: &Command, session: &Session) -> Result<Exit, Problem> {
     let (api, now) = (Api::<DatabaseServer>::all(session.cluster.client.clone()), session.now());
     match command {
@@ -103,14 +99,14 @@ fn kind(server: &DatabaseServer) -> &'static str {
     if server.spec.managed.is_some() { "managed" } else { "external" }
 }
 
-/// `12 of 200`, and never 0 for what is not known.
+/// `12 of 200`; a number that is not known is never shown as 0.
 fn databases(server: &DatabaseServer) -> String {
     let used = server.status.as_ref().and_then(|s| s.databases);
     let used = used.map_or_else(|| "unknown".to_owned(), |n| n.to_string());
     server.spec.max_databases.map_or_else(|| used.clone(), |max| format!("{used} of {max}"))
 }
 
-/// What databases are copied from.
+/// The templates that databases are copied from.
 fn templates(all: &[TemplateStatus], wide: bool, now: Timestamp) -> Table {
     let mut table = Table::new(&["BLUEPRINT", "RELEASE", "STATE", "SINCE"]);
     for one in all {

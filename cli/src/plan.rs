@@ -15,7 +15,6 @@ use crate::output::page::Page;
 use crate::session::Session;
 use crate::target::{self, PLAN};
 
-/// What to do with plans.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Lists plans
@@ -27,15 +26,12 @@ pub enum Command {
     Advise(advise::Args),
 }
 
-/// Arguments.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Which ones.
     #[command(flatten)]
     pub targets: Targets,
 }
 
-/// Runs one of them.
 pub async fn run(command: &Command, session: &Session) -> Result<Exit, Problem> {
     let api = session.cluster.plans();
     match command {
@@ -96,7 +92,7 @@ fn tenancy(tenancy: Tenancy) -> &'static str {
     }
 }
 
-/// A size for people; as it stands when it is none.
+/// A size for people; a text that is no size stays as it is.
 pub fn size(text: &str) -> String {
     quantity::bytes(text).map_or_else(|_| text.to_owned(), quantity::human)
 }

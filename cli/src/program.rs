@@ -17,7 +17,6 @@ pub fn set(name: &'static str) {
     let _ = NAME.set(name);
 }
 
-/// The name.
 pub fn name() -> &'static str {
     NAME.get().copied().unwrap_or("tenantry")
 }

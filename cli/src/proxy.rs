@@ -28,12 +28,12 @@ use crate::error::api::problem;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Proxy {
     url: Uri,
-    /// Where it was named.
+    /// Where the proxy was named.
     by: &'static str,
 }
 
 impl std::fmt::Display for Proxy {
-    /// Without the name and the password that may stand in the address.
+    /// Leaves out the name and the password that may stand in the address.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (scheme, host) = (self.url.scheme_str().unwrap_or("http"), self.url.host().unwrap_or_default());
         let port = self.url.port_u16().map(|p| format!(":{p}")).unwrap_or_default();
@@ -41,7 +41,7 @@ impl std::fmt::Display for Proxy {
     }
 }
 
-/// The `proxy-url` of the cluster that a kubeconfig means.
+/// The `proxy-url` of the cluster that a kubeconfig selects.
 pub fn of_kubeconfig(read: &Kubeconfig, context: Option<&str>) -> Option<String> {
     let wanted = context.or(read.current_context.as_deref())?;
     let context = read.contexts.iter().find(|c| c.name == wanted)?.context.as_ref()?;
@@ -49,12 +49,12 @@ pub fn of_kubeconfig(read: &Kubeconfig, context: Option<&str>) -> Option<String>
     cluster.proxy_url.clone().filter(|url| !url.trim().is_empty())
 }
 
-/// Takes the proxies out of a kubeconfig, so that kube does not judge them.
+/// Removes the proxies from a kubeconfig, so that kube does not judge them.
 pub fn without(read: &mut Kubeconfig) {
     read.clusters.iter_mut().filter_map(|c| c.cluster.as_mut()).for_each(|c| c.proxy_url = None);
 }
 
-/// The proxy for a cluster: the kubeconfig's, whatever the variables say, else the one of the variables.
+/// The proxy for a cluster: the kubeconfig's, whatever the variables say, else the variables'.
 pub fn chosen(
     cluster: &Uri,
     of_kubeconfig: Option<&str>,
@@ -79,7 +79,7 @@ fn parsed(text: &str, by: &'static str) -> Result<Proxy, Problem> {
     let text = text.trim();
     let whole = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
     let url = whole.parse::<Uri>().ok().filter(|u| u.host().is_some_and(|h| !h.is_empty()));
-    // The text may hold a password, and is not told again.
+    // The text may hold a password, so it is not repeated.
     let Some(url) = url else {
         return Err(
             Problem::failed(format!("{by} is no address of a proxy")).why("for example http://proxy.example.org:3128")
@@ -100,7 +100,7 @@ fn parsed(text: &str, by: &'static str) -> Result<Proxy, Problem> {
 /// A client of a cluster, through a proxy if there is one.
 pub fn client(mut config: Config, proxy: Option<&Proxy>, patience: Duration) -> Result<Client, Problem> {
     let told = |e: kube::Error| problem("connect", &e);
-    // What kube found out by itself.
+    // Ignore the proxy that kube found by itself.
     config.proxy_url = None;
     config.connect_timeout = Some(patience);
     match proxy {
@@ -109,7 +109,7 @@ pub fn client(mut config: Config, proxy: Option<&Proxy>, patience: Duration) -> 
     }
 }
 
-/// As kube builds a client, with another way to the cluster.
+/// Builds a client as kube does, with another way to the cluster.
 fn through(config: &Config, tunnel: Tunnel, patience: Duration) -> Result<Client, kube::Error> {
     let mut connector = TimeoutConnector::new(config.rustls_https_connector_with_connector(tunnel)?);
     connector.set_connect_timeout(Some(patience));
@@ -119,16 +119,16 @@ fn through(config: &Config, tunnel: Tunnel, patience: Duration) -> Result<Client
     Ok(Client::new(config.base_uri_layer().layer(known), config.default_namespace.clone()))
 }
 
-/// Connections through a proxy (`CONNECT`); what goes through them is the cluster's own TLS.
+/// Connections through a proxy (`CONNECT`); the cluster's own TLS goes through them.
 #[derive(Clone)]
 struct Tunnel {
     host: String,
     port: u16,
-    /// `Basic ...`, when the address holds a name.
+    /// `Basic ...`, when the address holds the name of a user.
     user: Option<String>,
 }
 
-/// Longest answer of a proxy.
+/// Longest answer of a proxy, in bytes.
 const ANSWER: usize = 16 * 1024;
 
 impl Tunnel {
@@ -148,7 +148,7 @@ impl Tunnel {
         let request = format!("CONNECT {place} HTTP/1.1\r\nHost: {place}\r\n{user}\r\n");
         stream.write_all(request.as_bytes()).await.map_err(away)?;
         let mut answer = Vec::new();
-        // One by one: what comes behind the answer is no longer the proxy's.
+        // One byte at a time, because the bytes after the answer are no longer the proxy's.
         while !answer.ends_with(b"\r\n\r\n") {
             if answer.len() > ANSWER {
                 return Err("proxy error: its answer has no end".into());
@@ -179,12 +179,12 @@ impl Service<Uri> for Tunnel {
     }
 }
 
-/// What a proxy wants to know of `name:password`, in which signs may be written as `%40`.
+/// The header value for `name:password`, in which characters may be written as `%40`.
 fn basic(user: &str) -> String {
     use base64::Engine;
     let (mut plain, mut rest) = (Vec::new(), user.as_bytes());
     while let Some((&first, after)) = rest.split_first() {
-        // Two digits, and nothing else that is read as a number, such as `+A`.
+        // Two digits only, and no other text that parses as a number, such as `+A`.
         let digits = after.get(..2).filter(|d| first == b'%' && d.iter().all(u8::is_ascii_hexdigit));
         let sign = digits.and_then(|d| std::str::from_utf8(d).ok());
         match sign.and_then(|h| u8::from_str_radix(h, 16).ok()) {

@@ -4,7 +4,7 @@ use clap::{Arg, Command};
 
 /// The whole reference.
 pub fn markdown() -> String {
-    let mut root = crate::args::command().bin_name("tenantry");
+    let mut root = crate::command::command().bin_name("tenantry");
     root.build();
     let mut out = vec![
         "# Command line".to_owned(),
@@ -46,7 +46,7 @@ fn collect<'a>(command: &'a Command, path: &mut Vec<String>, found: &mut Vec<(St
         if sub.has_subcommands() {
             collect(sub, path, found);
         }
-        // Some do something by themselves as well.
+        // Some commands with subcommands do something by themselves as well.
         if !sub.has_subcommands() || sub.is_args_conflicts_with_subcommands_set() {
             let name = format!("tenantry {}", path.join(" "));
             let usage = sub.clone().bin_name(&name).render_usage().to_string();
@@ -109,7 +109,7 @@ fn row(argument: &Arg) -> String {
 mod tests {
     use super::*;
 
-    /// To write it anew: `cargo run -p tenantry -- reference > docs/reference/cli.md`.
+    /// To write the file again: `cargo run -p tenantry -- reference > docs/reference/cli.md`.
     #[test]
     fn the_committed_reference_is_what_the_program_says() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/reference/cli.md");

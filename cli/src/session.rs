@@ -9,14 +9,13 @@ use crate::cluster::Cluster;
 use crate::error::Problem;
 use crate::output::Out;
 
-/// At hand for every command that talks to the cluster.
+/// What every command that talks to the cluster needs.
 #[derive(Clone)]
 pub struct Session {
     /// The terminal.
     pub out: Out,
-    /// The cluster.
     pub cluster: Cluster,
-    /// What is said when the person leaves.
+    /// What is printed when the person leaves.
     pub leave: Leave,
 }
 
@@ -27,7 +26,7 @@ impl Session {
     }
 }
 
-/// What is said when the person leaves with Ctrl-C; commands fill it before they wait.
+/// What is printed when the person leaves with Ctrl-C; commands fill it before they wait.
 #[derive(Debug, Clone, Default)]
 pub struct Leave {
     text: Arc<Mutex<Option<Problem>>>,
@@ -46,7 +45,7 @@ impl Leave {
         self.held.swap(false, Ordering::SeqCst)
     }
 
-    /// The work goes on; the command shows it.
+    /// Says that the work goes on, with the command that shows it.
     pub fn goes_on(&self, what: &str, remark: &str, command: &str) {
         self.set(Problem::left(format!("left; {what}")).next(remark, command));
     }

@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use crate::args::{Cli, Command};
 use crate::cluster::{Cluster, Where};
+use crate::command::{Cli, Command};
 use crate::error::{Exit, Problem};
 use crate::output::Out;
 use crate::session::{Leave, Session};
@@ -12,7 +12,6 @@ use crate::{
     top, version,
 };
 
-/// Runs the command.
 pub fn run(cli: Cli) -> ExitCode {
     let out = Out::new(cli.output);
     let leave = Leave::default();
@@ -29,7 +28,7 @@ pub fn run(cli: Cli) -> ExitCode {
             () = left(&leave) => Err(leave.problem()),
         }
     });
-    // A question that nobody answers any more must not hold the process.
+    // A question that nobody answers any more must not keep the process alive.
     runtime.shutdown_background();
     match ended {
         Ok(exit) => ExitCode::from(exit.0),

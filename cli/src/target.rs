@@ -8,6 +8,7 @@ use tenantry_api::tenant::Tenant;
 use tenantry_core::id::Id;
 use tenantry_core::names;
 
+pub use crate::address::address_of;
 use crate::args::Targets;
 use crate::error::{Problem, api, near};
 use crate::session::Session;
@@ -21,18 +22,13 @@ pub struct Word {
     pub list: &'static str,
 }
 
-/// Tenants.
 pub const TENANT: Word = Word { one: "tenant", list: "tenant list" };
-/// Plans.
 pub const PLAN: Word = Word { one: "plan", list: "plan list" };
-/// Blueprints.
 pub const BLUEPRINT: Word = Word { one: "blueprint", list: "blueprint list" };
-/// Database servers.
 pub const SERVER: Word = Word { one: "database server", list: "database-server list" };
-/// Archives.
 pub const ARCHIVE: Word = Word { one: "archive", list: "archive list" };
 
-/// One object by name, or which names there are.
+/// One object by name; the error lists the names that exist.
 pub async fn one<K>(session: &Session, api: &Api<K>, word: Word, name: &str) -> Result<K, Problem>
 where
     K: Resource + Clone + DeserializeOwned + std::fmt::Debug,
@@ -45,7 +41,7 @@ where
     Err(near::missing(word.one, name, all.iter().map(ResourceExt::name_any).collect(), word.list))
 }
 
-/// The objects that were named; all of them when nothing was and `all` is meant.
+/// The objects that were named; when none was named and `all` is set, all objects.
 pub async fn some<K>(
     session: &Session,
     api: &Api<K>,
@@ -83,7 +79,7 @@ fn not_none<K>(found: Vec<K>, word: &str, targets: &Targets) -> Result<Vec<K>, P
     Ok(found)
 }
 
-/// A tenant by name; an archived one is pointed at.
+/// A tenant by name; for an archived tenant, the error points at its archive.
 pub async fn tenant(session: &Session, name: &str) -> Result<Tenant, Problem> {
     let problem = match one(session, &session.cluster.tenants(), TENANT, name).await {
         Ok(found) => return Ok(found),
@@ -93,7 +89,7 @@ pub async fn tenant(session: &Session, name: &str) -> Result<Tenant, Problem> {
         return Err(problem);
     }
     let archives = session.cluster.list(&session.cluster.archives(), "archives", None).await.unwrap_or_default();
-    let kept = |a: &&Archive| a.spec.tenant_name == name && crate::archive::is_kept(a, session.now());
+    let kept = |a: &&Archive| a.spec.tenant_name == name && crate::archive::keep::is_kept(a, session.now());
     let kept: Vec<&Archive> = archives.iter().filter(kept).collect();
     if kept.is_empty() {
         return Err(problem);
@@ -115,7 +111,6 @@ pub async fn tenants(session: &Session, targets: &Targets, all: bool) -> Result<
     some(session, &session.cluster.tenants(), TENANT, targets, all).await
 }
 
-/// The id of a tenant.
 pub fn id_of(tenant: &Tenant) -> Result<Id, Problem> {
     let name = tenant.name_any();
     let id = tenant.spec.id.as_deref().ok_or_else(|| {
@@ -126,7 +121,6 @@ pub fn id_of(tenant: &Tenant) -> Result<Id, Problem> {
     Id::parse(id).map_err(|e| Problem::failed(format!("tenant {name} has a strange id: {e}")))
 }
 
-/// The namespace of a tenant.
 pub fn namespace_of(tenant: &Tenant) -> Result<String, Problem> {
     let told = tenant.status.as_ref().and_then(|s| s.namespace.clone());
     told.map_or_else(|| id_of(tenant).map(|id| names::namespace(&id)), Ok)
@@ -158,11 +152,6 @@ impl std::str::FromStr for Address {
             _ => Err(format!("{text:?} is not TENANT/INSTANCE, for example acme/crm")),
         }
     }
-}
-
-/// How an instance is addressed.
-pub fn address_of(instance: &CrmInstance) -> String {
-    format!("{}/{}", instance.spec.tenant, instance.name_any())
 }
 
 /// One instance with its tenant.
@@ -199,7 +188,7 @@ pub async fn instances(session: &Session, targets: &Targets, all: bool) -> Resul
     Ok(found)
 }
 
-/// The problem of a name that is no address.
+/// The error for a name that is no address.
 fn wrong_address(name: &str, error: String) -> Problem {
     let problem = Problem::usage(error);
     if name.contains('/') { problem } else { problem.next("which instances", format!("instance list {name}")) }

@@ -11,7 +11,6 @@ use crate::install::{OPERATOR, chart_version, operator_image};
 use crate::output::Out;
 use crate::output::page::Page;
 
-/// Arguments.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Does not ask the cluster
@@ -22,7 +21,7 @@ pub struct Args {
 /// Longest time to ask the cluster.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
 
-/// Runs it. A cluster that is away is no error here: this command is used to find out why.
+/// A cluster that cannot be reached is no error here: this command is used to find out why.
 pub async fn run(args: &Args, place: &Where, out: &Out) -> Result<Exit, Problem> {
     let own = env!("CARGO_PKG_VERSION");
     let api = format!("{}/{}", tenantry_api::GROUP, tenantry_api::VERSION);

@@ -18,14 +18,14 @@ use crate::error::api;
 pub struct Until(Instant);
 
 impl Until {
-    /// From now on.
+    /// A time from now.
     pub fn after(timeout: Duration) -> Self {
         Self(Instant::now() + timeout)
     }
 }
 
-/// Shows every state of an object to `see` until it breaks with a value; none when the time is up first.
-/// An object that does not exist is shown as none. A cluster that is away for a moment is waited for.
+/// Shows every state of an object to `see` until `see` breaks with a value; returns None when the time is over first.
+/// An object that does not exist is shown as None. A cluster that cannot be reached for a moment is waited for.
 pub async fn follow<K, T>(
     api: Api<K>,
     name: &str,
@@ -50,7 +50,7 @@ where
     }
 }
 
-/// Errors that waiting does not cure.
+/// Fails for errors that waiting does not cure.
 fn for_good(name: &str, error: &watcher::Error) -> Result<(), Problem> {
     let inner = match error {
         watcher::Error::InitialListFailed(e) | watcher::Error::WatchStartFailed(e) => e,

@@ -1,20 +1,21 @@
-//! Which addresses a tenant may reach, and make the operator connect to: none inside, unless the Site opens them. No I/O.
+//! Which addresses a tenant may reach, itself or through the operator: none inside, unless the Site opens them. No I/O.
 //!
-//! The same ranges are closed in the NetworkPolicy of a tenant, so that a check finds what the application finds.
+//! The NetworkPolicy of a tenant closes the same ranges, so a check by the operator finds what the application will
+//! find.
 
 use std::net::{IpAddr, Ipv6Addr};
 
-/// The whole world of IPv4.
+/// All of IPv4.
 pub const WORLD: &str = "0.0.0.0/0";
-/// What IPv6 has assigned to the world: everything local, mapped or translated lies elsewhere.
+/// The IPv6 addresses that are assigned to the world. Everything local, mapped or translated lies outside this range.
 pub const WORLD6: &str = "2000::/3";
 
 /// Private ranges that are closed to tenants unless the Site opens them, as CIDR. The cluster's own addresses lie in
 /// them.
 pub const PRIVATE: [&str; 4] = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16"];
 
-/// Ranges that lead nowhere outside: this host, carrier-grade NAT (the nodes' credentials on one cloud), assignments
-/// for protocols, the wire server of another cloud, benchmarks, multicast, reserved ones.
+/// Ranges that do not lead outside: this host, carrier-grade NAT (one cloud hands out the nodes' credentials there),
+/// protocol assignments, the wire server of another cloud, benchmarks, multicast, reserved ranges.
 pub const NOWHERE: [&str; 8] = [
     "0.0.0.0/8",
     "100.64.0.0/10",
@@ -26,11 +27,12 @@ pub const NOWHERE: [&str; 8] = [
     "240.0.0.0/4",
 ];
 
-/// The same of [`WORLD6`]: assignments for protocols (tunnels to IPv4 among them), documentation, 6to4.
+/// Ranges within [`WORLD6`] that do not lead outside: protocol assignments (tunnels to IPv4 among them), documentation,
+/// 6to4.
 pub const NOWHERE6: [&str; 3] = ["2001::/23", "2001:db8::/32", "2002::/16"];
 
-/// What not even a database server that names no addresses may be: this host, its link with the credentials of the
-/// node, and what is nobody's.
+/// Addresses that are forbidden even to a database server that names no addresses: this host, link-local addresses with
+/// the credentials of the node, and ranges that belong to nobody.
 pub const NEVER: [&str; 8] = [
     "0.0.0.0/8",
     "127.0.0.0/8",
@@ -42,7 +44,7 @@ pub const NEVER: [&str; 8] = [
     "240.0.0.0/4",
 ];
 
-/// The form of a range of addresses, IPv4 or IPv6 in small letters.
+/// Pattern of a range of addresses: IPv4, or IPv6 in lower case.
 pub const CIDR_PATTERN: &str = concat!(
     r"^(((25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])\.){3}(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])/(3[0-2]|[12]?[0-9])",
     r"|(([0-9a-f]{1,4}:){7}[0-9a-f]{1,4}|([0-9a-f]{1,4}:){1,7}:|([0-9a-f]{1,4}:){1,6}:[0-9a-f]{1,4}",
@@ -51,7 +53,7 @@ pub const CIDR_PATTERN: &str = concat!(
     r"|[0-9a-f]{1,4}:(:[0-9a-f]{1,4}){1,6}|:((:[0-9a-f]{1,4}){1,7}|:))/(12[0-8]|1[01][0-9]|[1-9]?[0-9]))$"
 );
 
-/// A range of addresses of one family.
+/// A range of addresses, either IPv4 or IPv6.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cidr {
     ipv6: bool,
@@ -60,7 +62,7 @@ pub struct Cidr {
 }
 
 impl Cidr {
-    /// Reads `10.0.0.0/8` or `fd00::/8`; none when it is no range of addresses.
+    /// Reads `10.0.0.0/8` or `fd00::/8`. None means that the text is not a range of addresses.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (address, length) = text.split_once('/')?;
@@ -71,14 +73,14 @@ impl Cidr {
         (length <= all).then(|| Self { ipv6, network: cut(bits, all - length), length })
     }
 
-    /// Whether an address lies in it.
+    /// Whether an address lies in this range.
     #[must_use]
     pub fn holds(self, address: IpAddr) -> bool {
         let (ipv6, bits) = number(address);
         ipv6 == self.ipv6 && cut(bits, self.all() - self.length) == self.network
     }
 
-    /// Whether all of another range lies in it.
+    /// Whether another range lies completely in this range.
     #[must_use]
     pub fn covers(self, other: Self) -> bool {
         self.ipv6 == other.ipv6
@@ -98,20 +100,21 @@ fn number(address: IpAddr) -> (bool, u128) {
     }
 }
 
-/// Without the last bits.
+/// Sets the last bits to zero.
 fn cut(bits: u128, last: u32) -> u128 {
     bits.checked_shr(last).and_then(|b| b.checked_shl(last)).unwrap_or(0)
 }
 
-/// Host and port as they are written; an IPv6 address stands in brackets.
+/// Host and port as they are written in URLs; an IPv6 address is put in brackets.
 #[must_use]
 pub fn authority(host: &str, port: u16) -> String {
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
-/// What has to be left out of a range, so that it holds nothing of others; none when nothing of it remains.
+/// The parts to leave out of a range, so that it contains none of the closed ranges. None means that nothing of the
+/// range is left.
 ///
-/// Kubernetes takes only exceptions that are smaller than the range and lie in it.
+/// Kubernetes accepts only exceptions that are smaller than the range and lie in it.
 #[must_use]
 pub fn except<'a>(range: &str, closed: impl IntoIterator<Item = &'a str>) -> Option<Vec<&'a str>> {
     let whole = Cidr::parse(range)?;
@@ -128,18 +131,18 @@ pub fn except<'a>(range: &str, closed: impl IntoIterator<Item = &'a str>) -> Opt
     Some(out)
 }
 
-/// What a Site says of addresses.
+/// The Site's rules about addresses.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Ranges {
-    /// Inside, and opened.
+    /// Inside ranges that the Site opens.
     pub internal: Vec<String>,
-    /// Closed, whatever else opens them.
+    /// Ranges that stay closed, whatever else opens them.
     pub closed: Vec<String>,
-    /// Whether the world of IPv6 is open.
+    /// Whether the IPv6 addresses of the world are open.
     pub ipv6: bool,
 }
 
-/// Why an address is closed to tenants; none: it is open.
+/// Why an address is closed to tenants. None means that it is open.
 #[must_use]
 pub fn closed(address: IpAddr, site: &Ranges) -> Option<&'static str> {
     let within = |cidr: &str| Cidr::parse(cidr).is_some_and(|c| c.holds(address));
@@ -148,7 +151,7 @@ pub fn closed(address: IpAddr, site: &Ranges) -> Option<&'static str> {
     }
     let opened = site.internal.iter().any(|c| within(c));
     match address {
-        // No Site can open these: this process itself answers on some of them.
+        // No Site can open these addresses, because this process itself answers on some of them.
         IpAddr::V4(_) if NOWHERE.iter().any(|c| within(c)) => Some("leads nowhere outside"),
         IpAddr::V6(a) if is_this_host(a) => Some("leads nowhere outside"),
         _ if opened => None,
@@ -166,7 +169,7 @@ pub fn closed(address: IpAddr, site: &Ranges) -> Option<&'static str> {
     }
 }
 
-/// Loopback, unspecified, link-local, multicast, and IPv4 in disguise.
+/// Loopback, unspecified, link-local and multicast addresses, and IPv4 addresses written as IPv6.
 fn is_this_host(a: Ipv6Addr) -> bool {
     a.is_loopback()
         || a.is_unspecified()

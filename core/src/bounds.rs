@@ -1,14 +1,15 @@
-//! Bounds of maps and rules of fields in the definitions of the kinds; attributes of schemas know those of texts and
-//! lists only. No I/O.
+//! Bounds of maps and rules of fields in the kinds' definitions; attributes of schemas can bound only texts and lists.
+//! No I/O.
 
 use schemars::Schema;
 use serde_json::{Value, json};
 
-/// Longest name in a map that people write, where nothing else is said.
+/// Longest name in a map that people write, unless the map says something else.
 pub const NAME: u32 = 63;
 
-/// Bounds of a map for `#[schemars(transform = ...)]`: the most entries, the longest name and, where its values
-/// are texts, the longest value. What people may write without bounds does not fit into what is made from it.
+/// Bounds of a map for `#[schemars(transform = ...)]`: the maximum number of entries, the longest name and, where its
+/// values are texts, the longest value. Without bounds, people could write more than fits into the objects that are
+/// made from it.
 pub fn map(entries: u32, name: u32, value: Option<u32>) -> impl FnMut(&mut Schema) {
     move |schema: &mut Schema| {
         schema.insert("maxProperties".into(), entries.into());
@@ -23,8 +24,8 @@ pub fn map(entries: u32, name: u32, value: Option<u32>) -> impl FnMut(&mut Schem
     }
 }
 
-/// Rules of a field with what they say, for `#[schemars(transform = ...)]`. They stand at the field itself: an object
-/// that breaks one already can be changed elsewhere.
+/// Rules of a field with their messages, for `#[schemars(transform = ...)]`. They are attached to the field itself, so
+/// that an object that already breaks a rule can still be changed in other fields.
 pub fn rules(all: &'static [(&'static str, &'static str)]) -> impl FnMut(&mut Schema) {
     move |schema: &mut Schema| {
         let rules: Vec<Value> = all.iter().map(|(rule, message)| json!({ "rule": rule, "message": message })).collect();

@@ -1,19 +1,19 @@
-//! The gate through which every call out of the process goes, so that tests can make the k-th one fail. No I/O.
+//! The gate that every call out of the process passes, so that tests can make the k-th call fail. No I/O.
 
 use std::fmt;
 
-/// What a test makes of a call.
+/// How a test makes a call fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// The call fails; nothing was done.
     Error,
-    /// The call was done, but its answer is lost.
+    /// The call was done, but its answer was lost.
     Timeout,
     /// The process dies here: every later call of the same gate is refused with the same fault.
     Crash,
 }
 
-/// The error a refused call ends with.
+/// The error with which a refused call ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("injected fault: {fault:?} at {moment} of a call")]
 pub struct Injected {
@@ -23,22 +23,22 @@ pub struct Injected {
     pub moment: &'static str,
 }
 
-/// Asked before and after every call out of the process (Kubernetes, SQL, HTTP, child process).
+/// Receives every call out of the process (Kubernetes, SQL, HTTP, child process), before and after it.
 pub trait Gate: Send + Sync + fmt::Debug {
-    /// Asked before the call is made. An error stands for a call that never reached the other side.
+    /// Called before the call is made. An error means that the call never reached the other side.
     ///
     /// # Errors
     /// The fault of this call.
     fn before(&self, call: &str) -> Result<(), Injected>;
 
-    /// Asked after the call was made. An error stands for an answer that never came back.
+    /// Called after the call was made. An error means that the answer never came back.
     ///
     /// # Errors
     /// The fault of this call.
     fn after(&self, call: &str) -> Result<(), Injected>;
 }
 
-/// The gate of production: everything passes.
+/// The gate in production, which lets every call pass.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Open;
 

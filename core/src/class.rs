@@ -1,15 +1,15 @@
-//! Classes of errors: they decide the backoff, the condition's reason and the metric's label. No I/O.
+//! Classes of errors. They decide the pauses between attempts, the condition's reason and the metric's label. No I/O.
 
-/// What an error means for what happens next.
+/// What an error means for the next attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ErrorClass {
-    /// The world is away for a moment (server, network, conflict): try again with growing pauses.
+    /// Something is unavailable for a moment (server, network, conflict): try again with growing pauses.
     Transient,
-    /// What was asked for cannot be: wait until a person changes the object.
+    /// The request is not possible: wait until a person changes the object.
     Invalid,
-    /// Something outside must happen first (another object, space, a person): look again when it changes.
+    /// Something else must happen first (another object, space, a person): look again when it changes.
     Blocked,
-    /// A mistake of ours: try again slowly and say so loudly.
+    /// A mistake in this program: try again slowly and report it loudly.
     Bug,
 }
 
@@ -25,16 +25,16 @@ impl ErrorClass {
         }
     }
 
-    /// Seconds to wait before the `failures`-th repetition (first failure: 1).
+    /// Seconds to wait before the `failures`-th repetition; the first failure is 1.
     ///
-    /// Doubles from the class's own first pause to its own longest.
+    /// Doubles from the first pause of the class to its longest pause.
     #[must_use]
     pub fn backoff_seconds(self, failures: u32) -> u64 {
         let (first, longest) = match self {
             Self::Transient => (1, 60),
             Self::Blocked => (5, 120),
             Self::Bug => (10, 300),
-            // A changed object starts a reconcile by itself; this is only a net below the watch.
+            // A changed object starts a reconcile by itself, so this is only a safety net for the watch.
             Self::Invalid => (300, 300),
         };
         let doubled = 1_u64.checked_shl(failures.saturating_sub(1)).unwrap_or(u64::MAX);

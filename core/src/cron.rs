@@ -1,5 +1,5 @@
-//! Times of schedules: five fields of cron, in which `H` stands for a time of the instance's own, so that the
-//! schedules of a thousand tenants do not all start in the same minute. No I/O.
+//! Times of schedules: five cron fields, in which `H` stands for a time that differs by instance, so that the schedules
+//! of a thousand tenants do not all start in the same minute. No I/O.
 
 use sha2::{Digest, Sha256};
 
@@ -12,11 +12,11 @@ pub struct CronError(String);
 const FIELDS: [(&str, u32, u32); 5] =
     [("minute", 0, 59), ("hour", 0, 23), ("day of month", 1, 31), ("month", 1, 12), ("day of week", 0, 7)];
 
-/// The schedule of one instance: `H` becomes a number that its key decides, `H/n` one of every n. `H` may stand
-/// in the minute and the hour.
+/// The schedule of one instance. `H` becomes a number derived from the key; `H/n` becomes every n-th value from a start
+/// derived from the key. `H` is allowed in the minute and the hour.
 ///
 /// # Errors
-/// [`CronError`] when there are not five fields, or one holds what cron does not know.
+/// [`CronError`] when there are not five fields, or when a field contains something that cron does not know.
 pub fn of_instance(cron: &str, key: &str) -> Result<String, CronError> {
     let fields: Vec<&str> = cron.split_whitespace().collect();
     if fields.len() != FIELDS.len() {
@@ -48,7 +48,7 @@ fn spread(rest: &str, number: u32, high: u32) -> Option<String> {
     Some(format!("{}-{high}/{every}", number % every))
 }
 
-/// A list of `*`, numbers, ranges and names of days or months, each with a step or without.
+/// Whether a field is a list of `*`, numbers, ranges and names of days or months, each with or without a step.
 fn is_known(field: &str, low: u32, high: u32) -> bool {
     let number = |text: &str| {
         let name = text.len() == 3 && text.bytes().all(|b| b.is_ascii_alphabetic()) && high < 13;

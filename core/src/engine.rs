@@ -20,7 +20,7 @@ impl Engine {
     /// Every engine.
     pub const ALL: [Self; 2] = [Self::Postgresql, Self::Mariadb];
 
-    /// The word in specs and messages.
+    /// The engine's name in specs and messages.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
@@ -29,7 +29,7 @@ impl Engine {
         }
     }
 
-    /// The port it listens on unless told otherwise.
+    /// The port on which the engine listens by default.
     #[must_use]
     pub const fn port(self) -> u16 {
         match self {
@@ -45,7 +45,7 @@ impl fmt::Display for Engine {
     }
 }
 
-/// A word that is no engine.
+/// A text that names no engine.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is neither postgresql nor mariadb")]
 pub struct UnknownEngine(pub String);

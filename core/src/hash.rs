@@ -17,7 +17,7 @@ pub fn sha256_hex(bytes: &[u8]) -> String {
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
-/// The first ten characters of the SHA-256: for names, where the full text is kept elsewhere.
+/// The first ten characters of the SHA-256, for names of objects that keep the full text.
 #[must_use]
 pub fn short_hash(bytes: &[u8]) -> String {
     let mut text = sha256_hex(bytes);
@@ -25,12 +25,12 @@ pub fn short_hash(bytes: &[u8]) -> String {
     text
 }
 
-/// SHA-256 of a value's JSON with sorted keys, so that the order of fields does not matter.
+/// SHA-256 of a value's JSON. The keys are sorted, so that the order of fields does not matter.
 ///
 /// # Errors
-/// When the value cannot be written as JSON (a map with keys that are no text).
+/// When the value cannot be written as JSON (a map whose keys are not texts).
 pub fn content_hash<T: Serialize>(value: &T) -> Result<String, serde_json::Error> {
-    // serde_json's own map is sorted, so a detour over Value sorts the keys of structs as well.
+    // serde_json's own map is sorted, so converting to a Value first also sorts the fields of structs.
     let sorted = serde_json::to_value(value)?;
     Ok(sha256_hex(sorted.to_string().as_bytes()))
 }

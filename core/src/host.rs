@@ -1,15 +1,15 @@
-//! Hosts under which a CRM answers: what is none, and what to write instead. No I/O.
+//! Hosts under which a CRM answers: which texts are no hosts, and what to write instead. No I/O.
 
 use std::net::IpAddr;
 
-/// Longest host.
+/// Maximum length of a host.
 pub const MAX: usize = 200;
-/// Longest part of a host between points.
+/// Maximum length of a part of a host between points.
 const LABEL_MAX: usize = 63;
 
 const ADDRESS: &str = "an IP address cannot be a host: choose a name such as crm.acme.example, and let it lead to the address in DNS or in the hosts file of each computer";
 
-/// What the definition refuses, with what to write.
+/// What the definition refuses, each rule with a message that says what to write.
 pub const RULES: &[(&str, &str)] = &[
     ("!self.contains('/')", "write the host alone, without https:// and without a path, such as crm.acme.example"),
     (
@@ -27,10 +27,10 @@ pub const RULES: &[(&str, &str)] = &[
     ("!self.matches('[.][0-9]+$') || self.matches('^[0-9.]+$')", "the last part of a host is no number"),
 ];
 
-/// Whether a text is a host that people can reach: a name, in the form in which browsers and certificates hold it.
+/// Checks that a text is a host that people can reach: a name, in the form that browsers and certificates use.
 ///
 /// # Errors
-/// What to write instead.
+/// A text that says what to write instead.
 pub fn check(text: &str) -> Result<(), String> {
     let alone = text.split_once("://").map_or(text, |(_, rest)| rest);
     let alone = alone.split('/').next().unwrap_or_default();
@@ -62,19 +62,19 @@ pub fn check(text: &str) -> Result<(), String> {
     shape(name)
 }
 
-/// Whether it is an address: of four numbers, as browsers read it, or of IPv6, with a port or without.
+/// Whether a text is an IP address: four numbers, as browsers read them, or IPv6; with or without a port.
 fn address(text: &str) -> bool {
     let bare = text.strip_prefix('[').and_then(|rest| rest.split(']').next()).unwrap_or(text);
     let numbers = bare.split(':').next().unwrap_or_default().trim_end_matches('.');
     bare.parse::<IpAddr>().is_ok() || (!numbers.is_empty() && numbers.bytes().all(|b| b.is_ascii_digit() || b == b'.'))
 }
 
-/// The ASCII form of a name, in small letters.
+/// The ASCII form of a name, in lower case.
 fn ascii(name: &str) -> Option<String> {
     idna::domain_to_ascii(name).ok().filter(|ascii| !ascii.is_empty())
 }
 
-/// Whether a name in ASCII has the shape of a host.
+/// Checks that an ASCII name has the form of a host.
 fn shape(name: &str) -> Result<(), String> {
     let labels: Vec<&str> = name.split('.').collect();
     if let Some(long) = labels.iter().find(|label| label.len() > LABEL_MAX) {
@@ -93,7 +93,7 @@ fn shape(name: &str) -> Result<(), String> {
     if labels.len() < 2 || !labels.iter().all(fine) {
         return Err("a host is made of small letters, digits and hyphens, in two parts or more with a point between, such as crm.acme.example".into());
     }
-    // Browsers take such a name for an address that is wrong.
+    // Browsers read a name that ends with a number as an invalid address.
     match labels.last() {
         Some(last) if last.bytes().all(|b| b.is_ascii_digit()) => Err("the last part of a host is no number".into()),
         _ => Ok(()),

@@ -2,19 +2,19 @@
 
 use std::fmt;
 
-/// Length of an id in characters. 9 random characters of 32 are 45 bits: with 100,000 ids the chance
-/// that a new one exists already is below one in 300 million, and creation is refused then.
+/// Length of an id in characters. 9 random characters of 32 are 45 bits: with 100,000 ids the chance that a new id
+/// exists already is below one in 300 million, and then the creation is refused.
 pub const ID_LENGTH: usize = 10;
 
 const FIRST: &[u8; 16] = b"abcdefghkmnpqrtv";
 const REST: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
 
-/// An immutable id: ten lower-case letters and digits, the first a letter, safe in DNS labels,
-/// database names and role names.
+/// An immutable id: ten lower-case letters and digits, beginning with a letter, safe in DNS labels, database names and
+/// role names.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Id(String);
 
-/// Why a text is not an id.
+/// A text that is not an id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not an id: ten characters of a-z and 0-9 are needed, the first a letter")]
 pub struct InvalidId(pub String);
@@ -34,10 +34,10 @@ impl Id {
         Self(text)
     }
 
-    /// Accepts a text that has the form of an id.
+    /// Accepts a text in the form of an id.
     ///
     /// # Errors
-    /// [`InvalidId`] when it has not.
+    /// [`InvalidId`] for any other text.
     pub fn parse(text: &str) -> Result<Self, InvalidId> {
         let mut chars = text.chars();
         let first_ok = chars.next().is_some_and(|c| c.is_ascii_lowercase());

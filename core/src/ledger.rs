@@ -1,14 +1,14 @@
-//! Which billable fact comes next, from what is recorded and what is true now. No I/O.
+//! Which billable event comes next, from what is recorded and what is true now. No I/O.
 //!
-//! Every tenant and instance has one numbered stream of events. The last recorded state lies in an
-//! annotation of the object ([`crate::names::ANNOTATION_LEDGER`]), not in its status, so that losing
-//! a status neither repeats nor loses an event. An event is written first, under a name made from the
-//! stream and the number; the annotation follows. After a crash between the two the next reconcile
-//! finds the event that is one ahead and folds it in, whatever has become true meanwhile.
+//! Every tenant and instance has one numbered stream of events. The last recorded state is kept in an annotation of the
+//! object ([`crate::names::ANNOTATION_LEDGER`]), not in its status, so that losing a status neither repeats nor loses
+//! an event. An event is written first, under a name made from the stream and the number; the annotation follows. After
+//! a crash between the two, the next reconcile finds the event that is one ahead and records its state, whatever has
+//! become true meanwhile.
 
 use serde::{Deserialize, Serialize};
 
-/// What an instance runs, as billed.
+/// What an instance runs, for billing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Installed {
@@ -27,30 +27,30 @@ pub struct Installed {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Limits {
-    /// Name of the plan that they come from.
+    /// Name of the plan that the limits come from.
     pub plan: String,
-    /// Seats; none: unlimited.
+    /// Seats. None means unlimited.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub seats: Option<u32>,
     /// Storage in bytes.
     pub storage_bytes: u64,
-    /// Bandwidth in bytes a month; none: not limited.
+    /// Bandwidth in bytes a month. None means not limited.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub bandwidth_bytes: Option<u64>,
-    /// Records; none: not limited.
+    /// Records. None means not limited.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub records: Option<u64>,
 }
 
-/// Where an object stands between creation and purge.
+/// Where an object is between creation and purge.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Life {
-    /// It lives.
+    /// The object exists.
     #[default]
     Active,
-    /// It was deleted and its data is kept.
+    /// The object was deleted and its data is kept.
     Archived,
-    /// Its data is gone.
+    /// The data is destroyed.
     Purged,
 }
 
@@ -61,13 +61,13 @@ pub struct Facts {
     /// Set once the first verification passed (instances only).
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub installed: Option<Installed>,
-    /// Whether a person suspended it (tenants only).
+    /// Whether the tenant is suspended by a person (tenants only).
     #[serde(default)]
     pub suspended: bool,
-    /// Resolved limits (tenants; instances carry them as at installation).
+    /// Resolved limits (of tenants; instances have the limits from their installation).
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub limits: Option<Limits>,
-    /// Life, archive or purge.
+    /// Whether the object exists, is archived or is purged.
     #[serde(default)]
     pub life: Life,
 }
@@ -76,13 +76,13 @@ pub struct Facts {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Recorded {
-    /// Number of the last recorded event; 0: none yet.
+    /// Number of the last recorded event. 0 means that no event is recorded yet.
     pub sequence: u64,
-    /// The state after it.
+    /// The state after that event.
     pub facts: Facts,
 }
 
-/// Kinds of billable facts of this stream.
+/// Kinds of billable events in a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum EventKind {
     /// An instance was installed and verified for the first time.
@@ -95,14 +95,14 @@ pub enum EventKind {
     LimitsChanged,
     /// The object was deleted; its data is kept.
     Archived,
-    /// An archive came back to life.
+    /// An archive was adopted and its data is in use again.
     Adopted,
     /// The data was destroyed on request.
     Purged,
 }
 
 impl EventKind {
-    /// The CloudEvents `type`.
+    /// The `type` in CloudEvents.
     #[must_use]
     pub fn event_type(self) -> &'static str {
         match self {
@@ -117,31 +117,31 @@ impl EventKind {
     }
 }
 
-/// An event to be written: its number, kind and the state after it.
+/// An event to be written: its number, its kind, and the state after it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NextEvent {
-    /// Number in the stream, one more than the last recorded.
+    /// Number in the stream, one more than the last recorded number.
     pub sequence: u64,
     /// What happened.
     pub kind: EventKind,
-    /// The state after it: exactly one step from the recorded state.
+    /// The state after the event: exactly one step from the recorded state.
     pub after: Facts,
 }
 
-/// The next event between what is recorded and what is true, or none when they agree.
+/// The next event on the way from the recorded state to the current one. None means that both agree.
 ///
-/// One step at a time, so that a crash can only fall between whole events. Calling it again with
-/// the folded result gives the following one, until none is left.
+/// Each call gives one step, so that a crash can only fall between whole events. Call it again with the result of
+/// [`fold`] to get the following event, until there is none.
 #[must_use]
 pub fn next_event(recorded: &Recorded, now: &Facts) -> Option<NextEvent> {
     let was = &recorded.facts;
     let mut after = was.clone();
     let kind = if was.life == Life::Purged {
-        // Nothing can happen to data that is gone.
+        // Nothing more can happen to data that is destroyed.
         return None;
     } else if now.life == Life::Purged && was.life == Life::Active {
-        // A purge is reached through the archive, so that the ledger always shows both.
+        // A purge goes through the archive, so that the ledger always shows both events.
         after.life = Life::Archived;
         EventKind::Archived
     } else if now.life == Life::Purged {
@@ -172,7 +172,7 @@ pub fn next_event(recorded: &Recorded, now: &Facts) -> Option<NextEvent> {
     Some(NextEvent { sequence: recorded.sequence + 1, kind, after })
 }
 
-/// The recorded state after an event. An event that is not the next one changes nothing.
+/// The recorded state after an event. An event that does not have the next number changes nothing.
 #[must_use]
 pub fn fold(recorded: &Recorded, sequence: u64, after: &Facts) -> Recorded {
     if sequence == recorded.sequence + 1 { Recorded { sequence, facts: after.clone() } } else { recorded.clone() }
@@ -233,7 +233,7 @@ mod tests {
         let suspended = Facts { suspended: true, ..recorded.facts.clone() };
         let event = next_event(&recorded, &suspended).unwrap();
         assert_eq!((event.sequence, event.kind), (4, EventKind::Suspended));
-        // The event was written, the annotation not; meanwhile the person resumed.
+        // The event was written but not the annotation; meanwhile a person resumed the tenant.
         let folded = fold(&recorded, event.sequence, &event.after);
         let next = next_event(&folded, &recorded.facts).unwrap();
         assert_eq!((next.sequence, next.kind), (5, EventKind::Resumed));

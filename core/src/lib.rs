@@ -1,4 +1,4 @@
-//! tenantry-core: the words and rules of Tenantry without any I/O.
+//! tenantry-core: the vocabulary and the rules of Tenantry, without any I/O.
 //!
 //! No Kubernetes client, no tokio, no sqlx and no clock: time, ids and random bytes come in as
 //! arguments, so that every decision can be tested and repeated.

@@ -1,15 +1,15 @@
-//! Password hashes as products store them. Deterministic: the salt comes in as text. No I/O.
+//! Password hashes in the form that products store. Deterministic: the salt comes in as text. No I/O.
 
 use argon2::{Algorithm, Argon2, Params, Version};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use sha2::{Digest, Sha256};
 
-/// Memory of an argon2 hash in KiB, passes and lanes: the smallest set that OWASP recommends.
+/// Memory of an argon2 hash in KiB, number of passes, number of lanes: the smallest set that OWASP recommends.
 const ARGON2: (u32, u32, u32) = (19_456, 2, 1);
-/// Cost of a bcrypt hash: what PHP's `password_hash` uses by default.
+/// Cost of a bcrypt hash: the default of PHP's `password_hash`.
 const BCRYPT_COST: u32 = 10;
-/// Longest password that bcrypt reads; PHP would cut a longer one without a word.
+/// Longest password that bcrypt reads. PHP would cut a longer one silently.
 const BCRYPT_MAX: usize = 71;
 /// Longest password that is hashed at all, in bytes.
 const PASSWORD_MAX: usize = 1024;
@@ -23,33 +23,33 @@ pub enum PasswordError {
     /// The salt is empty.
     #[error("a password is not hashed with an empty salt")]
     NoSalt,
-    /// The password is longer than the algorithm reads.
+    /// The password is longer than the algorithm can read.
     #[error("the password has {length} bytes; {algorithm} reads at most {most}")]
     TooLong {
         /// The algorithm.
         algorithm: &'static str,
         /// Bytes of the password.
         length: usize,
-        /// Bytes that are read.
+        /// Maximum number of bytes that the algorithm reads.
         most: usize,
     },
-    /// A NUL ends a bcrypt password.
+    /// The password has a NUL, at which bcrypt would end it.
     #[error("a password with a NUL cannot be hashed with bcrypt")]
     Nul,
-    /// The algorithm refused.
+    /// The algorithm reported an error.
     #[error("{algorithm}: {message}")]
     Algorithm {
         /// The algorithm.
         algorithm: &'static str,
-        /// What it said.
+        /// The algorithm's message.
         message: String,
     },
 }
 
 /// An argon2id hash as a PHC string (`$argon2id$v=19$m=19456,t=2,p=1$...`).
 ///
-/// The same password and salt text give the same hash. The salt is made from the salt text alone:
-/// a salt made from the password would be a fast way to guess it.
+/// The same password and salt text give the same hash. The salt is made only from the salt text, because a salt made
+/// from the password would be a fast way to guess the password.
 ///
 /// # Errors
 /// [`PasswordError`] when the password or the salt text is empty or too long.
@@ -95,7 +95,7 @@ fn checked(algorithm: &'static str, password: &str, salt: &str, most: usize) -> 
     Ok(())
 }
 
-/// 16 bytes of salt from a text, different for each algorithm.
+/// Makes 16 bytes of salt from a text, different for each algorithm.
 fn salt_bytes(algorithm: &str, text: &str) -> [u8; 16] {
     let mut digest = Sha256::new();
     digest.update(b"tenantry/salt/");
@@ -113,7 +113,7 @@ fn salt_bytes(algorithm: &str, text: &str) -> [u8; 16] {
 mod tests {
     use super::*;
 
-    /// Another implementation's reading of a PHC string: the crate's own verifier.
+    /// Checks a PHC string with another implementation: the crate's own verifier.
     fn argon2_verifies(password: &str, phc: &str) -> bool {
         use argon2::PasswordVerifier;
         let parsed = argon2::password_hash::phc::PasswordHash::new(phc).unwrap();
@@ -142,7 +142,7 @@ mod tests {
         assert!(hash.starts_with("$2y$10$"), "{hash}");
         assert!(bcrypt::verify("rasmuslerdorf", &hash).unwrap());
         assert!(!bcrypt::verify("rasmuslerdorg", &hash).unwrap());
-        // The same password and salt through libxcrypt, what PHP uses on Debian.
+        // The hash of the same password and salt by libxcrypt, which PHP uses on Debian.
         assert_eq!(hash, "$2y$10$mZ/1dVDaUzRIpkLDy5qWG.O87HhP0YoCjrbeE7ERsMojv4t.rXLyu");
     }
 

@@ -2,10 +2,10 @@
 
 use regex::RegexBuilder;
 
-/// Largest compiled expression, in bytes.
+/// Maximum size of a compiled expression, in bytes.
 const SIZE_MAX: usize = 1 << 20;
 
-/// Whether the whole text matches.
+/// Whether the expression matches the whole text.
 ///
 /// # Errors
 /// A text that says what is wrong with the expression.

@@ -2,44 +2,44 @@
 
 use crate::engine::Engine;
 
-/// A server as it was last seen.
+/// A server in its last observed state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Candidate {
     /// Name of the DatabaseServer object.
     pub name: String,
     /// Its engine.
     pub engine: Engine,
-    /// Major version, 0 when not known yet.
+    /// Major version; 0 means that it is not known yet.
     pub version: u32,
-    /// Whether it answered its last health check.
+    /// Whether the server answered its last health check.
     pub ready: bool,
-    /// Whether new databases may be placed here.
+    /// Whether new databases may be placed on this server.
     pub accepting: bool,
-    /// Databases of tenants it holds now.
+    /// Number of tenants' databases that the server holds now.
     pub databases: u32,
-    /// Most databases it may hold; none: not limited.
+    /// Maximum number of databases. None means not limited.
     pub max_databases: Option<u32>,
-    /// Id of the tenant it is set aside for.
+    /// Id of the tenant that the server is dedicated to.
     pub dedicated_to: Option<String>,
 }
 
-/// What a database needs.
+/// The requirements of a new database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Need<'a> {
-    /// Engines that the blueprint accepts, each with its lowest major version; the first is preferred.
+    /// Engines that the blueprint accepts, each with its lowest major version, in order of preference.
     pub engines: &'a [(Engine, u32)],
     /// Id of the tenant.
     pub tenant: &'a str,
-    /// Whether the plan promises a server of the tenant's own.
+    /// Whether the plan promises a dedicated server.
     pub dedicated: bool,
-    /// A server that the instance names itself.
+    /// The server that the instance names.
     pub named: Option<&'a str>,
 }
 
 /// Why no server takes the database; the text names the remedy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NoPlace {
-    /// There is no server at all of a wanted engine.
+    /// No server of a wanted engine exists.
     #[error("no database server of engine {0} exists; create a DatabaseServer (see `tenantry database-server list`)")]
     NoEngine(String),
     /// The named server does not exist.

@@ -1,8 +1,8 @@
-//! What the agent reports: one JSON object a line on stdout, read by people and by the operator. No I/O.
+//! The agent's reports: one JSON object on each line of stdout, read by people and by the operator. No I/O.
 
 use serde::{Deserialize, Serialize};
 
-/// Longest text of one report in characters; longer output is cut and says so.
+/// Longest text of one report in characters. Longer output is cut, and the text says so.
 pub const MESSAGE_MAX: usize = 2_000;
 
 /// One line of progress.
@@ -11,7 +11,7 @@ pub const MESSAGE_MAX: usize = 2_000;
 pub struct Report {
     /// Milliseconds since the agent started.
     pub at_ms: u64,
-    /// Name of the step; empty for the whole run.
+    /// Name of the step. An empty name means the whole run.
     pub step: String,
     /// What happened.
     pub event: Event,
@@ -24,19 +24,19 @@ pub struct Report {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Event {
-    /// It began.
+    /// It started.
     Started,
     /// The child printed a line.
     Output,
-    /// It ended well.
+    /// It ended successfully.
     Finished,
     /// It ended with an error; the run stops here.
     Failed,
-    /// It did not end within its time and was killed; the run stops here.
+    /// It did not end in time and was killed; the run stops here.
     TimedOut,
 }
 
-/// The last failure in a job's log, for a condition's message. Lines that are not reports are passed over.
+/// The last failure in a job's log, for a condition's message. Lines that are not reports are skipped.
 #[must_use]
 pub fn last_failure(log: &str) -> Option<Report> {
     log.lines()

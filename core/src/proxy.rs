@@ -1,12 +1,12 @@
-//! Which connections go through a proxy, as `HTTPS_PROXY` and `NO_PROXY` say to other programs as well. No I/O.
+//! Which connections go through a proxy, by the usual meaning of `HTTPS_PROXY` and `NO_PROXY`. No I/O.
 
 use std::net::IpAddr;
 
-/// The proxy for a TLS connection to a host; none: it is reached directly. The machine itself always is.
+/// The proxy for a TLS connection to a host. None means a direct connection, as always to the machine itself.
 ///
-/// `no_proxy` names hosts, also with a port (`api.example.org:6443`), domains (`example.org` with all below it,
-/// `.example.org` for those below it only), addresses, ranges (`10.0.0.0/8`) or `*`, with commas or spaces between
-/// them. What cannot be read there is passed over, as others do.
+/// `no_proxy` lists hosts, also with a port (`api.example.org:6443`), domains (`example.org` with everything below it,
+/// `.example.org` only with what is below it), addresses, ranges (`10.0.0.0/8`) or `*`, separated by commas or spaces.
+/// Entries that cannot be read are skipped, as other programs do.
 #[must_use]
 pub fn of<'a>(host: &str, port: u16, https_proxy: Option<&'a str>, no_proxy: Option<&str>) -> Option<&'a str> {
     let proxy = https_proxy.map(str::trim).filter(|p| !p.is_empty())?;
@@ -20,7 +20,7 @@ pub fn of<'a>(host: &str, port: u16, https_proxy: Option<&'a str>, no_proxy: Opt
     (!excepted).then_some(proxy)
 }
 
-/// Whether an entry of `NO_PROXY` names a host.
+/// Whether an entry of `NO_PROXY` covers a host.
 fn names(entry: &str, host: &str, address: Option<IpAddr>, port: u16) -> bool {
     if entry == "*" {
         return true;
@@ -46,7 +46,7 @@ fn names(entry: &str, host: &str, address: Option<IpAddr>, port: u16) -> bool {
     }
 }
 
-/// A name and the port behind it, if there is one; `::1` has none.
+/// Splits an entry into name and port, if there is a port. `::1` has none.
 fn apart(entry: &str) -> (&str, Option<u16>) {
     if entry.parse::<IpAddr>().is_ok() {
         return (entry, None);
@@ -57,7 +57,7 @@ fn apart(entry: &str) -> (&str, Option<u16>) {
     }
 }
 
-/// An IPv6 address without its brackets.
+/// Removes the brackets of an IPv6 address.
 fn bare(host: &str) -> &str {
     host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host)
 }
@@ -70,7 +70,7 @@ fn contains(net: IpAddr, bits: u32, address: IpAddr) -> bool {
     };
     match width.checked_sub(bits) {
         None => false,
-        // All bits of the widest address: nothing is left to compare.
+        // An IPv6 prefix of length 0: there are no bits to compare.
         Some(128) => true,
         Some(free) => net >> free == address >> free,
     }
@@ -139,7 +139,7 @@ mod tests {
             ("fd00::1", "[fd00::1]", 6443, true),
             ("[fd00::1]:6443", "[fd00::1]", 6443, true),
             ("[fd00::1]:443", "[fd00::1]", 6443, false),
-            // Several, with holes and with what nobody can read.
+            // Lists with several entries, with empty entries and with entries that cannot be read.
             ("localhost,,127.0.0.1, .svc ,10.0.0.0/x,api.example.org,", "api.example.org", 6443, true),
             ("localhost 10.0.0.0/8 example.org", "api.example.org", 6443, true),
             (",", "api.example.org", 6443, false),

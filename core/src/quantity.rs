@@ -1,6 +1,6 @@
-//! Sizes: Kubernetes quantities to bytes and bytes to decimal texts for people (1 GB = 10^9 bytes). No I/O.
+//! Sizes: converts Kubernetes quantities to bytes and bytes to decimal texts for people (1 GB = 10^9 bytes). No I/O.
 
-/// Why a text is not a quantity.
+/// A text that is not a size.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not a size: write a number with an optional suffix k, M, G, T, Ki, Mi, Gi or Ti")]
 pub struct InvalidQuantity(pub String);
@@ -31,15 +31,15 @@ pub fn bytes(text: &str) -> Result<u64, InvalidQuantity> {
     }
     let digits: u128 = format!("{whole}{fraction}").parse().map_err(|_| invalid())?;
     let scale = 10_u128.pow(u32::try_from(fraction.len()).map_err(|_| invalid())?);
-    // The API server keeps whole numbers in 64 bits with a sign; larger ones would come back as floats.
+    // The API server keeps whole numbers in 64 bits with a sign and would return larger ones as floats.
     let bytes = i64::try_from((digits * factor).div_ceil(scale)).map_err(|_| invalid())?;
     u64::try_from(bytes).map_err(|_| invalid())
 }
 
-/// Billionths of one, the smallest that Kubernetes counts in.
+/// Billionths in one unit. A billionth is the smallest amount that Kubernetes counts.
 const BILLION: u128 = 1_000_000_000;
 
-/// Why a text is not an amount of processor time or memory, and what was perhaps meant.
+/// A text that is not an amount of processor time or memory, with the amount that was perhaps meant.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is not a quantity: write {meant}")]
 pub struct InvalidAmount {
@@ -47,7 +47,7 @@ pub struct InvalidAmount {
     meant: String,
 }
 
-/// Any amount that Kubernetes reads, such as `50m`, `0.5`, `512Mi` or `1e3`, in billionths.
+/// Reads any amount that Kubernetes reads, such as `50m`, `0.5`, `512Mi` or `1e3`, in billionths.
 ///
 /// # Errors
 /// [`InvalidAmount`] for anything else, negative numbers and overflow included.
@@ -58,10 +58,11 @@ pub fn amount(text: &str) -> Result<u128, InvalidAmount> {
     })
 }
 
-/// An amount of memory in billionths of a byte; less than a MiB is a slip of the unit, for nothing runs in it.
+/// Reads an amount of memory, in billionths of a byte. Less than a MiB is refused as a wrong unit, because nothing runs
+/// in so little.
 ///
 /// # Errors
-/// [`InvalidAmount`].
+/// [`InvalidAmount`] for anything that is not such an amount.
 pub fn memory(text: &str) -> Result<u128, InvalidAmount> {
     let read = amount(text)?;
     if read > 0 && read < (1 << 20) * BILLION {
@@ -85,7 +86,7 @@ fn read(text: &str) -> Option<u128> {
     Some(digits.checked_mul(factor)?.div_ceil(scale))
 }
 
-/// Billionths in one of a suffix.
+/// Number of billionths that a suffix stands for.
 fn factor(suffix: &str) -> Option<u128> {
     let thousands = |n: u32| BILLION.checked_mul(1_000_u128.checked_pow(n)?);
     let two = |bits: u32| Some(BILLION << bits);
@@ -114,7 +115,7 @@ fn factor(suffix: &str) -> Option<u128> {
     }
 }
 
-/// The quantity that somebody wrote with a comma, a space, a B or another case.
+/// The quantity that was probably meant by a text with a comma, a space, a B or different case.
 fn meant(text: &str) -> Option<String> {
     let text: String = text.replace(',', ".").split_whitespace().collect();
     let split = text.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(text.len());
@@ -134,7 +135,7 @@ fn meant(text: &str) -> Option<String> {
     read(&meant).map(|_| meant)
 }
 
-/// A size for people: decimal, as in contracts, at most one digit behind the point (`2.5 GB`).
+/// A size for people: decimal as in contracts, with at most one digit after the point (`2.5 GB`).
 #[must_use]
 pub fn human(bytes: u64) -> String {
     const UNITS: [(&str, u64); 4] =

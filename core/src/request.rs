@@ -1,31 +1,32 @@
-//! A request that a person makes by an annotation: a time, which is echoed when it was met. No I/O.
+//! A request that a person makes by an annotation: a time, which is echoed once the request is met. No I/O.
 
 use std::fmt::{self, Display};
 
 use jiff::Timestamp;
 
-/// Longest text of a request; it is written into statuses.
+/// Longest text of a request. The limit exists because the text is written into statuses.
 const LENGTH_MAX: usize = 40;
 
-/// One request. Two are the same when their texts are: clocks of people differ, and none is trusted to be ahead.
+/// One request. Two requests are the same if their texts are the same: people's clocks differ, and no clock is trusted
+/// to be ahead.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request(String);
 
 impl Request {
-    /// The request of somebody whose clock says this.
+    /// The request of a person whose clock shows this time.
     #[must_use]
     pub fn at(now: Timestamp) -> Self {
         Self(now.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string())
     }
 
-    /// Reads an annotation; none when it is no time (RFC 3339) or too long to be one.
+    /// Reads an annotation. None means that the text is not a time (RFC 3339) or is too long for one.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let sound = text.len() <= LENGTH_MAX && text.is_ascii() && text.parse::<Timestamp>().is_ok();
         sound.then(|| Self(text.to_owned()))
     }
 
-    /// Its text.
+    /// The text of the request.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

@@ -1,4 +1,4 @@
-//! Secret texts: never shown by Debug, made from random bytes that come from outside. No I/O.
+//! Secret texts: never shown by Debug. New ones are made from random bytes that the caller provides. No I/O.
 
 use std::fmt;
 
@@ -22,17 +22,17 @@ impl Secret {
         &self.0
     }
 
-    /// Makes a password of `random.len()` characters from random bytes.
+    /// Makes a password from random bytes, one character for each byte.
     ///
-    /// Letters and digits only, so that it is safe in URLs, shells and configuration files
-    /// (Twenty's entry point splits the database URL at anything else: BLUEPRINTS.md, traps).
+    /// Only letters and digits, so that the password is safe in URLs, shells and configuration files (Twenty's entry
+    /// point splits the database URL at anything else: BLUEPRINTS.md, traps).
     #[must_use]
     pub fn generate(random: &[u8]) -> Self {
         Self(random.iter().map(|b| char::from(ALPHABET[usize::from(b % 64)])).collect())
     }
 }
 
-// 62 letters and digits and two of them again, so that `b % 64` needs no rejection.
+// 62 letters and digits, two of them twice, so that `b % 64` needs no rejection.
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789xz";
 
 impl fmt::Debug for Secret {

@@ -1,15 +1,15 @@
-//! What a mail server must answer to count as working: the dialogue of a check, apart from its I/O. No I/O.
+//! What a mail server must answer to count as working: the dialogue of a check without its network part. No I/O.
 //!
-//! Greeting, EHLO, STARTTLS where it is wanted, log-in where there is one; then QUIT. No mail is sent. The password
-//! goes under TLS to a server whose certificate is trusted, and never otherwise. What the server writes is not
-//! repeated in the verdict, only its codes: the text changes from answer to answer and may come from anybody.
+//! Greeting, EHLO, STARTTLS if wanted, log-in if there is one; then QUIT. No mail is sent. The password is sent only
+//! under TLS, and only to a server whose certificate is trusted. The verdict repeats only the codes of the server's
+//! replies, not their text: the text differs from answer to answer and may come from anybody.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::secret::Secret;
 
-/// Longest reply that is read, in bytes.
+/// Maximum size of a reply, in bytes.
 pub const REPLY_MAX: usize = 16 * 1024;
 
 /// How the connection is protected.
@@ -24,7 +24,7 @@ pub enum Security {
 }
 
 impl Security {
-    /// Reads `none`, `starttls`, `tls`; an empty text means none.
+    /// Reads `none`, `starttls`, `tls`. An empty text means none.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         match text {
@@ -46,7 +46,7 @@ impl Security {
     }
 }
 
-/// A reply: its code, its lines without the code.
+/// A reply: its code, and its lines without the code.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
     /// Three digits.
@@ -55,16 +55,16 @@ pub struct Reply {
     pub lines: Vec<String>,
 }
 
-/// Something that is no reply of a mail server.
+/// The bytes are not a reply of a mail server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("it does not speak SMTP")]
 pub struct NoReply;
 
 impl Reply {
-    /// The reply at the beginning of what was read; none: more must be read.
+    /// Reads the reply at the beginning of the bytes. None means that more bytes must be read.
     ///
     /// # Errors
-    /// [`NoReply`] when it cannot become one.
+    /// [`NoReply`] when the bytes cannot become a reply.
     pub fn parse(read: &[u8]) -> Result<Option<Self>, NoReply> {
         let mut lines = Vec::new();
         let mut code = None;
@@ -85,12 +85,12 @@ impl Reply {
                 Some(_) => return Err(NoReply),
             }
         }
-        // A line that begins with something else will not become a reply, however long it is.
+        // A line that begins with anything but digits will not become a reply, however long it gets.
         let begins = rest.iter().take(3).all(u8::is_ascii_digit);
         if begins && read.len() < REPLY_MAX { Ok(None) } else { Err(NoReply) }
     }
 
-    /// The code, and the enhanced one behind it where there is one: `535 5.7.8`.
+    /// The code, with the enhanced code behind it if there is one: `535 5.7.8`.
     fn codes(&self) -> String {
         let word = self.lines.first().and_then(|l| l.split(' ').next()).unwrap_or_default();
         let enhanced = word.split('.').count() == 3
@@ -100,23 +100,23 @@ impl Reply {
     }
 }
 
-/// How a check ends.
+/// The result of a check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// It answers as it should, with a remark.
+    /// The server answers as it should; the text is a remark.
     Answers(String),
-    /// It answers, and not as it should.
+    /// The server answers, but not as it should.
     Refused(String),
 }
 
 /// What to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Next {
-    /// Write this line and read a reply. It may hold the password.
+    /// Write this line and read a reply. The line may contain the password.
     Say(Secret),
     /// Begin TLS, then call [`Dialogue::secured`].
     BeginTls,
-    /// It is over; say QUIT and close.
+    /// The check is over: say QUIT and close.
     End(Verdict),
 }
 
@@ -142,7 +142,7 @@ pub struct Dialogue {
 }
 
 impl Dialogue {
-    /// A dialogue that begins with the server's greeting. With TLS from the first byte, `distrust` says why the
+    /// A dialogue that begins with the server's greeting. For TLS from the first byte, `distrust` says why the
     /// certificate is not trusted.
     #[must_use]
     pub fn new(security: Security, login: Option<(String, Secret)>, distrust: Option<String>) -> Self {
@@ -155,7 +155,7 @@ impl Dialogue {
         }
     }
 
-    /// TLS has begun after [`Next::BeginTls`].
+    /// To be called when TLS has begun after [`Next::BeginTls`].
     #[must_use]
     pub fn secured(&mut self, distrust: Option<String>) -> Next {
         self.encrypted = true;
@@ -163,7 +163,7 @@ impl Dialogue {
         self.hello()
     }
 
-    /// Judges a reply.
+    /// Judges a reply and decides what to do next.
     #[must_use]
     pub fn answer(&mut self, reply: &Reply) -> Next {
         let refused = |what: &str| Next::End(Verdict::Refused(format!("{what} ({})", reply.codes())));
@@ -247,7 +247,8 @@ mod tests {
         Some(("crm".into(), Secret::new("hunter22")))
     }
 
-    /// Plays a server's replies, TLS with this distrust where it begins; gives what was said and the verdict.
+    /// Plays a server's replies to a dialogue and uses this distrust when TLS begins. Returns the lines that were said
+    /// and the verdict.
     fn play(
         security: Security,
         login: Option<(String, Secret)>,

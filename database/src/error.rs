@@ -1,4 +1,4 @@
-//! What can go wrong, in one enum; each error has a class. Never holds statements or passwords. No I/O.
+//! Everything that can go wrong, in one enum; each error has a class. Never holds statements or passwords. No I/O.
 
 use tenantry_core::calls::Injected;
 use tenantry_core::class::ErrorClass;
@@ -15,7 +15,7 @@ pub enum Error {
     /// The server cannot be reached, or the connection broke.
     #[error("database server {server} cannot be reached ({what}): {why}")]
     Unreachable {
-        /// Its endpoint, by name.
+        /// Name of its endpoint.
         server: String,
         /// The step.
         what: String,
@@ -25,17 +25,17 @@ pub enum Error {
     /// The server did not answer in time.
     #[error("database server {server} did not answer within {seconds} s ({what})")]
     Timeout {
-        /// Its endpoint, by name.
+        /// Name of its endpoint.
         server: String,
         /// The step.
         what: String,
-        /// The limit that passed.
+        /// The time limit that was exceeded.
         seconds: u64,
     },
-    /// TLS could not be agreed on, or the certificate is not the expected one.
+    /// No TLS connection could be agreed on, or the certificate is not the expected one.
     #[error("no TLS connection to database server {server}: {why}; check `tls` and its CA")]
     Tls {
-        /// Its endpoint, by name.
+        /// Name of its endpoint.
         server: String,
         /// The reason.
         why: String,
@@ -45,7 +45,7 @@ pub enum Error {
         "database server {server} refuses the log-in of role {role}: its Secret does not hold the server's password, or the role is locked"
     )]
     Authentication {
-        /// Its endpoint, by name.
+        /// Name of its endpoint.
         server: String,
         /// The role.
         role: String,
@@ -55,7 +55,7 @@ pub enum Error {
         "the disk of database server {server} is full ({what}): free space or enlarge its volume; it is retried with growing pauses"
     )]
     DiskFull {
-        /// Its endpoint, by name.
+        /// Name of its endpoint.
         server: String,
         /// The step.
         what: String,
@@ -63,24 +63,24 @@ pub enum Error {
     /// The administrator lacks a right.
     #[error("the administrator of database server {server} lacks a right ({what}): {message}")]
     Forbidden {
-        /// Its endpoint, by name.
+        /// Name of its endpoint.
         server: String,
         /// The step.
         what: String,
-        /// The server's words.
+        /// The server's message.
         message: String,
     },
-    /// Busy, out of connections, shutting down, deadlock: later it works.
+    /// Busy, out of connections, shutting down, deadlock: a later attempt can succeed.
     #[error("database server {server} is busy ({what}): {message}")]
     Busy {
-        /// Its endpoint, by name.
+        /// Name of its endpoint.
         server: String,
         /// The step.
         what: String,
-        /// The server's words.
+        /// The server's message.
         message: String,
     },
-    /// A database or role of that name exists, but no record says that it is ours.
+    /// A database or role of that name exists, but no record says that it belongs to Tenantry.
     #[error("{kind} {name} exists on the server but is not in its registry {registry}: it was left alone; rename or remove it, or adopt it", registry = crate::REGISTRY)]
     Unknown {
         /// `database` or `role`.
@@ -95,49 +95,49 @@ pub enum Error {
         name: String,
         /// The recorded owner.
         owner: String,
-        /// The owner that asked.
+        /// The owner that made the request.
         wanted: String,
     },
-    /// There is no such record.
+    /// No record of this database exists.
     #[error("database {name} is not in the registry of the server")]
     Absent {
         /// Its name.
         name: String,
     },
-    /// The database is in a state in which this cannot be done.
+    /// The state of the database does not allow this operation.
     #[error("database {name} is {state}: {why}")]
     State {
         /// Its name.
         name: String,
         /// The recorded state.
         state: String,
-        /// What is needed.
+        /// The state that is needed.
         why: String,
     },
-    /// An argument cannot be.
+    /// An argument has an invalid value.
     #[error("{what} is invalid: {why}")]
     Invalid {
         /// The argument.
         what: String,
-        /// Why not.
+        /// Why it is invalid.
         why: String,
     },
-    /// The server is of a kind or version that is not served.
+    /// The server is of a kind or version that is not supported.
     #[error("database server {server} cannot be used: {why}")]
     Unsupported {
-        /// Its endpoint, by name.
+        /// Name of its endpoint.
         server: String,
-        /// Why not.
+        /// Why it cannot be used.
         why: String,
     },
     /// A script of a blueprint was refused.
     #[error("statement {statement} of the script was refused ({code}): {message}")]
     Script {
-        /// Which statement, counted from 1.
+        /// Number of the statement, counted from 1.
         statement: u64,
         /// The server's code.
         code: String,
-        /// The server's words, without quoted fragments of the script.
+        /// The server's message, without quoted fragments of the script.
         message: String,
     },
     /// The registry holds something that this version does not understand.
@@ -146,22 +146,22 @@ pub enum Error {
         /// What was found.
         why: String,
     },
-    /// The server refused a statement of ours.
+    /// The server refused a statement of this program.
     #[error("database server {server} refused a statement ({what}, {code}): {message}")]
     Server {
-        /// Its endpoint, by name.
+        /// Name of its endpoint.
         server: String,
         /// The step.
         what: String,
         /// The server's code.
         code: String,
-        /// The server's words.
+        /// The server's message.
         message: String,
     },
 }
 
 impl Error {
-    /// What it means for what happens next.
+    /// The class of the error, which decides what happens next.
     #[must_use]
     pub fn class(&self) -> ErrorClass {
         match self {

@@ -1,7 +1,7 @@
 //! The order of the steps, the same for both engines: record, compare, act, record — does I/O through `Server`.
 //!
-//! A crash between any two statements is repaired by calling the same function again. The record goes
-//! first when something is made and last when something is dropped.
+//! A crash between any two statements is repaired by calling the same function again. The record is written first when
+//! something is created, and removed last when something is dropped.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, LazyLock, Mutex};
@@ -12,24 +12,20 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::admin::Administration;
 use crate::error::{Error, Result};
+use crate::limits::COPIES;
 use crate::model::{DatabaseRecord, Dropped, Login, NewDatabase, Page, ServerFacts, Source, State};
 use crate::quote;
 use crate::registry::Registry;
 use crate::server::Server;
 use crate::session::Session;
 
-/// Copies of one template that run at the same time, where the engine can. A copy is bound by the disk and by one
-/// processor of the server: with more of them each only takes longer, and the neighbours notice. It is also less
-/// than the connections of the administrator, so that others get through.
-pub(crate) const COPIES: u32 = 4;
-
-/// Turns of each template, in this process; across processes the lease of the leader holds, and the lock of each
-/// database's name on the server, which a leader that was paused loses with its session. A copy takes as many
-/// as its engine says, and whoever drops the template takes all. They are given in the order in which they were
-/// asked for: a drop does not wait for copies that came after it.
+/// Turns of each template, in this process. Across processes the leader's lease protects a copy, and so does the lock
+/// of each database's name on the server, which a paused leader loses with its session. A copy takes as many turns as
+/// its engine says; a drop of the template takes all turns. Turns are given in the order of the requests, so a drop
+/// does not wait for copies that were requested after it.
 static COPYING: LazyLock<Mutex<HashMap<String, Arc<Semaphore>>>> = LazyLock::new(Mutex::default);
 
-/// Administration of a server through the steps of its engine.
+/// Administration of a server, using the steps of its engine.
 #[derive(Debug)]
 pub(crate) struct Flow<S> {
     server: S,
@@ -49,8 +45,8 @@ impl<S: Server> Flow<S> {
         self.server.pool().session().await
     }
 
-    /// A session that works on a database, alone among all processes. It ends with [`Server::unlock`]; whoever goes
-    /// before that ends the connection, and the lock with it.
+    /// A session that works on a database while no other process does. It ends with [`Server::unlock`]. A caller that
+    /// stops before that ends the connection, and the lock with it.
     async fn alone(&self, name: &str) -> Result<Session> {
         quote::name("database", name)?;
         let mut session = self.session().await?;
@@ -58,7 +54,7 @@ impl<S: Server> Flow<S> {
         Ok(session)
     }
 
-    /// The record of a database, if this owner may touch it.
+    /// The record of a database, if the database belongs to this owner.
     async fn owned(&self, session: &mut Session, name: &str, owner: &str) -> Result<DatabaseRecord> {
         quote::name("database", name)?;
         let record = self.registry.row(session, name).await?.ok_or_else(|| Error::Absent { name: name.into() })?;
@@ -66,7 +62,7 @@ impl<S: Server> Flow<S> {
         Ok(record)
     }
 
-    /// Before a record is written: neither the database nor its role may be somebody else's.
+    /// Checked before a record is written: neither the database nor its role may belong to somebody else.
     async fn unclaimed(&self, session: &mut Session, new: &NewDatabase) -> Result<()> {
         if self.server.database_exists(session, &new.name).await? {
             return Err(Error::Unknown { kind: "database", name: new.name.clone() });
@@ -82,7 +78,7 @@ impl<S: Server> Flow<S> {
         Ok(())
     }
 
-    /// The sealed template of a new database.
+    /// The sealed template from which a new database is made. None means that it is made without a template.
     async fn template(&self, session: &mut Session, new: &NewDatabase) -> Result<Option<DatabaseRecord>> {
         let Source::Template { name } = &new.source else { return Ok(None) };
         let record = self.registry.row(session, name).await?.ok_or_else(|| Error::Absent { name: name.clone() })?;
@@ -93,8 +89,7 @@ impl<S: Server> Flow<S> {
         Ok(Some(record))
     }
 
-    /// Whether nothing is left to be made of a database that is recorded already; what another process made of it
-    /// meanwhile counts as well.
+    /// Whether a recorded database is already complete. Work that another process has done meanwhile counts as well.
     async fn is_made(&self, session: &mut Session, new: &NewDatabase, record: &DatabaseRecord) -> Result<bool> {
         same_owner(record, &new.owner)?;
         if record.role != new.role {
@@ -111,7 +106,7 @@ impl<S: Server> Flow<S> {
         }
     }
 
-    /// A finished database: only a password that does not log in is set.
+    /// For a complete database: the password is set only if the role cannot log in with it.
     async fn keep_as_made(&self, session: &mut Session, new: &NewDatabase) -> Result<()> {
         let login = Login { user: new.role.clone(), password: new.password.clone() };
         if self.server.pool().logs_in(&login, &new.name).await? {
@@ -120,9 +115,9 @@ impl<S: Server> Flow<S> {
         self.server.set_password(session, &new.role, &new.password).await
     }
 
-    /// Waits for so many turns of a template, and keeps them until the permit is dropped.
+    /// Waits for this many turns of a template, and holds them until the permit is dropped.
     async fn turns(&self, template: &str, turns: u32) -> Result<OwnedSemaphorePermit> {
-        // By its address: one server may be known by two names.
+        // The key is the server's address, because one server may be known under two names.
         let endpoint = &self.server.pool().endpoint;
         let key = format!("{}:{}/{template}", endpoint.host, endpoint.port);
         let all = {
@@ -186,7 +181,7 @@ impl<S: Server> Administration for Flow<S> {
         let session = waiting.as_mut().ok_or_else(lost)?;
         match self.registry.row(session, &new.name).await? {
             None => {
-                // Asked before the record is written, so that a wrong template leaves nothing behind.
+                // Checked before the record is written, so that a wrong template leaves nothing behind.
                 self.template(session, new).await?;
                 self.unclaimed(session, new).await?;
                 self.registry.insert(session, new).await?;
@@ -200,7 +195,8 @@ impl<S: Server> Administration for Flow<S> {
         }
         let _turn = match &new.source {
             Source::Template { name } => {
-                // Who waits holds no connection: else copies of one template would keep all others out.
+                // No connection is held while waiting. Otherwise copies of one template would keep all other operations
+                // out.
                 self.server.unlock(session).await?;
                 waiting.take();
                 let turn = self.turns(name, self.server.turns_of_a_copy()).await?;
@@ -217,7 +213,7 @@ impl<S: Server> Administration for Flow<S> {
         let template = self.template(session, new).await?;
         self.server.put_role(session, new).await?;
         if self.server.database_exists(session, &new.name).await? {
-            // Half made by a try before; its record says that nothing was ever served from it.
+            // An earlier attempt left it incomplete. Its record says that nothing was ever served from it.
             self.server.drop_database(session, &new.name, &new.role).await?;
         }
         self.server.make_database(session, new, template.as_ref()).await?;

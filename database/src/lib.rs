@@ -1,14 +1,17 @@
 //! tenantry-database: administration of the servers that hold tenants' databases — does I/O (SQL only).
 //!
-//! One trait, [`Administration`], two engines (PostgreSQL 13+, MariaDB 10.5+), one order of statements
-//! ([`flow`]). Who owns which database is written into the server itself, in the database
-//! `tenantry_registry`, BEFORE the database is made; nothing is dropped or altered before that record
-//! is compared. Every statement passes a [`tenantry_core::calls::Gate`].
+//! One trait, [`Administration`], two engines (PostgreSQL 13+, MariaDB 10.5+), one order of statements ([`flow`]). The
+//! owner of each database is recorded on the server itself, in the database `tenantry_registry`, BEFORE the database is
+//! created. Nothing is dropped or altered before that record is checked. Every statement passes a
+//! [`tenantry_core::calls::Gate`].
 
 mod admin;
 mod classify;
+mod connect;
 mod error;
 mod flow;
+mod home;
+mod limits;
 mod mariadb;
 mod model;
 mod pool;
@@ -22,7 +25,8 @@ mod session;
 mod verifier;
 mod wire;
 
-pub use admin::{Administration, connect};
+pub use admin::Administration;
+pub use connect::connect;
 pub use error::{Error, Result};
 pub use model::{DatabaseRecord, Dropped, Endpoint, Engine, Login, NewDatabase, Page, ServerFacts, Source, State, Tls};
 pub use script::{holds, query_text, run_as};

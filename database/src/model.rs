@@ -1,4 +1,4 @@
-//! The words of this crate: endpoints, log-ins, databases and their records. No I/O.
+//! The vocabulary of this crate: endpoints, log-ins, databases and their records. No I/O.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,12 +9,12 @@ use crate::error::Error;
 
 pub use tenantry_core::engine::Engine;
 
-/// How the connection is protected.
+/// Protection of a connection.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Tls {
     /// Plain text.
     Disable,
-    /// Encrypted. With a CA (PEM) the server's certificate and name are checked as well.
+    /// Encrypted. If there is a CA (PEM), the server's certificate and name are checked as well.
     Require {
         /// The certificate authority, in PEM.
         ca: Option<String>,
@@ -24,11 +24,11 @@ pub enum Tls {
 /// Where a server listens.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Endpoint {
-    /// How people know the server; errors show it beside the address.
+    /// The name under which people know the server. Errors show it beside the address.
     pub name: Option<String>,
-    /// Its kind.
+    /// Its engine.
     pub engine: Engine,
-    /// Name or address.
+    /// Host name or address.
     pub host: String,
     /// TCP port.
     pub port: u16,
@@ -46,7 +46,7 @@ impl fmt::Display for Endpoint {
     }
 }
 
-/// Who logs in.
+/// The role that logs in, with its password.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Login {
     /// Name of the role.
@@ -55,26 +55,26 @@ pub struct Login {
     pub password: Secret,
 }
 
-/// What a probe of a server finds.
+/// The result of probing a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerFacts {
     /// Major version (15, 16; 10, 11).
     pub version_major: u32,
     /// The server's own version text.
     pub version_text: String,
-    /// Most connections it takes.
+    /// Maximum number of connections.
     pub max_connections: u32,
-    /// Connections open now.
+    /// Number of connections that are open now.
     pub connections_used: u32,
-    /// Databases of the server's own that every role may still enter, because the administrator does not
-    /// own them and so cannot close them (external servers). They hold nothing of a tenant.
+    /// The server's own databases that every role may still enter, because the administrator does not own them and so
+    /// cannot close them (external servers). They contain nothing of a tenant.
     pub open_to_all: Vec<String>,
 }
 
-/// Where the content of a new database comes from.
+/// Source of the content of a new database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
-    /// Nothing in it.
+    /// No content.
     Empty,
     /// A copy of a sealed template database on the same server.
     Template {
@@ -83,49 +83,49 @@ pub enum Source {
     },
 }
 
-/// A database to be made.
+/// A database to be created.
 #[derive(Debug, Clone)]
 pub struct NewDatabase {
     /// Its name: `[a-z][a-z0-9_]{0,62}`.
     pub name: String,
-    /// Its owner for the record (`instance/<id>`, `template/<blueprint>/<hash>`).
+    /// Its owner in the record (`instance/<id>`, `template/<blueprint>/<hash>`).
     pub owner: String,
     /// Id of the tenant; empty for templates.
     pub tenant: String,
     /// Generation of the instance's data.
     pub generation: u32,
-    /// Role that works in it; made here, dropped with it.
+    /// Role that works in it. It is created with the database and dropped with it.
     pub role: String,
     /// Password of the role.
     pub password: Secret,
-    /// Most connections of the role at a time; none: not limited.
+    /// Maximum number of connections of the role at the same time. None means not limited.
     pub connection_limit: Option<u32>,
-    /// Where its content comes from.
+    /// Source of its content.
     pub source: Source,
     /// Pinned hash of the release, for the record.
     pub release_hash: String,
-    /// Extensions made by the administrator (PostgreSQL only).
+    /// Extensions that the administrator creates (PostgreSQL only).
     pub extensions: Vec<String>,
     /// Encoding (PostgreSQL, default `UTF8`) or character set (MariaDB, default `utf8mb4`).
     pub charset: Option<String>,
 }
 
-/// How far a database is. Kept in the server's registry as text.
+/// State of a database. Kept in the server's registry as text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum State {
-    /// Written down, perhaps half made; nothing was ever served from it.
+    /// Recorded, perhaps incomplete; nothing was ever served from it.
     Creating,
-    /// Made, with the content of its source.
+    /// Created, with the content of its source.
     Loaded,
-    /// The blueprint's installation runs in it.
+    /// The blueprint's installation is running in it.
     Installing,
-    /// Sealed: nobody connects, copies are made from it.
+    /// Sealed: nobody connects, and copies are made from it.
     Template,
     /// The blueprint's own steps for this instance are done.
     Personalised,
     /// Its owner is archived; the role is locked.
     Archived,
-    /// Being dropped; perhaps half gone.
+    /// Being dropped, perhaps partly gone.
     Dropping,
 }
 
@@ -186,9 +186,9 @@ pub struct DatabaseRecord {
     pub generation: u32,
     /// Role that works in it.
     pub role: String,
-    /// How far it is.
+    /// Its state.
     pub state: State,
-    /// The template it was copied from.
+    /// The template that it was copied from.
     pub template: Option<String>,
     /// Pinned hash of the release.
     pub release_hash: String,
@@ -198,23 +198,23 @@ pub struct DatabaseRecord {
     pub updated_at: String,
 }
 
-/// A bounded page of the registry, in the order of names.
+/// A page of the registry, ordered by name and limited in size.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Page {
-    /// Only names that begin so; empty: all.
+    /// Only names with this prefix. An empty prefix means all names.
     pub prefix: String,
-    /// Only names after this one: the last of the page before.
+    /// Only names after this one: the last name of the previous page.
     pub after: Option<String>,
-    /// Most rows; 0 and everything above 1000 mean 1000.
+    /// Maximum number of rows. 0 and everything above 1000 mean 1000.
     pub limit: u32,
 }
 
-/// What a drop found.
+/// The result of a drop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dropped {
-    /// It was there and is gone.
+    /// The database existed and is dropped.
     Dropped,
-    /// There was nothing.
+    /// The database did not exist.
     Absent,
 }
 

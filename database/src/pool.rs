@@ -1,42 +1,25 @@
-//! A few connections of the administrator, opened when first needed, lent and taken back — does I/O.
+//! A few connections of the administrator, opened when first needed, lent and returned — does I/O.
 //!
-//! Not the driver's own pool: that one hides "connection refused" behind its waiting time, and whether
-//! it opens or reuses would change the numbers of the gate's calls.
+//! This is not the driver's own pool, for two reasons: that pool hides "connection refused" behind its waiting time,
+//! and its choice between opening and reusing a connection would change the numbers of the gate's calls.
 
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use tenantry_core::calls::Gate;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 
 use crate::classify::Place;
 use crate::error::{Error, Result};
+use crate::home::{Home, Idle};
 use crate::model::{Endpoint, Login};
 use crate::session::{CONNECT, STATEMENT, Session};
 use crate::wire::Wire;
 
-/// Operations at a time: two more than copies of one template, which take seconds.
-const MOST: usize = crate::flow::COPIES as usize + 2;
-/// A connection that rested longer may be dead: it is not used again.
+/// Maximum number of operations at a time: two more than copies of one template, because copies take seconds.
+const MOST: usize = crate::limits::COPIES as usize + 2;
+/// A connection that was idle for longer than this may be dead and is not used again.
 const REST: Duration = Duration::from_secs(30);
-
-type Idle = Arc<Mutex<Vec<(Box<dyn Wire>, Instant)>>>;
-
-/// Where a lent connection goes back to.
-#[derive(Debug)]
-pub(crate) struct Home {
-    idle: Idle,
-    _permit: OwnedSemaphorePermit,
-}
-
-impl Home {
-    /// Takes a sound connection back.
-    pub(crate) fn take_back(self, wire: Box<dyn Wire>) {
-        if let Ok(mut idle) = self.idle.lock() {
-            idle.push((wire, Instant::now()));
-        }
-    }
-}
 
 /// The connections of the administrator to one server.
 #[derive(Debug)]
@@ -55,7 +38,7 @@ impl Pool {
         Self { endpoint, admin, gate, database, permits, idle: Idle::default() }
     }
 
-    /// Lends a connection.
+    /// Lends a connection of the administrator.
     pub(crate) async fn session(&self) -> Result<Session> {
         let label = "sql connect";
         self.gate.before(label)?;
@@ -76,7 +59,7 @@ impl Pool {
             Some(wire) => wire,
             None => self.open(label).await?,
         };
-        let home = Home { idle: Arc::clone(&self.idle), _permit: permit };
+        let home = Home::new(&self.idle, permit);
         Ok(Session::lent(wire, &self.gate, self.place(), home))
     }
 
@@ -101,7 +84,7 @@ impl Pool {
         Session::open(&self.endpoint, &self.admin, database, limit, &self.gate, label).await
     }
 
-    /// Whether a role logs in with a password.
+    /// Whether a role can log in with a password.
     pub(crate) async fn logs_in(&self, login: &Login, database: &str) -> Result<bool> {
         match Session::open(&self.endpoint, login, Some(database), STATEMENT, &self.gate, "connect as the role").await {
             Ok(session) => {

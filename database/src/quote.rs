@@ -5,10 +5,10 @@ use crate::model::Engine;
 
 /// Longest name of a database or role on both engines.
 const NAME_MAX: usize = 63;
-/// Longest owner, tenant or hash in the registry.
+/// Longest owner, tenant or hash in the registry, in bytes.
 const WORD_MAX: usize = 200;
 
-/// Checks a name that this program gives: `[a-z][a-z0-9_]{0,62}`.
+/// Checks a name that this program creates: `[a-z][a-z0-9_]{0,62}`.
 pub(crate) fn name<'a>(what: &str, name: &'a str) -> Result<&'a str> {
     let mut bytes = name.bytes();
     let first = bytes.next().is_some_and(|b| b.is_ascii_lowercase());
@@ -19,7 +19,8 @@ pub(crate) fn name<'a>(what: &str, name: &'a str) -> Result<&'a str> {
     Err(Error::invalid(what, format!("{name:?} is not of the form [a-z][a-z0-9_]{{0,62}}")))
 }
 
-/// Checks a name of an extension or character set: as above, with `-` allowed and capitals for encodings.
+/// Checks the name of an extension or character set. Like [`name`], but `-` is allowed, and capitals, which encodings
+/// have.
 pub(crate) fn word<'a>(what: &str, word: &'a str) -> Result<&'a str> {
     let fine = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
     if !word.is_empty() && word.len() <= NAME_MAX && word.bytes().all(fine) {
@@ -47,7 +48,7 @@ pub(crate) fn ident(engine: Engine, name: &str) -> String {
 
 /// A text literal, quoted for the engine.
 ///
-/// MariaDB: holds as long as `sql_mode` is without `NO_BACKSLASH_ESCAPES`, which our sessions see to.
+/// For MariaDB this holds only while `sql_mode` is without `NO_BACKSLASH_ESCAPES`, which our sessions make sure of.
 pub(crate) fn literal(engine: Engine, text: &str) -> String {
     let doubled = text.replace('\'', "''");
     if !doubled.contains('\\') {
@@ -60,13 +61,14 @@ pub(crate) fn literal(engine: Engine, text: &str) -> String {
     }
 }
 
-/// A database name where MariaDB reads it as a pattern (GRANT, REVOKE): `_` and `%` would match anything.
+/// A database name for statements in which MariaDB reads it as a pattern (GRANT, REVOKE). Without escaping, `_` and `%`
+/// would match anything.
 pub(crate) fn grant_pattern(database: &str) -> String {
     let escaped = database.replace('\\', "\\\\").replace('_', "\\_").replace('%', "\\%");
     ident(Engine::Mariadb, &escaped)
 }
 
-/// A MariaDB account of any host.
+/// A MariaDB account that may connect from any host.
 pub(crate) fn account(role: &str) -> String {
     format!("{}@'%'", literal(Engine::Mariadb, role))
 }

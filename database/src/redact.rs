@@ -1,4 +1,4 @@
-//! Takes out of a server's message what may be a fragment of a statement. No I/O.
+//! Removes from a server's message everything that may be a fragment of a statement. No I/O.
 
 use crate::model::Engine;
 
@@ -13,14 +13,14 @@ const MARIADB_NAMES: &[&str] = &[
     "1146", "1227", "1235", "1268", "1304", "1305", "1347", "1359", "1360", "1370", "1396", "1410", "1449", "1451",
     "1452",
 ];
-/// Longest message that is kept.
+/// Longest message that is kept, in characters.
 const LONGEST: usize = 300;
 
-/// The message without quoted fragments that may come from the statement's text or from data.
+/// The message without the quoted fragments that may come from the statement's text or from data.
 pub(crate) fn message(engine: Engine, code: &str, text: &str) -> String {
     let text = text.lines().next().unwrap_or_default();
     if engine == Engine::Mariadb && matches!(code, "1064" | "1149") {
-        // The server repeats the statement from the error on; only the line number is kept.
+        // The server repeats the statement from the error on, so only the line number is kept.
         let line = text.rsplit(" at line ").next().filter(|l| l.bytes().all(|b| b.is_ascii_digit()));
         return line.map_or_else(|| "syntax error".into(), |l| format!("syntax error at line {l}"));
     }
@@ -32,7 +32,8 @@ pub(crate) fn message(engine: Engine, code: &str, text: &str) -> String {
     kept.chars().take(LONGEST).collect()
 }
 
-/// Foreign-key and duplicate messages of names may still hold values in parentheses: only plain names stay.
+/// Keeps only plain names in quotes, because messages about foreign keys and duplicates may still contain values in
+/// parentheses.
 fn names_only(text: &str) -> String {
     hide_quoted(text, |inner| {
         inner.len() <= 130 && inner.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.@%-$\\`".contains(&b))

@@ -7,7 +7,7 @@ use crate::model::{DatabaseRecord, Engine, NewDatabase, Page, Source, State};
 use crate::quote::literal;
 use crate::session::Session;
 
-/// Longest page.
+/// Maximum number of rows of a page.
 const PAGE_MAX: u32 = 1000;
 
 /// The registry in the dialect of an engine.
@@ -29,7 +29,7 @@ impl Registry {
         }
     }
 
-    /// The table. Names compare byte by byte, so that pages have one order everywhere.
+    /// The statement that creates the table. Names compare byte by byte, so that pages have the same order everywhere.
     pub(crate) fn table_sql(self) -> String {
         let (text, time, end) = match self.0 {
             Engine::Postgresql => ("text COLLATE \"C\"", "timestamptz", ""),
@@ -96,8 +96,9 @@ impl Registry {
         self.read(session, "registry page", &rest).await
     }
 
-    /// Names of the registry that the server has a database for. Both come out of one question: what is made or
-    /// dropped meanwhile is at most missing here, never invented.
+    /// Names in the registry for which the server has a database. Registry and databases are read by one query, so a
+    /// database that is created or dropped meanwhile can at most be missing from the result, but never wrongly be in
+    /// it.
     pub(crate) async fn present(self, session: &mut Session) -> Result<BTreeSet<String>> {
         let there = match self.0 {
             Engine::Postgresql => "SELECT datname FROM pg_database",
@@ -134,7 +135,7 @@ impl Registry {
         session.run("registry insert", sql).await.map(drop)
     }
 
-    /// A row that is still `creating` takes over what the caller now asks for: nothing was made of it yet.
+    /// Updates a row that is still `creating` to the current request, because nothing was created for it yet.
     pub(crate) async fn rewrite(self, session: &mut Session, new: &NewDatabase) -> Result<()> {
         let template = match &new.source {
             Source::Empty => "NULL".to_owned(),
@@ -187,7 +188,7 @@ impl Registry {
     }
 }
 
-/// Reads a number out of a server's answer.
+/// Reads a number from a server's answer.
 pub(crate) fn number<T: std::str::FromStr>(what: &str, text: Option<String>) -> Result<T> {
     let text = text.unwrap_or_default();
     text.trim().parse().map_err(|_| Error::Registry { why: format!("{what} is not a number: {text:?}") })

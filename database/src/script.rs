@@ -1,4 +1,4 @@
-//! A blueprint's SQL, run as the instance's own role in one transaction — does I/O.
+//! Runs a blueprint's SQL as the instance's own role in one transaction — does I/O.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,15 +10,15 @@ use crate::model::{Endpoint, Login};
 use crate::quote;
 use crate::session::{STATEMENT, Session};
 
-/// Runs a script of one or more statements in one transaction, as this log-in.
+/// Runs a script of one or more statements in one transaction, with this log-in.
 ///
-/// The script goes to the server in one message (the server splits it, so bodies with semicolons are
-/// safe); the first statement that fails undoes all of it, as far as the engine can: on MariaDB,
-/// statements like CREATE and ALTER commit by themselves.
+/// The script goes to the server in one message (the server splits it, so bodies with semicolons are safe). The first
+/// statement that fails undoes all of it, as far as the engine can: on MariaDB, statements like CREATE and ALTER commit
+/// by themselves.
 ///
 /// # Errors
-/// [`Error::Script`] names the number of the refused statement and the server's words, never the
-/// statement's text, which may hold secrets.
+/// [`Error::Script`] with the number of the refused statement and the server's message, never with the statement's
+/// text, which may contain secrets.
 pub async fn run_as(
     endpoint: &Endpoint,
     login: &Login,
@@ -31,13 +31,13 @@ pub async fn run_as(
     let mut session = Session::open(endpoint, login, Some(database), timeout, gate, "connect as the role").await?;
     session.run("begin", "BEGIN").await?;
     session.counted("run script", sql_script.to_owned()).await.map_err(|(error, done)| of_script(error, done))?;
-    // A deferred constraint of the script may speak only now.
+    // A deferred constraint may fail only now.
     session.run("commit", "COMMIT").await.map_err(|error| of_script(error, 0))?;
     session.close().await;
     Ok(())
 }
 
-/// Asks one question as this log-in; gives the first column of the first row.
+/// Runs one query with this log-in. Returns the first column of the first row.
 ///
 /// # Errors
 /// As [`run_as`].
@@ -55,7 +55,7 @@ pub async fn query_text(
     Ok(rows.into_iter().next().and_then(|row| row.into_iter().next()).flatten())
 }
 
-/// Whether an assertion holds: the first column of its first row is true. No row, or no value, does not hold.
+/// Whether an assertion holds: the first column of its first row is true. Without a row or a value it does not hold.
 ///
 /// # Errors
 /// As [`run_as`].
@@ -69,12 +69,12 @@ pub async fn holds(
     Ok(query_text(endpoint, login, database, sql, gate).await?.is_some_and(|value| is_true(&value)))
 }
 
-/// As both engines and people write it.
+/// True in the spelling of both engines and of people.
 fn is_true(value: &str) -> bool {
     matches!(value.trim().to_ascii_lowercase().as_str(), "t" | "true" | "1")
 }
 
-/// What would be a mistake of ours is one of the script here.
+/// Errors that elsewhere would be a mistake of this program are a mistake of the script here.
 fn of_script(error: Error, done: u64) -> Error {
     match error {
         Error::Server { code, message, .. } => Error::Script { statement: done + 1, code, message },

@@ -1,4 +1,4 @@
-//! A connection behind the gate: every statement is announced, bounded in time and its failure given a meaning — does I/O.
+//! A connection behind the gate: statements are announced and limited in time, their failures translated — does I/O.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,30 +8,31 @@ use tenantry_core::calls::Gate;
 
 use crate::classify::{self, Place};
 use crate::error::{Error, Result};
+use crate::home::Home;
 use crate::model::{Endpoint, Login};
-use crate::pool::Home;
 use crate::wire::{self, Rows, Wire};
 
-/// Longest wait for a connection.
+/// Maximum wait for a connection.
 pub(crate) const CONNECT: Duration = Duration::from_secs(5);
-/// Longest run of a statement.
+/// Maximum duration of a statement.
 pub(crate) const STATEMENT: Duration = Duration::from_secs(60);
-/// Longest run of a statement that copies a whole database or table.
+/// Maximum duration of a statement that copies a whole database or table.
 pub(crate) const COPY: Duration = Duration::from_secs(300);
-/// The server ends a statement itself; we give up on its answer this much later.
+/// The server ends a statement itself at its limit. We stop waiting for the answer this much later.
 const GRACE: Duration = Duration::from_secs(2);
-/// How long a session that holds a lock may do nothing before the server ends it: more than any step beside it takes.
+/// How long a session that holds a lock may be idle before the server ends it. Longer than any step that runs beside
+/// it.
 pub(crate) const ALONE: Duration = Duration::from_secs(900);
-/// Longest wait for ended sessions to be gone.
+/// Maximum wait until ended sessions are gone.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The number of a name's lock.
+/// The number of the lock that belongs to a name.
 pub(crate) fn lock_number(name: &str) -> i64 {
     let hash: [u8; 32] = Sha256::digest(format!("tenantry/{name}")).into();
     hash[..8].iter().fold(0, |number, byte| (number << 8) | i64::from(*byte))
 }
 
-/// An open connection. After any failure it is thrown away, never used again.
+/// An open connection. After any failure it is discarded and never used again.
 #[derive(Debug)]
 pub(crate) struct Session {
     wire: Option<Box<dyn Wire>>,
@@ -40,12 +41,12 @@ pub(crate) struct Session {
     limit: Duration,
     tolerant: bool,
     home: Option<Home>,
-    /// Whether it holds a lock of the server: then it is never lent to anybody else.
+    /// Whether the session holds a lock of the server. Such a session is never lent to anybody else.
     locked: bool,
 }
 
 impl Session {
-    /// Opens a connection of its own, for one purpose.
+    /// Opens a new connection for one purpose.
     pub(crate) async fn open(
         endpoint: &Endpoint,
         login: &Login,
@@ -61,7 +62,7 @@ impl Session {
         opened
     }
 
-    /// Opens a connection without asking the gate (the pool has asked).
+    /// Opens a connection without asking the gate, because the pool has asked it.
     pub(crate) async fn open_quietly(
         endpoint: &Endpoint,
         login: &Login,
@@ -103,7 +104,7 @@ impl Session {
         self.counted(label, sql.into()).await.map_err(|(error, _)| error)
     }
 
-    /// As [`Self::run`]; with an error comes the number of statements that ended well.
+    /// Like [`Self::run`], but an error comes with the number of statements that succeeded before it.
     #[tracing::instrument(
         target = "tenantry::trace", level = "debug", name = "sql", skip_all,
         fields(otel.name = %format_args!("sql {label}"), otel.kind = "client", server.address = %self.place.server)
@@ -137,7 +138,8 @@ impl Session {
         }
     }
 
-    /// As [`Self::run`], but a refusal by the server leaves the connection usable (no transaction is open).
+    /// Like [`Self::run`], but the connection stays usable if the server refuses the statement (no transaction is
+    /// open).
     pub(crate) async fn attempt(&mut self, label: &str, sql: String) -> Result<Rows> {
         self.tolerant = true;
         let answer = self.run(label, sql).await;
@@ -156,11 +158,11 @@ impl Session {
         Ok(matches!(self.text(label, sql).await?.as_deref(), Some("t" | "1")))
     }
 
-    /// Repeats a question, under one call of the gate, until its answer is no (first column `f`, `0`).
+    /// Repeats a query, as one call of the gate, until its answer is no (first column `f`, `0`).
     pub(crate) async fn wait_until_no(&mut self, label: &str, sql: &str) -> Result<()> {
         let label = format!("sql {label}");
         self.gate.before(&label)?;
-        // Taken out, so that a cancelled wait leaves no connection in the middle of an answer.
+        // Taken out of the session, so that a cancelled wait does not leave a connection in the middle of an answer.
         let Some(mut wire) = self.wire.take() else {
             let server = self.place.server.clone();
             return Err(Error::Unreachable { server, what: label, why: "the connection failed before".into() });
@@ -189,8 +191,8 @@ impl Session {
         }
     }
 
-    /// Takes the lock of a name. Whatever happens until [`Self::unlock`], the lock goes with the connection.
-    /// Gives the server's answer as far as it is one of yes or no.
+    /// Takes the lock of a name. Until [`Self::unlock`] the lock ends with the connection, whatever happens. Returns
+    /// the server's answer, if it is a yes or no.
     pub(crate) async fn lock(&mut self, name: &str, sql: String) -> Result<bool> {
         self.locked = true;
         self.yes("lock name", sql).await.map_err(|error| match error {
@@ -201,19 +203,19 @@ impl Session {
         })
     }
 
-    /// The server, as errors name it.
+    /// The server's name in errors.
     pub(crate) fn server(&self) -> String {
         self.place.server.clone()
     }
 
-    /// Gives all locks back.
+    /// Releases all locks.
     pub(crate) async fn unlock(&mut self, sql: &str) -> Result<()> {
         self.run("unlock name", sql).await?;
         self.locked = false;
         Ok(())
     }
 
-    /// Another limit for a statement; [`STATEMENT`] must be set again before the session is lent to others.
+    /// Sets another time limit for statements. [`STATEMENT`] must be set again before the session is lent to others.
     pub(crate) async fn set_limit(&mut self, limit: Duration, sql: String) -> Result<()> {
         self.run("set limit", sql).await?;
         self.limit = limit;

@@ -1,16 +1,16 @@
-//! Passwords in the form that servers store, so that the password itself never travels in a statement
-//! and never reaches a server's log. No I/O.
+//! Passwords in the form that servers store, so that a password itself is never part of a statement and never reaches a
+//! server's log. No I/O.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 
-/// Rounds of PostgreSQL's own default.
+/// Number of rounds, PostgreSQL's own default.
 const ROUNDS: u32 = 4096;
 
-/// SCRAM-SHA-256 verifier as PostgreSQL keeps it in `pg_authid`.
+/// SCRAM-SHA-256 verifier in the form that PostgreSQL stores in `pg_authid`.
 ///
-/// Passwords of this program are ASCII letters and digits, so SASLprep changes nothing.
+/// This program's passwords consist of ASCII letters and digits, which SASLprep does not change.
 pub(crate) fn scram_sha_256(password: &str, salt: &[u8; 16]) -> String {
     let salted = pbkdf2(password.as_bytes(), salt);
     let stored: [u8; 32] = Sha256::digest(hmac(&salted, b"Client Key")).into();
@@ -18,7 +18,7 @@ pub(crate) fn scram_sha_256(password: &str, salt: &[u8; 16]) -> String {
     format!("SCRAM-SHA-256${ROUNDS}:{}${}:{}", STANDARD.encode(salt), STANDARD.encode(stored), STANDARD.encode(server))
 }
 
-/// The hash of `mysql_native_password`: the only plugin that MariaDB and the client library share.
+/// The hash for `mysql_native_password`, the only plugin that both MariaDB and the client library support.
 pub(crate) fn mysql_native(password: &str) -> String {
     let once = sha1::Sha1::digest(password.as_bytes());
     let twice = sha1::Sha1::digest(once);
@@ -64,7 +64,7 @@ mod tests {
     fn scram_is_that_of_rfc_7677() {
         let salt: [u8; 16] = STANDARD.decode("W22ZaJ0SNY7soEsUEjb6gQ==").unwrap().try_into().unwrap();
         let salted = pbkdf2(b"pencil", &salt);
-        // ServerSignature of the RFC's exchange, made with the server key of the verifier.
+        // ServerSignature of the exchange in the RFC, made with the server key of the verifier.
         let message = "n=user,r=rOprNGfwEbeRWgbNEkqO,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,\
                        s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096,c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0";
         let signature = hmac(&hmac(&salted, b"Server Key"), message.as_bytes());

@@ -1,8 +1,8 @@
 //! One connection in the text protocol, the same for both engines — does I/O.
 //!
-//! The text protocol (no prepared statements) because most statements here take no parameters (CREATE,
-//! GRANT) and because several statements in one message are one transaction on PostgreSQL. Statements
-//! are never logged by the driver: they hold verifiers, a blueprint's even secrets.
+//! The text protocol is used (no prepared statements) because most statements here take no parameters (CREATE, GRANT),
+//! and because several statements in one message are one transaction on PostgreSQL. The driver never logs statements,
+//! because they contain verifiers, and a blueprint's statements even secrets.
 
 use std::time::Duration;
 
@@ -14,16 +14,16 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Either, Row};
 
 use crate::model::{Endpoint, Engine, Login, Tls};
 
-/// Rows of texts.
+/// Rows of text values.
 pub(crate) type Rows = Vec<Vec<Option<String>>>;
 
 /// One connection.
 #[async_trait]
 pub(crate) trait Wire: Send + std::fmt::Debug {
-    /// Runs one or more statements; gives the rows of all, and counts in `done` the statements that ended well.
+    /// Runs one or more statements. Returns the rows of all, and counts in `done` the statements that succeeded.
     async fn run(&mut self, sql: String, done: &mut u64) -> Result<Rows, sqlx::Error>;
 
-    /// Says good-bye.
+    /// Closes the connection, with a good-bye to the server.
     async fn close(self: Box<Self>);
 }
 
@@ -50,7 +50,7 @@ macro_rules! wire {
             }
 
             async fn close(self: Box<Self>) {
-                // Bounded: a server that hangs must not hold us up for a good-bye.
+                // Limited in time, because a server that hangs must not delay us with the good-bye.
                 let _ = tokio::time::timeout(Duration::from_secs(1), self.0.close()).await;
             }
         }
@@ -126,7 +126,7 @@ fn my_options(endpoint: &Endpoint, login: &Login, database: Option<&str>) -> MyS
     }
 }
 
-/// The server's own limits; and backslashes as escapes, on which [`crate::quote::literal`] relies.
+/// Sets the server's own limits. Also sets that backslashes are escapes, on which [`crate::quote::literal`] relies.
 fn my_session(limit: Duration) -> String {
     format!(
         "SET SESSION max_statement_time = {}, lock_wait_timeout = 10, \

@@ -28,7 +28,7 @@ use crate::runtime::traces::Traces;
 use crate::site::credentials::Credentials;
 use crate::sql::servers::Servers;
 
-/// Caches that watches keep full. Without them (in tests) every look is a read.
+/// Caches that watches keep up to date. Without caches (in tests) every look-up reads from the API.
 #[derive(Debug, Clone)]
 pub struct Caches {
     /// Sites.
@@ -39,8 +39,8 @@ pub struct Caches {
     pub blueprints: Store<Blueprint>,
     /// Database servers.
     pub servers: Store<DatabaseServer>,
-    /// Whether all of them are in the cache. The store's own word for that wakes only the last of those who wait for
-    /// it (kube-runtime 5: one waker in `DelayedInit`), and a start would leave all others waiting for ever.
+    /// Whether all database servers are in the cache. The store's own signal for that wakes only the last task that
+    /// waits for it (kube-runtime 5: one waker in `DelayedInit`), so after a start all other tasks would wait for ever.
     pub servers_full: tokio::sync::watch::Receiver<bool>,
     /// Tenants.
     pub tenants: Store<Tenant>,
@@ -48,7 +48,7 @@ pub struct Caches {
     pub instances: Store<CrmInstance>,
 }
 
-/// What is enough for a Service on a node that is busy.
+/// Patience that is enough for a Service on a busy node.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What every controller works with.
@@ -64,17 +64,17 @@ pub struct Ctx {
     pub service_account: String,
     /// PriorityClass of managed database servers that name none.
     pub database_priority_class: Option<String>,
-    /// Every call out of the process passes here.
+    /// Every call out of the process passes through this gate.
     pub gate: Arc<dyn Gate>,
     /// Administrations of database servers.
     pub servers: Arc<Servers>,
-    /// What this process applied and saw.
+    /// What this process has applied and seen.
     pub memory: Arc<Memory>,
     /// Credentials of registries, as they were read last.
     pub credentials: Arc<Credentials>,
-    /// Who may exchange its processes.
+    /// Which instances may replace their pods now.
     pub turns: Arc<Turns>,
-    /// Held by whoever decides that a database server is exchanged.
+    /// Held while it is decided that the pod of a database server is replaced.
     pub exchange: Arc<tokio::sync::Mutex<()>>,
     /// Caches, once they are full.
     pub caches: Option<Caches>,
@@ -82,12 +82,13 @@ pub struct Ctx {
     pub recorder: Option<Recorder>,
     /// Figures.
     pub metrics: Arc<Metrics>,
-    /// The way to a collector of traces, when there is one.
+    /// The connection to a collector of traces, if there is a collector.
     pub traces: Option<Traces>,
-    /// Wakes an instance; without it (in tests) nobody comes back for an answer, so that it is waited for.
+    /// Wakes an instance. Without this channel (in tests) no later pass would fetch an answer, so answers are waited
+    /// for.
     pub wake: Option<UnboundedSender<ObjectRef<CrmInstance>>>,
-    /// How long a Service is asked that nobody, or the page, answers at: its newest endpoint takes a moment to be known
-    /// to all nodes.
+    /// How long a Service is asked again when nothing, or only the page of a suspended instance, answers: it takes a
+    /// moment until all nodes know the Service's newest endpoint.
     pub patience: Duration,
     /// Random bytes.
     pub random: fn(&mut [u8]) -> Result<()>,
@@ -127,7 +128,7 @@ impl Ctx {
         }
     }
 
-    /// Makes the span of a job that has ended, when there is a collector.
+    /// Exports the span of a job that has ended, if there is a collector.
     pub fn trace_job(&self, purpose: &'static str, job: &Job) {
         if let Some(traces) = &self.traces {
             traces.job(purpose, job);
@@ -165,7 +166,7 @@ impl Ctx {
         if let Some(found) = store.and_then(|s| s.get(&ObjectRef::new(name))) {
             return Ok(Some((*found).clone()));
         }
-        // Not in the cache: it may be younger than the cache, so the API decides.
+        // Not in the cache: the object may be newer than the cache, so the API decides.
         let api: Api<K> = Api::all(self.client.clone());
         api.get_opt(name).await.map_err(Error::kube(format!("get {} {name}", K::kind(&()))))
     }
@@ -173,7 +174,7 @@ impl Ctx {
     /// The Site.
     ///
     /// # Errors
-    /// [`Error::Blocked`] while there is none.
+    /// [`Error::Blocked`] while the Site does not exist.
     pub async fn site(&self) -> Result<Site> {
         let site = self.look(self.caches.as_ref().map(|c| &c.sites), names::SITE_NAME).await?;
         site.ok_or_else(|| {
@@ -230,7 +231,7 @@ impl Ctx {
     /// [`Error::Kube`].
     pub async fn database_servers(&self) -> Result<Vec<DatabaseServer>> {
         if let Some(caches) = &self.caches {
-            // An empty list would take the way to its database from every tenant.
+            // An empty list would cut every tenant off from its database.
             let mut full = caches.servers_full.clone();
             let waited = full.wait_for(|full| *full).await;
             waited.map_err(|e| Error::Blocked(format!("the list of database servers is not there: {e}")))?;
@@ -241,7 +242,7 @@ impl Ctx {
         Ok(list.items)
     }
 
-    /// Host and port of a server as this process reaches it: a managed one by the address of its Service,
+    /// Host and port at which this process reaches a server. A managed server is reached by the address of its Service,
     /// which works inside and outside of the cluster's DNS.
     ///
     /// # Errors
@@ -259,7 +260,7 @@ impl Ctx {
     /// The address of a Service inside the cluster.
     ///
     /// # Errors
-    /// [`Error::Blocked`] while there is none.
+    /// [`Error::Blocked`] while the Service has no address.
     pub async fn service_ip(&self, namespace: &str, name: &str) -> Result<String> {
         let api: Api<Service> = Api::namespaced(self.client.clone(), namespace);
         let service = api.get_opt(name).await.map_err(Error::kube(format!("get Service {namespace}/{name}")))?;

@@ -20,30 +20,30 @@ pub enum Error {
     /// A database server refused or did not answer.
     #[error(transparent)]
     Database(#[from] tenantry_database::Error),
-    /// It cannot be planned.
+    /// The desired state cannot be planned.
     #[error(transparent)]
     Plan(#[from] PlanError),
     /// A value of ours cannot be written or read as JSON.
     #[error("internal: {0}")]
     Json(#[from] serde_json::Error),
-    /// A database server has lost all that was on it.
+    /// A database server has lost all its data.
     #[error("{0}")]
     ServerEmpty(String),
-    /// Another thing must happen first.
+    /// Something else must happen first.
     #[error("{0}")]
     Blocked(String),
-    /// A text that must not be: a mistake of ours.
+    /// Something that must never happen: a mistake in this program.
     #[error("internal: {0}")]
     Bug(String),
 }
 
-/// What the API server said, and nothing of how this program holds it.
+/// The API server's own message, without the form in which this program holds the error.
 fn words(error: &kube::Error) -> String {
     match error {
         kube::Error::Api(status) if status.code == 409 && status.message.contains("is being deleted") => {
             "what has this name is still being deleted; it is tried again".into()
         }
-        // Its own words name a version that nobody can do anything about.
+        // The server's own message names a version, which is of no use to anybody.
         kube::Error::Api(status) if status.code == 409 => "it was changed in between; it is tried again".into(),
         kube::Error::Api(status) if status.message.is_empty() => format!("{} {}", status.code, status.reason),
         kube::Error::Api(status) => status.message.clone(),
@@ -70,7 +70,8 @@ impl Error {
         }
     }
 
-    /// Whether the API server refused because a ResourceQuota is used up. Kubernetes tells that in words only.
+    /// Whether the API server refused because a ResourceQuota is used up. Kubernetes reports that only in the text of
+    /// the message.
     fn is_over_quota(&self) -> bool {
         match self {
             Self::Kube { source, .. } => {
@@ -80,14 +81,14 @@ impl Error {
         }
     }
 
-    /// What the error means for what happens next.
+    /// The class of the error, which decides what happens next.
     #[must_use]
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::Kube { .. } => match self.api_code() {
-                // What was asked for makes an object that cannot be: waiting does not mend it, another wish does.
+                // The spec leads to an object that is not valid: waiting does not fix that, only a different spec does.
                 Some(400 | 422) => ErrorClass::Invalid,
-                // A tenant's room is used up: trying again makes none.
+                // A tenant's quota is used up: trying again does not free any of it.
                 Some(403) if self.is_over_quota() => ErrorClass::Blocked,
                 _ => ErrorClass::Transient,
             },

@@ -7,7 +7,7 @@ use tenantry_core::class::ErrorClass;
 
 use crate::error::Error;
 
-/// A stop with the condition that says so.
+/// A stop, with the condition that reports it.
 #[derive(Debug, Clone)]
 pub struct Halt {
     /// Condition that is not true.
@@ -16,19 +16,19 @@ pub struct Halt {
     pub reason: String,
     /// What happened, what is safe, what to do.
     pub message: String,
-    /// None: a normal wait. Else the class of the error.
+    /// Class of the error. None means a normal wait.
     pub class: Option<ErrorClass>,
-    /// When to look again if nothing changes; none: the class's backoff, or a watch for a wait.
+    /// When to look again if nothing changes. None means the backoff of the class, or for a wait that a watch ends it.
     pub again: Option<Duration>,
-    /// Something was changed in between. It is over at the next try, so nobody is told unless it stays.
+    /// The object was changed in between. The next try usually succeeds, so the conflict is reported only if it stays.
     pub conflict: bool,
 }
 
-/// How often in a row something may be changed in between before it is told.
+/// How many failures in a row there must be before a conflict is reported.
 const CONFLICTS: u32 = 5;
 
 impl Halt {
-    /// A normal wait that a watch ends; `again` is the net below the watch.
+    /// A normal wait that a watch ends; `again` is the fallback in case the watch misses the change.
     #[must_use]
     pub fn wait(condition: ConditionType, reason: &str, message: impl Into<String>, again: Duration) -> Self {
         Self {
@@ -41,7 +41,7 @@ impl Halt {
         }
     }
 
-    /// A failure of a class.
+    /// A failure, with its class.
     #[must_use]
     pub fn fail(condition: ConditionType, reason: &str, message: impl Into<String>, class: ErrorClass) -> Self {
         Self {
@@ -54,7 +54,7 @@ impl Halt {
         }
     }
 
-    /// Whether it is told to people, after so many failures in a row before it.
+    /// Whether the halt is reported to people, given the number of failures in a row before it.
     #[must_use]
     pub fn is_told(&self, failures: u32) -> bool {
         !self.conflict || failures >= CONFLICTS

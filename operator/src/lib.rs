@@ -1,13 +1,13 @@
-//! tenantry-operator: the controllers. This crate does the I/O; what should be is decided in tenantry-plan.
+//! tenantry-operator: the controllers. This crate does the I/O; the desired state is decided in tenantry-plan.
 //!
-//! One reconcile is one straight road: observe, validate, plan, apply, status, requeue. The rooms:
+//! One reconcile is one straight sequence: observe, validate, plan, apply, status, requeue. The modules:
 //!
 //! - `runtime`: the operator as a process: watches, leadership, health, metrics.
 //! - `cluster`: the API server: apply, memory, objects, volumes. `sql`: the administrations of database servers.
-//! - `life`: what every kind shares: claim, finalizer, adoption, ledger, the archive that is left.
+//! - `life`: what all kinds share: claim, finalizer, adoption, ledger, the archive that remains at the end.
 //! - `operation`: jobs that do one-shot work: attempts, outcome, Secrets.
 //! - `status` and `requeue`: one writer for every kind, and when an object is looked at again.
-//! - The others are one controller each.
+//! - The other modules are one controller each.
 
 pub mod archive;
 pub mod blueprint;

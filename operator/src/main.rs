@@ -17,8 +17,8 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
-/// Stack of a worker, in bytes: a reconcile is deep, and a build without optimisation keeps all that is on its way.
-/// Only what is touched takes memory.
+/// Stack of a worker thread, in bytes: a reconcile is deeply nested, and a build without optimisation keeps all
+/// intermediate values on the stack. Only the part of the stack that is used takes memory.
 const STACK: usize = 8 << 20;
 
 #[derive(Debug, Parser)]
@@ -101,7 +101,7 @@ fn main() -> ExitCode {
     finish(ended)
 }
 
-/// The log, and the traces beside it when there is a collector.
+/// Starts the log, and the traces beside it if there is a collector.
 fn begin_log(form: Log, traces: Option<&Traces>) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
     let log = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
@@ -147,7 +147,7 @@ async fn operate(args: Args, traces: Option<Traces>) -> Result<(), String> {
     let served = tokio::spawn(http::serve(args.metrics_addr, health.clone(), metrics.clone()));
 
     run::wait_for_definitions(&client, &args.namespace, &health).await;
-    // A process that stands by can take over: it is ready, it just does not lead.
+    // A process on standby can take over: it is ready, although it does not lead.
     health.set_ready(true);
     health.sign_of_life();
     let standby = {

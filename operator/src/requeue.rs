@@ -7,7 +7,7 @@ use tenantry_core::class::ErrorClass;
 use crate::context::Ctx;
 use crate::halt::Halt;
 
-/// How long to wait after a halt: what it says, or its class's growing pause.
+/// How long to wait after a halt: the pause that the halt asks for, or the growing pause of its class.
 #[must_use]
 pub fn pause(ctx: &Ctx, uid: &str, halt: &Halt) -> Duration {
     let Some(class) = halt.class else {
@@ -19,19 +19,20 @@ pub fn pause(ctx: &Ctx, uid: &str, halt: &Halt) -> Duration {
     tracing::warn!(reason = %halt.reason, class = class.label(), message = %halt.message, "held up");
     let failures = ctx.memory.failed(uid);
     match halt.again {
-        // By the looks for this reason: what failed before for another one makes nobody wait longer now.
+        // Only the looks for this reason count: earlier failures for another reason must not make the pause longer now.
         Some(again) => slower(again, ctx.memory.waited(uid, &halt.reason)),
         None => after(class, failures),
     }
 }
 
-/// Looks after which the pauses of a wait begin to grow.
+/// Number of looks after which the pauses of a wait begin to grow.
 const SOON: u32 = 10;
-/// Longest pause of a wait, unless it asked for a longer one from the start.
+/// Longest pause of a wait, unless the wait asks for a longer pause from the start.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
-/// The pause after the `looks`-th look at a wait that lasts: as it asks, then doubled after every few looks. Most waits
-/// are ended by a watch, long before; one that nothing ever ends is not to be asked every second for ever.
+/// The pause after the `looks`-th look at a wait that lasts: first the pause that the wait asks for, then doubled after
+/// every few looks. A watch ends most waits long before. A wait that nothing ever ends must not be looked at every
+/// second for ever.
 fn slower(asks: Duration, looks: u32) -> Duration {
     let doubled = 1_u32.checked_shl(looks.saturating_sub(1) / SOON).unwrap_or(u32::MAX);
     asks.saturating_mul(doubled).min(asks.max(LONGEST_WAIT))
@@ -39,7 +40,7 @@ fn slower(asks: Duration, looks: u32) -> Duration {
 
 /// The pause after the `failures`-th failure in a row.
 fn after(class: ErrorClass, failures: u32) -> Duration {
-    // Most hiccups (a conflict, a binding that is not known yet) are over at once.
+    // Most transient failures (a conflict, a binding that is not known yet) are over at once.
     if class == ErrorClass::Transient && failures == 1 {
         return Duration::from_millis(200);
     }
@@ -70,7 +71,7 @@ mod tests {
         for (looks, pause) in [(1, 5), (10, 5), (11, 10), (50, 60), (u32::MAX, 60)] {
             assert_eq!(slower(seconds(5), looks), seconds(pause), "{looks}");
         }
-        // The rest of the pause before the next attempt.
+        // For example, the rest of the pause before the next attempt of a job.
         assert_eq!(slower(seconds(900), 50), seconds(900));
         assert_eq!(after(ErrorClass::Blocked, 50), seconds(120));
         assert_eq!(after(ErrorClass::Transient, 1), Duration::from_millis(200));

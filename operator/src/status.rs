@@ -11,8 +11,8 @@ use tenantry_core::names;
 use crate::context::Ctx;
 use crate::error::{Error, Result};
 
-/// Writes a status when it is not the one that was read. The uid is named with it, so that another object of the same name
-/// never gets it; an object that is gone by now needs none.
+/// Writes a status if it differs from the status that was read. The request names the uid, so that another object of
+/// the same name never gets the status. If the object is gone by now, no status is needed.
 ///
 /// # Errors
 /// [`Error::Kube`].

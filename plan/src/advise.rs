@@ -1,24 +1,24 @@
-//! Which package fits a customer, and what to run it on, with the numbers behind. No I/O.
+//! Advises which plan fits a customer and what size of instance it needs, with the numbers behind the advice. No I/O.
 //!
-//! The trade says that the advice depends on users, storage and use, that unlimited users are sold by special
-//! licence only, and that big customers run a chain of several servers and a database of their own (FACTS.md,
-//! contracts of OnlineCRM and the price list of Spacesoft). It gives no numbers for processors and memory: those
-//! here are named constants, to be corrected by measuring.
+//! Vendors say that the advice depends on users, storage and use, that unlimited users are sold by special licence
+//! only, and that big customers run a chain of several servers and a database of their own (FACTS.md, contracts of
+//! OnlineCRM and the price list of Spacesoft). They give no numbers for processors and memory: the numbers here are
+//! named constants, to be corrected by measuring.
 
 use tenantry_api::blueprint::BlueprintSpec;
 use tenantry_api::plan::{PlanSpec, Tenancy};
 use tenantry_core::quantity;
 
-/// People at work at the same moment that one replica is taken to serve. An assumption.
+/// Number of people at work at the same moment that one replica can serve. An assumption.
 pub const CONCURRENT_PER_REPLICA: u32 = 50;
 /// Processor time for each person at work, in thousandths of a processor. An assumption.
 pub const MILLICPU_PER_USER: u32 = 20;
-/// Memory for each person at work, in bytes, above what the process needs when idle. An assumption.
+/// Memory for each person at work, in bytes, on top of the memory of an idle process. An assumption.
 pub const MEMORY_PER_USER: u64 = 16_000_000;
 /// Memory of an idle process when the blueprint says nothing, in bytes: the operator's own default request.
 pub const MEMORY_IDLE: u64 = 134_217_728;
 /// Connections that one tenant's role may hold on a shared server, unless the server says otherwise
-/// (`connectionsPerTenant`). Each person at work is taken to hold one at the busiest moment.
+/// (`connectionsPerTenant`). The assumption is that each person at work holds one connection at the busiest moment.
 pub const SHARED_CONNECTIONS: u32 = 50;
 
 /// What a customer needs.
@@ -32,7 +32,7 @@ pub struct Needs {
     pub concurrent: u32,
 }
 
-/// What to run it on.
+/// The recommended size of the instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Size {
     /// Replicas of the process that serves.
@@ -41,41 +41,42 @@ pub struct Size {
     pub cpu_milli: u32,
     /// Memory of each replica, in bytes.
     pub memory_bytes: u64,
-    /// Whether it should have a database server of its own.
+    /// Whether the customer should have a database server of its own.
     pub own_server: bool,
-    /// Why, with the numbers.
+    /// The reasons, with the numbers.
     pub reasons: Vec<String>,
 }
 
-/// A plan, and why it fits or does not.
+/// A plan, whether it fits, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Judged {
     /// Name of the plan.
     pub plan: String,
     /// Whether it fits.
     pub fits: bool,
-    /// Why.
+    /// The reasons.
     pub reasons: Vec<String>,
 }
 
 /// The advice.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Advice {
-    /// The smallest plan that fits; none when none does.
+    /// The smallest plan that fits. None means that no plan fits.
     pub plan: Option<Judged>,
-    /// The other plans, those that fit first, smallest first.
+    /// The other plans: plans that fit first, then by size, smallest first.
     pub others: Vec<Judged>,
-    /// What to run it on.
+    /// The recommended size of the instance.
     pub size: Size,
 }
 
-/// Advises. `plans` are names and contents of the plans on offer.
+/// Advises on plan and size. `plans` holds the name and content of each plan on offer.
 #[must_use]
 pub fn advise(needs: Needs, plans: &[(String, PlanSpec)], blueprint: Option<&BlueprintSpec>) -> Advice {
     let size = size(needs, blueprint);
     let mut all: Vec<(&PlanSpec, Judged)> = plans.iter().map(|(name, p)| (p, judge(needs, &size, name, p))).collect();
-    // Smallest first: unlimited users are a special licence, however few there are; a server of one's own costs
-    // more than a place on a shared one, unless it is needed.
+    // Smallest first. A plan with unlimited users comes last, however few users the customer has, because it is a
+    // special licence. A dedicated server costs more than a place on a shared one, so a dedicated plan comes first only
+    // where a dedicated server is needed.
     all.sort_by_key(|(p, judged)| {
         let storage = quantity::bytes(&p.storage).unwrap_or(u64::MAX);
         let own = (p.database_tenancy == Tenancy::Dedicated) != size.own_server;
@@ -184,7 +185,7 @@ mod tests {
         (name.to_owned(), serde_json::from_value(spec).unwrap())
     }
 
-    /// The price list of Fibo (FACTS.md), and two of others.
+    /// The price list of Fibo (FACTS.md), and two plans of others.
     fn plans() -> Vec<(String, PlanSpec)> {
         vec![
             plan("unlimited", None, "500G", false),

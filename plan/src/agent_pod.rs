@@ -1,4 +1,4 @@
-//! The pod of a job whose steps the agent runs: what all such jobs have in common. No I/O.
+//! The pod of a job whose steps the agent runs: the part that all such jobs have in common. No I/O.
 
 use serde_json::{Value, json};
 use tenantry_core::quantity;
@@ -6,35 +6,35 @@ use tenantry_core::steps::JobFile;
 
 use crate::{Settings, pod, pull};
 
-/// Where the steps, and what else their Secret holds for the agent, lie in the pod.
+/// Folder in the pod for the steps and for everything else that their Secret holds for the agent.
 pub const JOB: &str = "/tenantry/job";
-/// Where the agent's program lies in the pod.
+/// Folder in the pod for the agent's program.
 const BIN: &str = "/tenantry/bin";
-/// Seconds that a finished job is kept for its log.
+/// Seconds that a finished job is kept so that its log can be read.
 const KEEP_SECONDS: u32 = 86_400;
 
-/// What differs between such pods.
+/// The parts in which such pods differ.
 pub struct AgentPod<'a> {
     /// Image in which the steps run.
     pub image: &'a str,
-    /// Its environment.
+    /// Environment of the container in which the steps run.
     pub env: Value,
     /// `securityContext` of the pod.
     pub pod_security: Value,
     /// `securityContext` of the container in which the steps run.
     pub security: Value,
-    /// Volumes beside those of the agent.
+    /// Volumes in addition to the agent's own.
     pub volumes: Vec<Value>,
-    /// Their mounts in the container in which the steps run.
+    /// Mounts of these volumes in the container in which the steps run.
     pub mounts: Vec<Value>,
     /// The Secret with `steps.json`.
     pub secret: &'a str,
-    /// Which of its keys the agent may see; all when absent.
+    /// Keys of that Secret that the agent may see. None means all keys.
     pub keys: Option<&'a [&'a str]>,
 }
 
 impl AgentPod<'_> {
-    /// The pod's spec: an init container brings the agent into the image, which then runs the steps.
+    /// The pod's spec: an init container copies the agent into a volume, and the image of the steps runs it from there.
     #[must_use]
     pub fn spec(self, settings: &Settings) -> Value {
         let Self { image, env, pod_security, security, mut volumes, mut mounts, secret, keys } = self;
@@ -82,15 +82,15 @@ impl AgentPod<'_> {
     }
 }
 
-/// What a pod may take of its node's disk: all its folders when they are full, and beside them what any container may.
+/// Limit on the pod's use of its node's disk: the size of all its folders, plus the limit that every container has.
 fn own_disk(volumes: &[Value]) -> String {
     let limits = volumes.iter().filter_map(|v| v.pointer("/emptyDir/sizeLimit")?.as_str());
     let folders: u64 = limits.filter_map(|text| quantity::bytes(text).ok()).fold(0, u64::saturating_add);
     folders.saturating_add(pod::DISK_LIMIT_BYTES).to_string()
 }
 
-/// The rest of such a job: one pod, never a second one by itself, and a deadline. `start_seconds` is what a pod may
-/// need to start, added to the steps' own time.
+/// The rest of such a job: one pod, no second pod after a failure, and a deadline. `start_seconds` is the time that a
+/// pod may need to start; it is added to the steps' own time.
 #[must_use]
 pub fn job_rest(file: &JobFile, start_seconds: u32, template: &Value) -> Value {
     json!({ "spec": {

@@ -14,7 +14,7 @@ use tenantry_core::names;
 use crate::PlanError;
 use crate::instance::in_the_open;
 
-/// What is known of a life that ends.
+/// The facts about a tenant or instance that is being archived.
 #[derive(Debug, Clone)]
 pub struct Ending {
     /// Tenant or instance.
@@ -23,66 +23,69 @@ pub struct Ending {
     pub id: Id,
     /// Its name.
     pub name: String,
-    /// Archive from which it had been adopted.
+    /// Archive that the tenant or instance had been adopted from.
     pub adopted_from: Option<String>,
     /// Its tenant's id.
     pub tenant_id: Id,
     /// Its tenant's name.
     pub tenant_name: String,
-    /// Databases kept.
+    /// Databases that are kept.
     pub databases: Vec<KeptDatabase>,
-    /// Claims kept.
+    /// Claims that are kept.
     pub volumes: Vec<String>,
-    /// Secrets kept.
+    /// Secrets that are kept.
     pub secrets: Vec<String>,
     /// Generation of the data.
     pub data_generation: Option<u32>,
-    /// Pinned release.
+    /// Hash of the pinned release.
     pub release_hash: Option<String>,
-    /// That release as JSON.
+    /// The pinned release as JSON.
     pub release: Option<String>,
     /// The spec as JSON.
     pub object: String,
-    /// The recorded end of its stream, the archiving included.
+    /// The recorded end of the event stream, including the event of the archiving.
     pub ledger: Recorded,
-    /// Days that the data is kept at least.
+    /// Minimum number of days that the data is kept.
     pub retention_days: u32,
 }
 
-/// How much younger an Archive may be than what it says, so that it was made then: the clocks of two machines differ.
+/// How much later than its `archivedAt` an Archive object may have been created and still count as the original object:
+/// the clocks of two machines differ.
 const MADE_THEN: SignedDuration = SignedDuration::from_mins(10);
 
-/// Whether an Archive was put back from a backup: its status, which alone says whether somebody took its data over since
-/// a purge was asked for, may be lost or old. That demand is none any more, until a person asks this object again. A
-/// status says nothing here: the operator writes one at its first look.
+/// Whether an Archive was restored from a backup. Its status may then be lost or old, and only the status says whether
+/// somebody took the data over after the purge was requested. So the request for a purge is void until a person
+/// requests it again for this object. The existence of a status proves nothing here, because the operator writes one at
+/// its first look.
 #[must_use]
 pub fn is_put_back(archive: &Archive) -> bool {
     let meta = &archive.metadata;
     let asked = meta.annotations.as_ref().and_then(|a| a.get(names::ANNOTATION_PURGE_ASKED));
     if let Some(asked) = asked {
-        // Another object of this name was asked: it was deleted since, and this one is its copy, however young.
+        // The purge was requested for another object of this name. That object was deleted since, and this one is a
+        // copy of it, however young.
         return Some(asked) != meta.uid.as_ref();
     }
     let made = meta.creation_timestamp.as_ref().map(|t| t.0);
     let said = archive.spec.archived_at.parse::<Timestamp>().ok();
-    // A day that cannot be read is no reason to destroy anything.
+    // A date that cannot be read is no reason to destroy data.
     !matches!((made, said), (Some(made), Some(said)) if made.duration_since(said) <= MADE_THEN)
 }
 
-/// Whether the demand for a purge, if there is one, holds now: its retention is over, or was set aside in so many
-/// words. A day that cannot be read is not over.
+/// Whether the request for a purge, if there is one, is in force now: the retention is over, or the request explicitly
+/// sets the retention aside. If the date cannot be read, the retention is not over.
 #[must_use]
 pub fn demand_holds(archive: &ArchiveSpec, now: Timestamp) -> bool {
     purge_holds(archive.purge.as_ref(), &archive.retain_until, now)
 }
 
-/// Whether its data is to be destroyed: the demand holds, and it was made of this very object.
+/// Whether the data is to be destroyed: the request for a purge is in force, and it was made for exactly this object.
 #[must_use]
 pub fn is_doomed(archive: &Archive, now: Timestamp) -> bool {
     demand_holds(&archive.spec, now) && !is_put_back(archive)
 }
 
-/// The same of the parts of an Archive that it depends on.
+/// Like [`demand_holds`], from the two fields of an Archive that it needs.
 #[must_use]
 pub fn purge_holds(purge: Option<&Purge>, retain_until: &str, now: Timestamp) -> bool {
     purge.is_some_and(|p| p.before_retention || is_over(retain_until, now))
@@ -92,21 +95,22 @@ fn is_over(retain_until: &str, now: Timestamp) -> bool {
     retain_until.parse::<Timestamp>().is_ok_and(|until| now >= until)
 }
 
-/// Whether the day until which the data is kept at least is still to come.
+/// Whether the minimum retention has not ended yet.
 #[must_use]
 pub fn is_retained(archive: &ArchiveSpec, now: Timestamp) -> bool {
     !is_over(&archive.retain_until, now)
 }
 
-/// Takes the values that the blueprint marks as secret out of a spec that everybody who may look at archives reads.
-/// They are returned, by their key in a Secret, which the spec refers to from then on.
+/// Removes the values that the blueprint marks as secret from a spec, because everybody who may look at archives can
+/// read the spec. The removed values are returned by their key in a Secret, and the spec refers to that Secret from
+/// then on.
 #[must_use]
 pub fn hide(spec: &mut CrmInstanceSpec, blueprint: &BlueprintSpec, secret: &str) -> BTreeMap<String, String> {
     let open: Vec<String> = in_the_open(spec, blueprint).into_iter().map(ToOwned::to_owned).collect();
     let mut values = BTreeMap::new();
     for name in open {
         let Some(value) = spec.settings.remove(&name) else { continue };
-        // Not the setting's own name, under which somebody may keep another value.
+        // Not the setting's own name: a person may keep another value under it.
         let key = format!("archived.{name}");
         let source = SettingSource { secret: secret.to_owned(), key: key.clone(), revision: None };
         spec.settings_from.insert(name, source);
@@ -115,7 +119,7 @@ pub fn hide(spec: &mut CrmInstanceSpec, blueprint: &BlueprintSpec, secret: &str)
     values
 }
 
-/// Which life this is: one more than the one it was adopted from.
+/// Number of this life: one more than the life that it was adopted from.
 #[must_use]
 pub fn life(adopted_from: Option<&str>) -> u32 {
     adopted_from
@@ -124,7 +128,7 @@ pub fn life(adopted_from: Option<&str>) -> u32 {
         .map_or(1, |life| life.saturating_add(1))
 }
 
-/// The object.
+/// Builds the Archive object.
 ///
 /// # Errors
 /// When the ledger cannot be written as JSON.

@@ -1,4 +1,4 @@
-//! Static validation of a blueprint: everything that can be known before it is used. No I/O.
+//! Static validation of a blueprint: everything that can be checked before it is used. No I/O.
 
 mod processes;
 pub(crate) mod refused;
@@ -11,7 +11,7 @@ use tenantry_core::template;
 
 use self::variables::{secret_setting, unknown};
 
-/// Every problem of a blueprint, each naming its place. Empty: it can be used.
+/// All problems of a blueprint, each with its place. An empty list means that the blueprint can be used.
 #[must_use]
 pub fn problems(spec: &BlueprintSpec) -> Vec<String> {
     let mut found = Vec::new();
@@ -115,7 +115,7 @@ pub fn problems(spec: &BlueprintSpec) -> Vec<String> {
     found
 }
 
-/// The names of all variables of the environment, by place.
+/// The names of all environment variables, by place.
 fn variables<'a>(spec: &'a BlueprintSpec, lists: &[(&str, Option<&'a StepList>)]) -> Vec<(String, &'a String)> {
     let mut all: Vec<(String, &String)> = spec.env.keys().map(|name| ("env".to_owned(), name)).collect();
     for p in &spec.processes {
@@ -132,7 +132,7 @@ fn variables<'a>(spec: &'a BlueprintSpec, lists: &[(&str, Option<&'a StepList>)]
     all
 }
 
-/// SQL that is asked as it stands: what looks like a template there would reach the database.
+/// SQL that is sent as written: template syntax in it would reach the database.
 fn plain_sql(spec: &BlueprintSpec) -> Vec<String> {
     let mut all: Vec<(String, &str)> = Vec::new();
     if let Some(seats) = &spec.seats {

@@ -7,15 +7,15 @@ use tenantry_core::hash::short_hash;
 
 pub use crate::owned::FIELD_MANAGER;
 
-/// Every kind of child. The table below is exhaustive: a new kind does not compile until the operator
-/// knows where to apply it.
+/// Every kind of child. The table in `properties` is exhaustive: a new kind does not compile until its row says how to
+/// apply it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub enum Kind {
     /// A tenant's namespace.
     Namespace,
-    /// Who may talk to whom.
+    /// Rules about which pods may talk to each other.
     NetworkPolicy,
-    /// The most a namespace may use.
+    /// Limits on what a namespace may use in total.
     ResourceQuota,
     /// Defaults for containers without limits.
     LimitRange,
@@ -27,19 +27,19 @@ pub enum Kind {
     ConfigMap,
     /// A volume.
     PersistentVolumeClaim,
-    /// A process.
+    /// A process of an instance.
     Deployment,
     /// A managed database server.
     StatefulSet,
-    /// How many pods of a process may be away when nodes are emptied.
+    /// How many pods of a process may be missing while nodes are drained.
     PodDisruptionBudget,
     /// A stable address.
     Service,
     /// The way in from outside.
     Ingress,
-    /// A command by the clock.
+    /// A command that runs on a schedule.
     CronJob,
-    /// A command once.
+    /// A command that runs once.
     Job,
 }
 
@@ -63,10 +63,11 @@ impl Kind {
         Self::Job,
     ];
 
-    /// Everything that the operator must know of a kind: a new one does not compile until all of it is said.
+    /// Everything that the operator must know about a kind. A new kind does not compile until all of it is given.
     const fn properties(self) -> Properties {
         const CORE: &str = "";
-        // Group, kind, plural; whether it is watched; place in a stop; whether its status wakes.
+        // Group, kind, plural; whether it is watched; position in a stop; whether a change of its status wakes the
+        // owner.
         const fn row(
             api: (&'static str, &'static str, &'static str),
             watched: bool,
@@ -81,9 +82,10 @@ impl Kind {
             Self::ResourceQuota => row((CORE, "ResourceQuota", "resourcequotas"), true, None, false),
             Self::LimitRange => row((CORE, "LimitRange", "limitranges"), true, None, false),
             Self::RoleBinding => row(("rbac.authorization.k8s.io", "RoleBinding", "rolebindings"), true, None, false),
-            // The operator may read Secrets only inside its tenants' namespaces, one at a time.
+            // Not watched: the operator may read Secrets only inside its tenants' namespaces, one at a time.
             Self::Secret => row((CORE, "Secret", "secrets"), false, None, false),
-            // Claims have a watch of their own; everything else is never changed by others.
+            // Not watched: ConfigMaps that are claims have a watch of their own, and nobody else changes the other
+            // ConfigMaps.
             Self::ConfigMap => row((CORE, "ConfigMap", "configmaps"), false, None, false),
             Self::PersistentVolumeClaim => {
                 row((CORE, "PersistentVolumeClaim", "persistentvolumeclaims"), true, None, false)
@@ -94,7 +96,7 @@ impl Kind {
                 row(("policy", "PodDisruptionBudget", "poddisruptionbudgets"), true, Some(4), false)
             }
             Self::Service => row((CORE, "Service", "services"), true, Some(5), false),
-            // First nobody comes in, then nothing starts by the clock, then what runs ends.
+            // Order of a stop: first no requests come in, then no schedule starts anything, then running pods end.
             Self::Ingress => row(("networking.k8s.io", "Ingress", "ingresses"), true, Some(1), false),
             Self::CronJob => row(("batch", "CronJob", "cronjobs"), true, Some(2), false),
             Self::Job => row(("batch", "Job", "jobs"), true, Some(6), true),
@@ -114,19 +116,19 @@ impl Kind {
         }
     }
 
-    /// Whether a watch tells of all children of the kind.
+    /// Whether a watch covers all children of the kind.
     #[must_use]
     pub const fn is_watched(self) -> bool {
         self.properties().is_watched
     }
 
-    /// Whether a change of a child's status alone matters to its owner.
+    /// Whether the owner must react when only the status of a child changes.
     #[must_use]
     pub const fn status_matters(self) -> bool {
         self.properties().status_matters
     }
 
-    /// Kinds whose children are removed when an instance stops for good, in that order.
+    /// Kinds whose children are removed when an instance stops for good, in the order of removal.
     #[must_use]
     pub fn stopped() -> Vec<Self> {
         let mut all: Vec<Self> = Self::ALL.into_iter().filter(|k| k.properties().stop.is_some()).collect();
@@ -135,22 +137,22 @@ impl Kind {
     }
 }
 
-/// What the operator must know of a kind.
+/// What the operator must know about a kind.
 struct Properties {
     /// Group, kind and plural.
     api: (&'static str, &'static str, &'static str),
     is_watched: bool,
-    /// Place in the order in which a stop removes children; none: they stay.
+    /// Position in the order in which a stop removes children. None means that children of this kind stay.
     stop: Option<u8>,
     status_matters: bool,
 }
 
-/// An object as it should be.
+/// An object as it should be in the cluster.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Child {
     /// Its kind.
     pub kind: Kind,
-    /// Its namespace; none for a Namespace.
+    /// Its namespace. None for a Namespace.
     pub namespace: Option<String>,
     /// Its name.
     pub name: String,
@@ -186,13 +188,13 @@ impl Child {
         Self { kind, namespace: namespace.map(str::to_owned), name: name.to_owned(), object: Value::Object(object) }
     }
 
-    /// Hash of the content: the same object is not applied twice.
+    /// Hash of the content, so that an unchanged object is not applied again.
     #[must_use]
     pub fn hash(&self) -> String {
         short_hash(self.object.to_string().as_bytes())
     }
 
-    /// The child as the API server gives it back: it keeps the `stringData` of a Secret as `data`.
+    /// The child as the API server returns it: the `stringData` of a Secret comes back as `data`.
     #[must_use]
     pub fn stored(&self) -> Value {
         let mut object = self.object.clone();
@@ -218,22 +220,22 @@ impl Child {
 }
 
 fn encoded(text: &str) -> Value {
-    // Bytes can always be written.
+    // Bytes can always be written as JSON.
     serde_json::to_value(k8s_openapi::ByteString(text.as_bytes().to_vec())).unwrap_or_default()
 }
 
-/// Whether an apply of a child would leave a live object as it is: everything that it says holds there, and nothing
-/// that we own there is something that it no longer says.
+/// Whether an apply of a child would change nothing on a live object: every value of the child is there, and the
+/// operator owns no field there that the child no longer has.
 #[must_use]
 pub fn is_applied(child: &Child, live: &Value) -> bool {
     let wanted = child.stored();
     holds(&wanted, live) && !crate::owned::is_more(&wanted, live)
 }
 
-/// Whether everything that `wanted` says holds in `live`. What `live` has besides is not ours.
+/// Whether every value of `wanted` is also in `live`. Other values in `live` belong to somebody else.
 ///
-/// Lists are compared item by item, because every list that we own, we own as a whole; lists whose items
-/// have a `name` are compared by name, because the API server may add items (a ServiceAccount's volume).
+/// Lists are compared item by item, because the operator owns each of its lists as a whole. Lists whose items have a
+/// `name` are compared by name, because the API server may add items (a ServiceAccount's volume).
 #[must_use]
 pub fn holds(wanted: &Value, live: &Value) -> bool {
     match (wanted, live) {
@@ -256,7 +258,7 @@ pub fn holds(wanted: &Value, live: &Value) -> bool {
 fn empty(v: &Value) -> bool {
     match v {
         Value::Null => true,
-        // Such as the value of an environment variable: the API server leaves it out.
+        // For example an empty value of an environment variable, which the API server leaves out.
         Value::String(s) => s.is_empty(),
         Value::Object(m) => m.is_empty(),
         Value::Array(a) => a.is_empty(),
@@ -264,7 +266,7 @@ fn empty(v: &Value) -> bool {
     }
 }
 
-/// The API server writes quantities in its own form (`1000M` becomes `1G`).
+/// Compares sizes as numbers, because the API server writes quantities in its own form (`1000M` becomes `1G`).
 fn same_quantity(a: &str, b: &str) -> bool {
     match (tenantry_core::quantity::bytes(a), tenantry_core::quantity::bytes(b)) {
         (Ok(a), Ok(b)) => a == b,

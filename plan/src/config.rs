@@ -1,4 +1,4 @@
-//! Rendered files and environment of an instance or template: one Secret, named by its content. No I/O.
+//! Rendered files and environment of an instance or template, in one Secret that is named after its content. No I/O.
 
 use std::collections::BTreeMap;
 
@@ -12,21 +12,22 @@ use crate::blueprint::refused::OBJECT_MAX;
 /// Rendered configuration.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Config {
-    /// Key in the Secret and path in the container of every file.
+    /// For each file: its key in the Secret and its path in the container.
     pub files: Vec<(String, String)>,
-    /// Names of the environment variables of everything.
+    /// Names of the environment variables that all containers of the product get.
     pub env: Vec<String>,
-    /// Names of the environment variables of single processes.
+    /// Names of the environment variables that only one process gets, by process.
     pub process_env: BTreeMap<String, Vec<String>>,
     /// Data of the Secret.
     pub data: BTreeMap<String, String>,
 }
 
 impl Config {
-    /// Renders files and environment of a blueprint.
+    /// Renders a blueprint's files and environment.
     ///
     /// # Errors
-    /// [`PlanError::Template`] with file, line and variable; [`PlanError::Invalid`] when it does not fit into a Secret.
+    /// [`PlanError::Template`] with file, line and variable; [`PlanError::Invalid`] when the result does not fit into a
+    /// Secret.
     pub fn render(blueprint: &str, spec: &BlueprintSpec, context: &Value, processes: bool) -> Result<Self, PlanError> {
         let text = |name: &str, source: &str| render(blueprint, name, source, context);
         let mut config = Self::default();
@@ -50,7 +51,7 @@ impl Config {
         Ok(config)
     }
 
-    /// The bytes that name the Secret.
+    /// The bytes from which the Secret's name is made.
     #[must_use]
     pub fn content(&self) -> Vec<u8> {
         json!(self.data).to_string().into_bytes()
@@ -62,12 +63,12 @@ impl Config {
         self.data.is_empty()
     }
 
-    /// `env` of a container; every value comes from the Secret, none stands in the pod.
+    /// `env` of a container. Every value is a reference to the Secret; no value stands in the pod itself.
     #[must_use]
     pub fn container_env(&self, secret: &str, process: Option<&Process>) -> Vec<Value> {
         let name = process.map(|p| p.name.as_str());
         let own = name.and_then(|p| self.process_env.get(p)).map_or(&[][..], Vec::as_slice);
-        // A companion gets nothing but its own.
+        // A companion gets only its own variables.
         let product = process.is_none_or(|p| !p.is_companion());
         let common = self.env.iter().filter(|n| product && !own.contains(n)).map(|n| (n, env_key(None, n)));
         common
@@ -96,7 +97,7 @@ impl Config {
     }
 }
 
-/// Whether so many bytes fit into one Secret.
+/// Checks that this many bytes fit into one Secret.
 pub(crate) fn fits(blueprint: &str, bytes: usize) -> Result<(), PlanError> {
     if bytes <= OBJECT_MAX {
         return Ok(());
@@ -123,7 +124,7 @@ pub fn render(blueprint: &str, name: &str, source: &str, context: &Value) -> Res
         .map_err(|source| PlanError::Template { blueprint: blueprint.to_owned(), source: Box::new(source) })
 }
 
-/// The context without secrets, for command lines and probes.
+/// The context without its secrets, for command lines and probes.
 #[must_use]
 pub fn without_secrets(context: &Value) -> Value {
     fn strip(context: &Value, path: &str, value: &Value) -> Option<Value> {
@@ -136,7 +137,7 @@ pub fn without_secrets(context: &Value) -> Value {
                     })
                     .collect::<Map<_, _>>(),
             )),
-            // A whole map counts as secret when anything in it is; here each leaf is asked for itself.
+            // A map counts as secret as soon as one value in it is secret, so each leaf is checked by itself.
             _ if template::is_secret_in(context, path) => None,
             other => Some(other.clone()),
         }

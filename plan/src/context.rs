@@ -12,10 +12,10 @@ use tenantry_core::template::SECRET_SETTINGS;
 use crate::Settings;
 use crate::instance::Wanted;
 
-/// Address and log-in of a database, as its Secret holds them.
+/// Address and log-in of a database, as stored in its Secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DatabaseAccess {
-    /// Engine of its server.
+    /// Engine of the database server.
     pub engine: Engine,
     /// Host.
     pub host: String,
@@ -29,7 +29,7 @@ pub struct DatabaseAccess {
     pub password: tenantry_core::secret::Secret,
 }
 
-/// Keys of an instance, as its Secret holds them.
+/// Keys of an instance, as stored in its Secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Keys {
     /// The administrator's first password.
@@ -38,7 +38,7 @@ pub struct Keys {
     pub secrets: std::collections::BTreeMap<String, tenantry_core::secret::Secret>,
 }
 
-/// Values for everything that belongs to an instance.
+/// The template values of an instance.
 #[must_use]
 pub fn instance(
     wanted: &Wanted,
@@ -82,11 +82,11 @@ pub fn instance(
     all
 }
 
-/// Values for the install of a template database, which belongs to no tenant.
+/// The template values for the install of a template database, which belongs to no tenant.
 #[must_use]
 pub fn template(release: &Effective, settings: &Settings, database: &DatabaseAccess, keys: &Keys) -> Value {
     let mut all = common(release, settings, &release.spec.admin.login, keys, Some(database));
-    // Settings of a template are the defaults: what an instance wants otherwise, personalise sets.
+    // A template database has the default settings; `personalise` sets what an instance wants to be different.
     let defaults: Map<String, Value> = release
         .spec
         .settings

@@ -1,4 +1,4 @@
-//! Jobs that fill a copy of an instance: its database by the client programs, its files by the agent. No I/O.
+//! Jobs that fill a copy of an instance: the server's client programs copy its database, the agent its files. No I/O.
 
 use std::collections::BTreeSet;
 
@@ -20,23 +20,23 @@ mod steps;
 
 pub use steps::{Side, database_file, files_file};
 
-/// Annotation of a job that fills a database: when the server wrote that database down. A job says nothing of
-/// another database of the same name.
+/// Annotation of a job that fills a database: the time at which the server recorded that database. The job's result
+/// says nothing about a later database of the same name.
 pub const ANNOTATION_DATABASE: &str = "tenantry.dev/database-made";
 /// Seconds that a pod may need to start, added to the steps' own time.
 const START_SECONDS: u32 = 600;
-/// User and group of the pod that copies a database: its image's own does not matter.
+/// User and group of the pod that copies a database. The image's own user does not matter.
 const USER: i64 = 10001;
-/// Least room for a dump, in bytes.
+/// Minimum room for a dump, in bytes.
 const SCRATCH_LEAST: u64 = 500_000_000;
 
-/// Where a dump is written.
+/// Folder for the dump.
 const SCRATCH: &str = "/scratch";
-/// Where the volumes of the original and of the copy are mounted, each below its name.
+/// Folders in which the volumes of the original and of the copy are mounted, each volume under its name.
 const FROM: &str = "/tenantry/from";
 const TO: &str = "/tenantry/to";
 
-/// What both jobs have in common.
+/// The parts that both jobs have in common.
 #[derive(Debug, Clone)]
 pub struct Place<'a> {
     /// Namespace of the tenant.
@@ -45,42 +45,42 @@ pub struct Place<'a> {
     pub name: &'a str,
     /// Labels of the copy.
     pub labels: Labels,
-    /// What the job is for, as its label says.
+    /// Value of the job's purpose label.
     pub purpose: &'a str,
     /// Image in which the steps run.
     pub image: String,
-    /// On which nodes it may run; on any when absent.
+    /// Nodes on which the job may run. None means any node.
     pub scheduling: Option<&'a Scheduling>,
 }
 
-/// The pods of an original that hold its volumes, which only their node can mount then.
+/// The running pods of an original that have its volumes mounted, so that only their node can mount them.
 #[derive(Debug, Clone, Copy)]
 pub struct Beside<'a> {
     /// Id of the original.
     pub original: &'a Id,
-    /// Its processes with volumes that run. Those that share a volume are on one node; others need not be, and then
-    /// there is no node for the job, which its pod says.
+    /// The original's running processes that have volumes. Processes that share a volume are on one node. Others need
+    /// not be; then no node fits the job, and the job's pod says so.
     pub processes: &'a BTreeSet<String>,
 }
 
-/// Whether a pod of the original waits for volumes that the job of a copy holds on another node: a volume that one
-/// node has mounted may be closed to all others. `original` are nodes of pods that hold such volumes and are not up
-/// yet, `job` those of the job's pods that have not ended.
+/// Whether a pod of the original waits for volumes that the copy's job holds on another node: once one node has mounted
+/// a volume, other nodes may be unable to mount it. `original` lists the nodes of the original's pods that use such
+/// volumes and are not up yet; `job` lists the nodes of the job's pods that have not ended.
 #[must_use]
 pub fn original_waits(original: &[String], job: &[String]) -> bool {
     original.iter().any(|node| job.iter().any(|held| held != node))
 }
 
-/// Whether a copy of `size` bytes fits on a server that has `storage` bytes (none: not known, for it is an external
-/// one) and holds `used`: a tenth stays free for what its tenants write meanwhile, and a server whose disk is full
-/// stops all of them.
+/// Whether a copy of `size` bytes fits on a server that has `storage` bytes and already uses `used`. A `storage` of
+/// None means not known, because the server is external. A tenth stays free for what tenants write meanwhile, because a
+/// full disk stops all of them.
 #[must_use]
 pub fn has_room(storage: Option<u64>, used: u64, size: u64) -> bool {
     storage.is_none_or(|storage| used.saturating_add(size) <= storage / 10 * 9)
 }
 
-/// Where a job may run that mounts volumes of the original and of the copy: on the copy's nodes, where the new
-/// volumes will be needed, and whatever taints keep others away from either.
+/// Nodes for a job that mounts volumes of the original and of the copy: the copy's nodes, because the new volumes will
+/// be needed there. The job tolerates the taints that either side tolerates.
 #[must_use]
 pub fn nodes(copy: Option<&Scheduling>, original: Option<&Scheduling>) -> Option<Scheduling> {
     let mut both = copy.or(original)?.clone();
@@ -96,10 +96,10 @@ pub fn nodes(copy: Option<&Scheduling>, original: Option<&Scheduling>) -> Option
     Some(both)
 }
 
-/// A volume of the original and the one of the copy that takes its content.
+/// A volume of the original and the volume of the copy that receives its content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pair {
-    /// The blueprint's name of the volume.
+    /// Name of the volume in the blueprint.
     pub name: String,
     /// Claim of the original.
     pub from: String,
@@ -107,15 +107,15 @@ pub struct Pair {
     pub to: String,
 }
 
-/// Image with the client programs of a server; none: an external server for which nobody named one.
+/// Image with the client programs of a server. None means an external server for which no image was named.
 #[must_use]
 pub fn client_image(server: &DatabaseServer, settings: &Settings) -> Option<String> {
     let own = server.spec.managed.as_ref().map(|m| &m.image);
     server.spec.client_image.as_ref().or(own).map(|image| settings.image(image))
 }
 
-/// The Secret of a job: its steps, and the authorities of the servers' certificates. It holds passwords and is
-/// cleared away like any rendered configuration.
+/// The Secret of a job: its steps, and the authorities of the servers' certificates. It holds passwords and is removed
+/// later like any rendered configuration.
 ///
 /// # Errors
 /// When the steps cannot be written as JSON.
@@ -131,9 +131,9 @@ pub fn build_secret(place: &Place<'_>, file: &JobFile, sides: &[(&str, &Side<'_>
     Ok(Child::new(Kind::Secret, Some(place.namespace), place.name, &labels, rest))
 }
 
-/// The job that copies a database: the server's client programs, run by the agent, with room for the dump.
-/// `made` is when the server wrote the copy's database down, `size_bytes` the size of the original's: a node with
-/// less room is not chosen.
+/// The job that copies a database: the agent runs the server's client programs, with room for the dump. `made` is the
+/// time at which the server recorded the copy's database. `size_bytes` is the size of the original's database; a node
+/// with less room is not chosen.
 #[must_use]
 pub fn build_database_job(
     place: &Place<'_>,
@@ -143,7 +143,7 @@ pub fn build_database_job(
     made: &str,
     settings: &Settings,
 ) -> Child {
-    // The dump, and for MariaDB the same once more without the original's role in it.
+    // Room for the dump, and for MariaDB also for a second version of it without the original's role.
     let scratch = storage_bytes.max(SCRATCH_LEAST).saturating_mul(2);
     let parts = Parts {
         pod_security: json!({ "runAsNonRoot": true, "runAsUser": USER, "runAsGroup": USER, "fsGroup": USER,
@@ -160,7 +160,7 @@ pub fn build_database_job(
     job
 }
 
-/// The job that copies files, as the product's own user. `beside`: when pods of the original hold its volumes.
+/// The job that copies files, as the product's own user. `beside` is set when pods of the original hold its volumes.
 #[must_use]
 pub fn build_files_job(
     place: &Place<'_>,
@@ -173,7 +173,8 @@ pub fn build_files_job(
     let mut volumes: Vec<Value> = scratch_volumes(&spec.pod_security).collect();
     let mut mounts: Vec<Value> = scratch_mounts(&spec.pod_security).collect();
     for Pair { name, from, to } in pairs {
-        // Read-only in the pod, not for the storage: the original's own pods hold the volume to write.
+        // Mounted read-only in the pod but attached read-write, because the original's own pods hold the volume
+        // read-write.
         volumes.push(json!({ "name": format!("from-{name}"), "persistentVolumeClaim": { "claimName": from } }));
         volumes.push(json!({ "name": format!("to-{name}"), "persistentVolumeClaim": { "claimName": to } }));
         mounts.push(json!({ "name": format!("from-{name}"), "mountPath": format!("{FROM}/{name}"), "readOnly": true }));
@@ -203,7 +204,7 @@ pub fn build_files_job(
     build(place, file, parts, settings)
 }
 
-/// What differs between the jobs.
+/// The parts in which the jobs differ.
 struct Parts {
     pod_security: Value,
     security: Value,
@@ -211,7 +212,7 @@ struct Parts {
     volumes: Vec<Value>,
     mounts: Vec<Value>,
     affinity: Option<Value>,
-    /// Bytes that a node must have free.
+    /// Bytes that must be free on the node.
     room: Option<u64>,
 }
 

@@ -6,7 +6,7 @@ use tenantry_core::template::TemplateError;
 /// Why something cannot be planned. Each text names the field and the remedy.
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
-    /// A field has a value that cannot be.
+    /// A field has a value that is not possible.
     #[error("{field}: {problem}")]
     Invalid {
         /// Field, as written in YAML.
@@ -25,13 +25,13 @@ pub enum PlanError {
     /// Something else must exist first.
     #[error("{0}")]
     Blocked(String),
-    /// A value of ours cannot be written as JSON.
+    /// One of our own values cannot be written as JSON.
     #[error("internal: {0}")]
     Json(#[from] serde_json::Error),
 }
 
 impl PlanError {
-    /// A field with a problem.
+    /// An error about a field and its problem.
     pub fn invalid(field: impl Into<String>, problem: impl Into<String>) -> Self {
         Self::Invalid { field: field.into(), problem: problem.into() }
     }

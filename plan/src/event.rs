@@ -1,4 +1,4 @@
-//! Billing events: the object for a step of a stream. No I/O.
+//! Billing events: builds the object for one step of a stream. No I/O.
 
 use jiff::Timestamp;
 use tenantry_api::billing_event::{BillingEvent, BillingEventSpec};
@@ -6,7 +6,7 @@ use tenantry_core::id::Id;
 use tenantry_core::ledger::NextEvent;
 use tenantry_core::names;
 
-/// Whose stream it is.
+/// The tenant or instance that a stream belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subject {
     /// Id of the tenant or instance.
@@ -19,7 +19,8 @@ pub struct Subject {
     pub tenant_name: String,
 }
 
-/// The object of an event. Its bytes are fixed here, time included: a second try sends the first one's.
+/// Builds the object of an event. All its bytes are fixed here, including the time: a second attempt to send it sends
+/// the same bytes as the first.
 #[must_use]
 pub fn build(subject: &Subject, event: &NextEvent, source: &str, namespace: &str, now: Timestamp) -> BillingEvent {
     let name = names::billing_event(&subject.id, event.sequence);

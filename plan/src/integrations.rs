@@ -1,4 +1,4 @@
-//! Integrations of a blueprint: their mistakes, and what is to be checked of an instance's. No I/O.
+//! Integrations of a blueprint: finds mistakes in them, and decides what to check for an instance. No I/O.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::blueprint::variables::{secret_setting, unknown};
 use crate::config::render;
 use crate::instance::Wanted;
 
-/// Templates of a check by field; whether secrets may stand there.
+/// Templates of a check by field, each with whether secrets are allowed in it.
 #[must_use]
 pub fn templates(check: &IntegrationCheck) -> Vec<(&'static str, &str, bool)> {
     let all = [
@@ -30,7 +30,7 @@ pub fn templates(check: &IntegrationCheck) -> Vec<(&'static str, &str, bool)> {
     all.into_iter().filter_map(|(field, text, secrets)| text.as_deref().map(|t| (field, t, secrets))).collect()
 }
 
-/// Every mistake in the integrations of a blueprint.
+/// All mistakes in the integrations of a blueprint.
 #[must_use]
 pub fn problems(spec: &BlueprintSpec) -> Vec<String> {
     let mut found = Vec::new();
@@ -66,7 +66,7 @@ fn template_problems(spec: &BlueprintSpec, place: &str, source: &str, secrets: b
     judged.map(|problem| format!("{place}: {problem}")).collect()
 }
 
-/// Fields that a kind of check needs or does not know.
+/// Problems with fields: those that this type of check needs but lacks, and those that it does not have.
 fn form(check: &IntegrationCheck) -> Vec<String> {
     let (word, needed, allowed): (_, &[&str], &[&str]) = match check.kind {
         CheckType::Smtp => ("smtp", &["host"], &["host", "port", "security", "user", "password"]),
@@ -83,7 +83,7 @@ fn form(check: &IntegrationCheck) -> Vec<String> {
     found
 }
 
-/// Where a check leads.
+/// The target of a check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
     /// A mail server.
@@ -92,7 +92,7 @@ pub enum Target {
         host: String,
         /// Port.
         port: u16,
-        /// Protection.
+        /// Protection of the connection.
         security: Security,
         /// User and password.
         login: Option<(String, Secret)>,
@@ -120,16 +120,17 @@ pub enum Target {
 /// A check that is to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Aim {
-    /// Where it leads.
+    /// The target.
     pub target: Target,
-    /// Longest time of the whole check.
+    /// Maximum time for the whole check.
     pub timeout: Duration,
-    /// What the Site says of addresses.
+    /// The Site's rules about addresses.
     pub ranges: Ranges,
 }
 
 impl Aim {
-    /// Changes with everything that the check depends on, the password included, which it does not show.
+    /// A key that changes with everything that the check depends on. This includes the password, which the key does not
+    /// reveal.
     #[must_use]
     pub fn key(&self) -> String {
         let password = match &self.target {
@@ -140,16 +141,16 @@ impl Aim {
     }
 }
 
-/// What is to be done about an integration of an instance.
+/// What to do about an integration of an instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Work {
-    /// Nothing, for this reason.
+    /// Nothing, for the given reason.
     Not(String),
-    /// To check it.
+    /// Check it.
     Check(Aim),
 }
 
-/// What is to be done about each integration, by name. `values` are those of the instance.
+/// What to do about each integration, by name. `values` holds the template values of the instance.
 #[must_use]
 pub fn work(wanted: &Wanted, ranges: &Ranges, values: &Value) -> Vec<(String, Work)> {
     wanted.release.spec.integrations.iter().map(|i| (i.name.clone(), of(i, wanted, ranges, values))).collect()
@@ -224,7 +225,7 @@ fn http(url: &str) -> Result<Target, String> {
         Some((host, port)) => (host, port.parse().ok().filter(|p| *p > 0).ok_or_else(wrong)?),
         None => (place, if tls { 443 } else { 80 }),
     };
-    // A user name in a URL would be sent along, and blanks and controls would end the request early.
+    // A user name in a URL would be sent along with it. Blanks and control characters would end the request early.
     let plain = |text: &str| text.chars().all(|c| c.is_ascii_graphic());
     if host.is_empty() || host.contains('@') || !plain(host) || !plain(&path) {
         return Err(wrong());

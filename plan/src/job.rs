@@ -1,4 +1,4 @@
-//! Jobs that run a blueprint's commands through the agent, and the Secret that tells it what to run. No I/O.
+//! Jobs that run a blueprint's commands through the agent, and the Secret that tells the agent what to run. No I/O.
 
 use serde_json::{Value, json};
 use tenantry_api::blueprint::{BlueprintSpec, StepList};
@@ -22,14 +22,14 @@ pub fn is_sql(list: &StepList) -> bool {
     list.steps.iter().all(|s| s.sql.is_some())
 }
 
-/// The SQL steps of a list, and the commands after them.
+/// The leading SQL steps of a list, and the commands after them.
 #[must_use]
 pub fn split(list: &StepList) -> (&[Step], &[Step]) {
     let sql = list.steps.iter().take_while(|s| s.sql.is_some()).count();
     list.steps.split_at(sql)
 }
 
-/// Renders SQL steps: name and text.
+/// Renders the SQL steps of a list. Returns their names and texts.
 ///
 /// # Errors
 /// [`PlanError::Template`] with step and variable.
@@ -40,7 +40,7 @@ pub fn sql(blueprint: &str, place: &str, list: &StepList, context: &Value) -> Re
         .collect()
 }
 
-/// Renders command steps into what the agent reads. It is given the time of the whole list.
+/// Renders the command steps of a list into the agent's file. The file gets the time limit of the whole list.
 ///
 /// # Errors
 /// [`PlanError::Template`] with step and variable.
@@ -69,14 +69,14 @@ pub fn file(blueprint: &str, place: &str, list: &StepList, context: &Value) -> R
     })
 }
 
-/// Where and as what a job runs.
+/// Where a job runs, and with what.
 #[allow(missing_debug_implementations)]
 pub struct Place<'a> {
     /// Namespace.
     pub namespace: &'a str,
     /// Name of the job and of its Secret.
     pub name: &'a str,
-    /// Labels of both.
+    /// Labels of the job and of its Secret.
     pub labels: Labels,
     /// Content of the blueprint.
     pub spec: &'a BlueprintSpec,
@@ -84,11 +84,12 @@ pub struct Place<'a> {
     pub image: String,
     /// Rendered configuration of the product.
     pub config: &'a Config,
-    /// On which nodes it may run; on any when absent.
+    /// Nodes on which the job may run. None means any node.
     pub scheduling: Option<&'a Scheduling>,
-    /// Claims of the blueprint's volumes by name; none: an empty folder that is forgotten.
+    /// Names the claim of each of the blueprint's volumes. None means that the job gets temporary empty folders
+    /// instead.
     pub claims: Option<&'a (dyn Fn(&str) -> String + Sync)>,
-    /// The pods whose node it needs, because they mount the same volumes.
+    /// The pods whose node the job needs, because they mount the same volumes.
     pub together: Option<Together>,
 }
 
@@ -106,7 +107,7 @@ pub fn build_secret(place: &Place<'_>, file: &JobFile) -> Result<Child, PlanErro
     Ok(Child::new(Kind::Secret, Some(place.namespace), place.name, &place.labels, rest))
 }
 
-/// The job: an init container brings the agent into the product's image, which then runs the steps.
+/// The job: an init container copies the agent into a volume, and the product's image runs the steps with it.
 #[must_use]
 pub fn build_job(place: &Place<'_>, file: &JobFile, settings: &Settings) -> Child {
     let view = View::of_jobs(place.spec);

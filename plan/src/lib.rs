@@ -1,7 +1,7 @@
-//! tenantry-plan: what should be, from what is wanted and what was observed.
+//! tenantry-plan: decides what should exist, from what is wanted and what was observed.
 //!
-//! Pure: no client, no clock, no random. The operator applies what these functions return, and
-//! `tenantry diff` prints it. Builders are one file for each kind of child.
+//! Pure: no client, no clock, no random numbers. The operator applies what these functions return, and `tenantry diff`
+//! prints it. There is one file for the builder of each kind of child.
 
 pub mod advise;
 pub(crate) mod agent_pod;

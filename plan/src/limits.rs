@@ -1,4 +1,4 @@
-//! Resolved limits of a tenant: the plan's, with what the contract says instead. No I/O.
+//! Resolved limits of a tenant: the plan's limits, replaced where the contract says something else. No I/O.
 
 use tenantry_api::plan::PlanSpec;
 use tenantry_api::tenant::TenantSpec;

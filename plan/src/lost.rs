@@ -1,11 +1,11 @@
-//! Volume claims that should be there and are not: which volumes were theirs, and how one is bound again. No I/O.
+//! Volume claims that are missing: finds the volumes that they had, and how to bind one of these again. No I/O.
 
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use tenantry_core::quantity;
 
 use crate::Claim;
 
-/// A volume that belonged to a claim which is gone.
+/// A volume whose claim is gone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Left {
     /// Name of the volume.
@@ -14,31 +14,31 @@ pub struct Left {
     pub bytes: u64,
     /// Its storage class.
     pub class: Option<String>,
-    /// Its phase, as Kubernetes says it.
+    /// Its phase, as Kubernetes reports it.
     pub phase: String,
-    /// Whether a person has set it free for the claim: the next claim of the name gets it.
+    /// Whether a person has released the volume for the claim, so that the next claim of that name gets it.
     pub reserved: bool,
 }
 
 impl Left {
-    /// The claim that takes it: of its own size and class.
+    /// The claim to create for this volume, with the volume's size and class.
     #[must_use]
     pub fn claim(&self) -> Claim {
         Claim { bytes: self.bytes, class: self.class.clone(), volume: Some(self.name.clone()), grows: false }
     }
 }
 
-/// A claim that is gone, and the volumes that were its own.
+/// A claim that is gone, and the volumes that it had.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lost {
     /// Name of the claim.
     pub claim: String,
-    /// Volumes that say so; none when they are gone as well.
+    /// Volumes that name this claim. The list is empty if the volumes are gone as well.
     pub left: Vec<Left>,
 }
 
 impl Lost {
-    /// The volume that a person has set free for it, when it is clear which one.
+    /// The volume that a person has released for the claim. None means that no volume or more than one is released.
     #[must_use]
     pub fn reserved(&self) -> Option<&Left> {
         let mut all = self.left.iter().filter(|l| l.reserved);
@@ -46,13 +46,13 @@ impl Lost {
     }
 }
 
-/// Whether a claim that exists has lost its volume: nothing that mounts it can start.
+/// Whether an existing claim has lost its volume. No pod that mounts it can start then.
 #[must_use]
 pub fn has_no_volume(claim: &PersistentVolumeClaim) -> bool {
     claim.status.as_ref().and_then(|s| s.phase.as_deref()) == Some("Lost")
 }
 
-/// The volumes among all that belonged to a claim.
+/// The volumes, out of `all`, that belonged to a claim.
 #[must_use]
 pub fn left_of(namespace: &str, claim: &str, all: &[PersistentVolume]) -> Vec<Left> {
     let mine = all.iter().filter_map(|volume| {
@@ -73,7 +73,7 @@ pub fn left_of(namespace: &str, claim: &str, all: &[PersistentVolume]) -> Vec<Le
     mine.collect()
 }
 
-/// What is said of claims that are gone: the volumes that fit, and the command that gives one back.
+/// The message about claims that are gone: the volumes that fit, and the command that restores one.
 #[must_use]
 pub fn said(namespace: &str, lost: &[Lost]) -> String {
     let each: Vec<String> = lost.iter().map(|l| one(namespace, l)).collect();
@@ -111,7 +111,7 @@ fn named(all: &[Left]) -> String {
     all.iter().map(described).collect::<Vec<_>>().join(", ")
 }
 
-/// The command that sets a volume free for the claim that it names.
+/// The command that releases a volume for the claim that the volume names.
 fn command(volume: &str) -> String {
     format!(
         r#"kubectl patch pv {volume} --type=merge -p '{{"spec":{{"claimRef":{{"uid":null,"resourceVersion":null}}}}}}'"#

@@ -1,8 +1,8 @@
-//! Values that only `personalise` uses: settings, and fields such as the host, the time zone or the tenant's display name.
-//! It runs when an instance is made, and a later change of them reaches nothing. No I/O.
+//! Values that only `personalise` uses: settings, and fields such as the host, the time zone or the tenant's display
+//! name. `personalise` runs when an instance is made, so a later change of these values has no effect. No I/O.
 //!
-//! It is not run again for them. What it sets, people change afterwards (the administrator's password, names, mail
-//! servers), and a second run would take that away from them.
+//! `personalise` is not run again when they change. People later change what it has set (the administrator's password,
+//! names, mail servers), and a second run would undo their changes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,10 +14,10 @@ use tenantry_core::hash::sha256_hex;
 use tenantry_core::secret::Secret;
 use tenantry_core::template;
 
-/// The condition of an instance whose settings are not all in use.
+/// The condition that reports whether all settings of an instance are in use.
 pub const CONDITION: ConditionType = ConditionType::SettingsApplied;
-/// What people may change of an instance beside its settings, as templates name it. Ids and names never change; the
-/// database's access and the application's own keys are nobody's to choose.
+/// What people may change about an instance besides its settings, under the names that templates use. Ids and names
+/// never change; nobody chooses the database's access or the application's own keys.
 const FIELDS: [&str; 8] = [
     "instance.host",
     "instance.url",
@@ -28,38 +28,39 @@ const FIELDS: [&str; 8] = [
     "plan.seats",
     "plan.storage_bytes",
 ];
-/// Characters of a print that are kept: enough to tell values apart, and of no use to guess one.
+/// Characters of a fingerprint that are kept: enough to tell values apart, and of no help in guessing a value.
 const PRINT: usize = 16;
 
-/// Names of the settings that `personalise` uses and nothing else that an instance is made of.
+/// Names of the settings that `personalise` uses and that no other part of the instance uses.
 #[must_use]
 pub fn only_personalise(spec: &BlueprintSpec) -> BTreeSet<&str> {
     let is_once = is_once(spec);
     spec.settings.keys().map(String::as_str).filter(|s| is_once("settings", s)).collect()
 }
 
-/// Fields that `personalise` uses and nothing else that an instance is made of, such as `instance.time_zone`.
+/// Fields such as `instance.time_zone` that `personalise` uses and that no other part of the instance uses.
 #[must_use]
 pub fn fields_only_personalise(spec: &BlueprintSpec) -> Vec<&'static str> {
     let is_once = is_once(spec);
     FIELDS.into_iter().filter(|f| f.split_once('.').is_some_and(|(root, field)| is_once(root, field))).collect()
 }
 
-/// The values of both, by name. `values` is what templates of the instance are given.
+/// The values of these settings and fields, by name. `values` holds the template values of the instance.
 #[must_use]
 pub fn given_once(spec: &BlueprintSpec, values: &Value) -> BTreeMap<String, String> {
     let settings =
         only_personalise(spec).into_iter().map(|name| (name, values.get("settings").and_then(|s| s.get(name))));
     let fields = fields_only_personalise(spec).into_iter();
-    // What an instance does not have, such as a number of seats, is a value that may change, too.
+    // A value that an instance does not have, such as a number of seats, may be given later. So its absence counts as a
+    // value.
     let field = |name: &str| values.pointer(&format!("/{}", name.replace('.', "/"))).unwrap_or(&Value::Null);
     let fields = fields.map(|name| (name, Some(field(name))));
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     settings.chain(fields).filter_map(|(name, value)| Some((name.to_owned(), text(value?)))).collect()
 }
 
-/// Says of a field of a root whether `personalise` uses it and nothing else does. A template that uses a root as a whole
-/// uses each of its fields.
+/// Returns a test for a root and a field: whether `personalise` uses the field and nothing else does. A template that
+/// uses a root as a whole uses each of its fields.
 fn is_once(spec: &BlueprintSpec) -> impl Fn(&str, &str) -> bool {
     let (living, once) = (living(spec), once(spec));
     move |root, field| {
@@ -69,8 +70,8 @@ fn is_once(spec: &BlueprintSpec) -> impl Fn(&str, &str) -> bool {
     }
 }
 
-/// Variables of what an instance runs with at all times. Checks of integrations and the verification only ask; installs
-/// and copies come before an instance.
+/// Variables used by the parts that an instance runs with at all times. Not included: checks of integrations and the
+/// verification, which only ask, and installs and copies, which happen before the instance exists.
 fn living(spec: &BlueprintSpec) -> Vec<String> {
     let probe = |p: &Probe| {
         let path = p.http.iter().map(|h| h.path.clone());
@@ -85,7 +86,7 @@ fn living(spec: &BlueprintSpec) -> Vec<String> {
     variables(&living)
 }
 
-/// Variables of `personalise`.
+/// Variables that `personalise` uses.
 fn once(spec: &BlueprintSpec) -> Vec<String> {
     let steps = spec.personalise.iter().flat_map(|list| &list.steps);
     variables(
@@ -93,13 +94,14 @@ fn once(spec: &BlueprintSpec) -> Vec<String> {
     )
 }
 
-/// Variables that some templates name. What cannot be read names none, and is a problem of its own.
+/// Variables that some templates use. A template that cannot be read counts as using none; that is reported as a
+/// problem elsewhere.
 fn variables(sources: &[&String]) -> Vec<String> {
     sources.iter().filter_map(|s| template::check("made-with", s).ok()).flatten().collect()
 }
 
-/// Prints of some values: they tell whether a value is another one, and nothing of it. `key` is a
-/// secret of the instance, so that a print says nothing to whoever guesses.
+/// Fingerprints of some values: they show whether a value has changed but not what it is. `key` is a secret of the
+/// instance, so that a fingerprint does not help anybody who guesses values.
 #[must_use]
 pub fn prints(values: &BTreeMap<String, String>, key: &Secret) -> BTreeMap<String, String> {
     #[derive(Serialize)]
@@ -113,7 +115,7 @@ pub fn prints(values: &BTreeMap<String, String>, key: &Secret) -> BTreeMap<Strin
     values.iter().map(|(name, value)| (name.clone(), print(name, value))).collect()
 }
 
-/// Names of the values that are not the ones that the instance was made with.
+/// Names of the values that differ from the values with which the instance was made.
 #[must_use]
 pub fn changed<'a>(made: &BTreeMap<String, String>, now: &'a BTreeMap<String, String>) -> Vec<&'a str> {
     let other = now.iter().filter(|(name, print)| made.get(*name).is_some_and(|m| m != *print));

@@ -1,6 +1,6 @@
-//! Which pods of an instance must run on one node: those that mount the same volumes. No I/O.
+//! Which pods of an instance must run on the same node: those that mount the same volumes. No I/O.
 //!
-//! The volumes are ReadWriteOnce: pods on one node can share one, a pod elsewhere waits for ever.
+//! The volumes are ReadWriteOnce: pods on one node can share a volume, while a pod on another node would wait forever.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use tenantry_core::names::{self, LABEL_INSTANCE_ID, LABEL_VOLUMES};
 
 use crate::instance::Wanted;
 
-/// Pods that run on one node.
+/// A group of pods that run on the same node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Together {
     instance: String,
@@ -18,13 +18,13 @@ pub struct Together {
 }
 
 impl Together {
-    /// Of a process; none when its volumes are its one pod's alone.
+    /// The group of a process. None means that at most one pod at a time mounts its volumes.
     #[must_use]
     pub fn process(wanted: &Wanted, process: &Process) -> Option<Self> {
         Self::with(wanted, wanted.release.spec.volumes_of(process))
     }
 
-    /// Of a job or schedule.
+    /// The group of jobs and schedules.
     #[must_use]
     pub fn jobs(wanted: &Wanted) -> Option<Self> {
         Self::with(wanted, wanted.release.spec.volumes_of_jobs())
@@ -38,8 +38,8 @@ impl Together {
         Some(Self { instance: wanted.id.to_string(), volumes: names::volume_group(first, wanted.generation) })
     }
 
-    /// Marks a pod template and keeps it to the node of the others. The first of them matches itself, so that any
-    /// node takes it.
+    /// Labels a pod template and ties it to the node of the group's other pods. The first pod matches its own label, so
+    /// it can run on any node.
     pub fn mark(&self, template: &mut Value) {
         template["metadata"]["labels"][LABEL_VOLUMES] = self.volumes.clone().into();
         template["spec"]["affinity"]["podAffinity"] = json!({ "requiredDuringSchedulingIgnoredDuringExecution": [{
@@ -49,13 +49,15 @@ impl Together {
     }
 }
 
-/// Volumes that are tied by pods which mount several of them, with the pods that may run at one time.
+/// Groups of volumes that belong together because some pod mounts several of them, each with the number of pods that
+/// may run at the same time.
 fn groups(spec: &BlueprintSpec) -> Vec<(BTreeSet<&str>, u32)> {
     let processes = spec.processes.iter().map(|p| {
         let pods = match (p.replicas.max, p.strategy) {
             (0, _) => 0,
             (1, Strategy::Recreate) => 1,
-            // The new pod starts beside the old one, or there are several.
+            // Several pods may run: a rolling update starts the new pod beside the old one, or the process has several
+            // replicas.
             _ => 2,
         };
         (spec.volumes_of(p).map(|v| v.name.as_str()).collect::<BTreeSet<_>>(), pods)
@@ -114,7 +116,7 @@ mod tests {
         assert_eq!(shared(two, json!([])), ["a"]);
         let schedule = json!([{ "name": "cron", "cron": "H * * * *", "command": ["x"] }]);
         assert_eq!(shared(json!([{ "name": "web" }]), schedule), ["a+b"]);
-        // The worker ties both volumes together, whoever else mounts only one.
+        // The worker mounts both volumes and so ties them together, although the other processes mount only one.
         let three =
             json!([{ "name": "one", "volumes": ["a"] }, { "name": "two", "volumes": ["b"] }, { "name": "both" }]);
         assert_eq!(shared(three, json!([])), ["a+b"]);

@@ -1,19 +1,19 @@
-//! What is there of a tenant that no object and no archive leads to. No I/O.
+//! Data of a tenant that no object and no archive refers to. No I/O.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use tenantry_api::archive::{Archive, ArchivePhase};
 use tenantry_api::crm_instance::CrmInstance;
 
-/// Most entries of a list in a message or a status.
+/// Maximum number of entries of a list in a message or a status.
 pub const LISTED: usize = 20;
 
-/// A thing that was found: of which instance, if its labels tell, and what it is.
+/// A thing that was found: the instance that it belongs to, if its labels say so, and a description.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Found {
     /// Id of the instance.
     pub instance: Option<String>,
-    /// `database crm_x_g1 on pg-1`, `volume claim x`.
+    /// For example `database crm_x_g1 on pg-1` or `volume claim x`.
     pub what: String,
 }
 
@@ -23,14 +23,14 @@ pub fn phase(archive: &Archive) -> ArchivePhase {
     archive.status.as_ref().map(|s| s.phase).unwrap_or_default()
 }
 
-/// Whether the data of an id is led to by an archive that keeps it or is about to destroy it.
+/// Whether an archive refers to the data of an id, either keeping it or about to destroy it.
 #[must_use]
 pub fn is_archived(archives: &[Archive], id: &str) -> bool {
     let open = |a: &&Archive| matches!(phase(a), ArchivePhase::Archived | ArchivePhase::Purging);
     archives.iter().filter(open).any(|a| a.spec.id == id)
 }
 
-/// The ids to which a living instance or an open archive leads.
+/// The ids that a living instance or an open archive refers to.
 #[must_use]
 pub fn led_to(instances: &[CrmInstance], archives: &[Archive]) -> BTreeSet<String> {
     let living = instances.iter().filter_map(|i| i.spec.id.clone());
@@ -38,8 +38,8 @@ pub fn led_to(instances: &[CrmInstance], archives: &[Archive]) -> BTreeSet<Strin
     living.chain(open.map(|a| a.spec.id.clone())).collect()
 }
 
-/// Why the namespace of a tenant may not be destroyed: what was found in it and on the servers, by instance, with the
-/// command for each. None: nothing was found.
+/// Why the namespace of a tenant may not be destroyed: the things found in it and on the servers, by instance, with a
+/// command for each. None means that nothing was found.
 #[must_use]
 pub fn refusal(namespace: &str, tenant_id: &str, found: &[Found]) -> Option<String> {
     let mut by_instance: BTreeMap<Option<&str>, BTreeSet<&str>> = BTreeMap::new();

@@ -1,15 +1,16 @@
-//! What we own of a live object and no longer want: an apply would take it away. No I/O.
+//! Fields that the operator owns on a live object and no longer wants: an apply would remove them. No I/O.
 //!
-//! Read from `metadata.managedFields` as the API server keeps it: a tree of `f:FIELD`, `k:{keys of an item}` and
-//! `v:VALUE`, where a leaf is owned as a whole.
+//! Ownership is read from `metadata.managedFields` as the API server keeps it: a tree of `f:FIELD`,
+//! `k:{keys of an item}` and `v:VALUE`, in which a leaf is owned as a whole.
 
 use serde_json::{Map, Value};
 
-/// Field manager of everything that the operator applies: what it no longer applies, it removes.
+/// Field manager of everything that the operator applies. An apply removes the fields that this manager owns and no
+/// longer sends.
 pub const FIELD_MANAGER: &str = "tenantry-operator";
 
-/// Whether an apply of `wanted` would take something off `live`. An object that does not tell who owns what has
-/// nothing to take off.
+/// Whether an apply of `wanted` would remove something from `live`. Nothing can be removed from an object that does not
+/// record who owns its fields.
 #[must_use]
 pub fn is_more(wanted: &Value, live: &Value) -> bool {
     let entries = live.pointer("/metadata/managedFields").and_then(Value::as_array);
@@ -28,7 +29,7 @@ fn lacks(fields: &Map<String, Value>, wanted: &Value, live: &Value) -> bool {
     fields.iter().any(|(path, inner)| {
         let inner = inner.as_object();
         if let Some(name) = path.strip_prefix("f:") {
-            // What is not there any more, whoever took it, cannot be taken off.
+            // A field that no longer exists cannot be removed, whoever removed it.
             let Some(there) = live.get(name) else { return false };
             let Some(ours) = wanted.get(name) else { return true };
             return match inner {
@@ -52,13 +53,13 @@ fn lacks(fields: &Map<String, Value>, wanted: &Value, live: &Value) -> bool {
     })
 }
 
-/// The item of a list with these keys; one that it leaves out has the default.
+/// The item of a list with these keys. A key that the item leaves out has its default and counts as equal.
 fn item<'a>(keys: &Map<String, Value>, list: &'a Value) -> Option<&'a Value> {
     let fits = |one: &&Value| keys.iter().all(|(k, v)| one.get(k).is_none_or(|found| found == v));
     list.as_array()?.iter().find(fits)
 }
 
-/// A map that is owned as a whole, such as a selector, has what we do not want.
+/// Whether a map that is owned as a whole, such as a selector, has keys that are not wanted.
 fn has_other_keys(ours: &Value, there: &Value) -> bool {
     match (ours, there) {
         (Value::Object(ours), Value::Object(there)) => there.keys().any(|k| !ours.contains_key(k)),

@@ -1,4 +1,4 @@
-//! What every pod of a product has in common: security, resources, probes. No I/O.
+//! The parts that all pods of a product have in common: security, resources, probes. No I/O.
 
 use serde_json::{Value, json};
 use tenantry_api::blueprint::{PodSecurity, Probe};
@@ -9,20 +9,21 @@ use crate::PlanError;
 use crate::config::render;
 use crate::resources::{Source, fitted};
 
-/// Seconds for which a pod that is to end still answers: Services and ingress controllers learn of its end while it
-/// is told to stop, and until they all have, they send it requests. They count against the time that it has to end.
+/// Seconds for which a pod that is about to end still answers. Services and ingress controllers learn of its end only
+/// while it is being stopped, and until all of them know, they send it requests. These seconds count against the pod's
+/// grace period.
 pub const DRAIN_SECONDS: u32 = 5;
 
-/// Most that a container takes of its node's disk (its log, its scratch folders) when nothing else is said: one that
-/// writes without end is ended itself, before its node is full and others are.
+/// Default limit on a container's use of its node's disk (its log, its scratch folders). It ends a container that
+/// writes without end before the node's disk is full and other pods are ended too.
 pub const DISK_LIMIT: &str = "4Gi";
-/// The same in bytes.
+/// The same limit in bytes.
 pub const DISK_LIMIT_BYTES: u64 = 4 << 30;
-/// What is set aside of the disk for it.
+/// Default request for the node's disk.
 pub const DISK_REQUEST: &str = "50Mi";
 
-/// `lifecycle` of a container that answers for a moment after it was told to end: by the kubelet, as images need not
-/// have a program that waits.
+/// `lifecycle` of a container that still answers for a moment after it was told to end. The kubelet does the waiting,
+/// because images need not contain a program that waits.
 #[must_use]
 pub fn drain() -> Value {
     json!({ "preStop": { "sleep": { "seconds": DRAIN_SECONDS } } })
@@ -63,7 +64,8 @@ pub fn agent_security() -> Value {
     json!({ "allowPrivilegeEscalation": false, "capabilities": { "drop": ["ALL"] }, "readOnlyRootFilesystem": true })
 }
 
-/// `resources` of a container: the plan's before the process's own before modest defaults.
+/// `resources` of a container. The plan's values take precedence over the process's own values, and those over modest
+/// defaults.
 #[must_use]
 pub fn resources(plan: Option<&Resources>, own: Option<&Resources>) -> Value {
     let pick = |get: fn(&Resources) -> &Option<String>, default: &str| -> (Source, String) {
@@ -75,7 +77,7 @@ pub fn resources(plan: Option<&Resources>, own: Option<&Resources>) -> Value {
     let mut requests = json!({ "memory": memory_request });
     let mut limits = json!({ "memory": memory_limit });
     let (request, limit) = (pick(|r| &r.cpu_request, "20m"), pick(|r| &r.cpu_limit, ""));
-    // A limit on processor time slows the start of a product by seconds; only who asks for one gets one.
+    // A CPU limit delays the start of a product by seconds, so there is none unless plan or process asks for one.
     if limit.1.is_empty() {
         requests["cpu"] = request.1.into();
     } else {
@@ -107,10 +109,10 @@ pub fn probe(blueprint: &str, place: &str, probe: &Probe, context: &Value) -> Re
     Ok(made)
 }
 
-/// Renders the words of a command line; `context` holds no secrets.
+/// Renders the words of a command line. `context` contains no secrets.
 ///
 /// # Errors
-/// [`PlanError::Template`] when one cannot be rendered.
+/// [`PlanError::Template`] when a word cannot be rendered.
 pub fn words(blueprint: &str, place: &str, words: &[String], context: &Value) -> Result<Vec<String>, PlanError> {
     words.iter().enumerate().map(|(i, w)| render(blueprint, &format!("{place}[{i}]"), w, context)).collect()
 }

@@ -1,5 +1,5 @@
-//! How pods may fetch images from registries that ask who they are: what several Secrets of the operator's namespace
-//! say becomes one Secret, copied to where pods run. No I/O.
+//! How pods fetch images from registries that need credentials: several Secrets in the operator's namespace are merged
+//! into one, which is copied to where pods run. No I/O.
 
 use std::collections::BTreeMap;
 
@@ -9,36 +9,37 @@ use crate::Settings;
 use crate::child::{Child, Kind};
 use crate::labels::Labels;
 
-/// Name of the copy, in each namespace in which Tenantry starts pods.
+/// Name of the merged Secret in each namespace in which Tenantry starts pods.
 pub const PULL_SECRET: &str = "tenantry-image-pull";
-/// Kind of a Secret with such credentials; kubelets know no other but an older one.
+/// Type of a Secret with such credentials. Kubelets know only this type and one older type.
 pub const PULL_TYPE: &str = "kubernetes.io/dockerconfigjson";
-/// Its only key.
+/// The only key of such a Secret.
 pub const PULL_KEY: &str = ".dockerconfigjson";
-/// Most bytes of the copy: the API server takes no Secret above 1 MiB.
+/// Maximum size of the merged Secret in bytes. The API server accepts no Secret above 1 MiB.
 const MOST: usize = 512 * 1024;
 
-/// What a Secret holds that the Site names; `None`: there is none of that name.
+/// Type and data of a Secret that the Site names. `None` means that no Secret of that name exists.
 pub type Found = Option<(String, BTreeMap<String, Vec<u8>>)>;
 
-/// What became of all of them.
+/// The result of merging all Secrets.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Merged {
-    /// Content of the copy; none when nothing of it could be used.
+    /// Content of the merged Secret. None means that no Secret could be used.
     pub content: Option<String>,
-    /// What is wrong, one a Secret.
+    /// The problems, one for each Secret.
     pub problems: Vec<String>,
 }
 
 impl std::fmt::Debug for Merged {
-    // Passwords never get into a log.
+    // Passwords must never get into a log.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let shown = self.content.as_ref().map(String::len);
         f.debug_struct("Merged").field("bytes", &shown).field("problems", &self.problems).finish()
     }
 }
 
-/// Puts what they say about registries together. The first that names a registry wins, as a kubelet would ask it first.
+/// Merges the registries of several Secrets. If more than one names a registry, the first one wins, as a kubelet would
+/// try it first.
 #[must_use]
 pub fn merge(named: &[(String, Found)]) -> Merged {
     let (mut auths, mut problems) = (Map::new(), Vec::new());
@@ -69,7 +70,7 @@ fn registries(found: Option<&(String, BTreeMap<String, Vec<u8>>)>) -> Result<Map
         return Err(format!("is of type {type_:?}, not {PULL_TYPE}"));
     }
     let text = data.get(PULL_KEY).ok_or_else(|| format!("has no key {PULL_KEY}"))?;
-    // What a parser says of a text may quote it.
+    // The parser's own message is left out, because it may quote the text.
     let config: Value = serde_json::from_slice(text).map_err(|_| format!("has no JSON under {PULL_KEY}"))?;
     match config.get("auths").and_then(Value::as_object) {
         Some(auths) if !auths.is_empty() && auths.values().all(Value::is_object) => Ok(auths.clone()),
@@ -77,21 +78,22 @@ fn registries(found: Option<&(String, BTreeMap<String, Vec<u8>>)>) -> Result<Map
     }
 }
 
-/// The copy for a namespace.
+/// The merged Secret for a namespace.
 #[must_use]
 pub fn build_pull_secret(namespace: &str, labels: &Labels, content: &str) -> Child {
     let rest = json!({ "type": PULL_TYPE, "stringData": { PULL_KEY: content } });
     Child::new(Kind::Secret, Some(namespace), PULL_SECRET, labels, rest)
 }
 
-/// Lets a pod fetch its images with the copy, where the Site names any credentials.
+/// Lets a pod fetch its images with the merged Secret, if the Site names any credentials.
 pub fn allow(pod_spec: &mut Value, settings: &Settings) {
     if !settings.site.image_pull_secrets.is_empty() {
         pod_spec["imagePullSecrets"] = json!([{ "name": PULL_SECRET }]);
     }
 }
 
-/// Whether pods of a workload may still fetch their images with the copy. A job that has ended starts none.
+/// Whether a workload can still start pods that fetch their images with the merged Secret. A job that has ended starts
+/// no pods.
 #[must_use]
 pub fn is_allowed(workload: &Value) -> bool {
     let places = ["/spec/template/spec/imagePullSecrets", "/spec/jobTemplate/spec/template/spec/imagePullSecrets"];

@@ -1,9 +1,10 @@
-//! Requests and limits of processor time and memory: whether they can be, and together. No I/O.
+//! Requests and limits of processor time and memory: checks each value and whether both fit together. No I/O.
 
 use tenantry_api::plan::Resources;
 use tenantry_core::quantity::{InvalidAmount, amount, memory};
 
-/// Every problem of requests and limits, each with its place. The API server would tell them when a pod is made.
+/// All problems of requests and limits, each with its place. The API server would report them only when a pod is
+/// created.
 #[must_use]
 pub fn problems(place: &str, resources: &Resources) -> Vec<String> {
     let mut found = Vec::new();
@@ -33,19 +34,19 @@ pub fn problems(place: &str, resources: &Resources) -> Vec<String> {
     found
 }
 
-/// Who says a value; the stronger stands first.
+/// Where a value comes from. The stronger source stands first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Source {
-    /// The plan, that is the contract.
+    /// The plan, which is the contract.
     Plan,
     /// The process itself.
     Own,
-    /// Nobody.
+    /// Neither: it is a default.
     Default,
 }
 
-/// A request and a limit of different sources, so that the request is not above: the weaker follows. Two of one source
-/// stay as they are.
+/// Adjusts a request above its limit when the two come from different sources: the value of the weaker source is set to
+/// that of the stronger. Two values of the same source stay as they are.
 pub(crate) fn fitted(request: (Source, String), limit: (Source, String)) -> (String, String) {
     let above = matches!((amount(&request.1), amount(&limit.1)), (Ok(r), Ok(l)) if r > l);
     match request.0.cmp(&limit.0) {

@@ -9,20 +9,20 @@ use tenantry_core::quantity;
 
 use crate::orphans::{LISTED, phase};
 
-/// Room for volumes that is missing.
+/// Room for volumes that a quota lacks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shortage {
-    /// What is asked for, in words.
+    /// The requested amount, in words.
     pub wanted: String,
-    /// What is there, in words.
+    /// The amount that is left, in words.
     pub has: String,
 }
 
-/// Whether claims of these sizes, in bytes, fit into what a quota has left. A quota that was not counted yet says
+/// Whether claims of these sizes, in bytes, fit into the rest of a quota. A quota whose use was not counted yet refuses
 /// nothing.
 ///
 /// # Errors
-/// [`Shortage`].
+/// [`Shortage`] with the requested amount and what is left.
 pub fn fits(quota: &ResourceQuota, wanted: &[u64]) -> Result<(), Shortage> {
     let Some(status) = &quota.status else { return Ok(()) };
     let left = |key: &str| -> Option<(u64, u64)> {
@@ -42,7 +42,7 @@ pub fn fits(quota: &ResourceQuota, wanted: &[u64]) -> Result<(), Shortage> {
     Ok(())
 }
 
-/// What is said of a shortage: which archives hold volumes, the oldest first, and what makes room.
+/// The message about a shortage: which archives hold volumes, the oldest first, and how to make room.
 #[must_use]
 pub fn refusal(shortage: &Shortage, tenant: &str, archives: &[Archive]) -> String {
     let mut hold: Vec<&Archive> =

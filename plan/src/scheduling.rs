@@ -1,14 +1,14 @@
-//! On which nodes pods run: what an instance or a database server wishes, in their pods. No I/O.
+//! On which nodes pods run: writes what an instance or a database server asks for into its pods. No I/O.
 
 use serde_json::{Value, json};
 use tenantry_api::scheduling::Scheduling;
 
 use crate::PlanError;
 
-/// Label of a node with its name.
+/// Node label that holds the node's name.
 const HOSTNAME: &str = "kubernetes.io/hostname";
 
-/// Writes a wish into the spec of a pod. Without a wish nothing is written.
+/// Writes the requested scheduling into the spec of a pod. Without a request nothing is written.
 pub fn place(pod_spec: &mut Value, wish: Option<&Scheduling>) {
     let Some(wish) = wish else { return };
     if !wish.node_selector.is_empty() {
@@ -19,21 +19,22 @@ pub fn place(pod_spec: &mut Value, wish: Option<&Scheduling>) {
     }
 }
 
-/// Lets several pods of one kind prefer different nodes. It depends on what may be and not on how many there are,
-/// so that another number of pods starts none of them anew.
+/// Makes several pods of one kind prefer different nodes. Whether this is written depends on the allowed number of pods
+/// and not on the current one, so that a change of their number restarts none of them.
 pub fn spread(pod_spec: &mut Value, wish: Option<&Scheduling>, selector: &Value) {
     if wish.is_none_or(|w| w.spread) {
         pod_spec["topologySpreadConstraints"] = json!([{
             "maxSkew": 1,
             "topologyKey": HOSTNAME,
-            // Two on one node are better than one on none.
+            // Two pods on one node are better than one pod that cannot run anywhere.
             "whenUnsatisfiable": "ScheduleAnyway",
             "labelSelector": { "matchLabels": selector },
         }]);
     }
 }
 
-/// Checks the labels of a wish: the API server would refuse them in the pods, long after they were written here.
+/// Checks the labels of a request. Without this check the API server would refuse them only in the pods, long after
+/// they were written.
 ///
 /// # Errors
 /// [`PlanError::Invalid`] naming the field.
@@ -63,7 +64,7 @@ fn is_value(value: &str) -> bool {
     value.is_empty() || (value.len() <= 63 && is_name(value, |c| c.is_ascii_alphanumeric(), "-_."))
 }
 
-/// Begins and ends with a plain character, others only between.
+/// Whether a text begins and ends with a plain character and has others only in between.
 fn is_name(text: &str, plain: impl Fn(char) -> bool, between: &str) -> bool {
     let ends = |c: Option<char>| c.is_some_and(&plain);
     ends(text.chars().next()) && ends(text.chars().last()) && text.chars().all(|c| plain(c) || between.contains(c))

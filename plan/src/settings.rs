@@ -1,4 +1,4 @@
-//! Settings of the operator and its Site that planning needs. No I/O.
+//! Settings of the operator and its Site, as far as planning needs them. No I/O.
 
 use tenantry_api::site::{Site, SiteSpec};
 use tenantry_core::names;
@@ -12,14 +12,14 @@ pub struct Settings {
     pub agent_image: String,
     /// Name of the operator's ServiceAccount.
     pub service_account: String,
-    /// PriorityClass of managed database servers that name none.
+    /// PriorityClass for managed database servers that name none.
     pub database_priority_class: Option<String>,
     /// The Site.
     pub site: SiteSpec,
 }
 
 impl Settings {
-    /// Settings with the Site's agent image before the operator's.
+    /// Settings in which the Site's agent image takes precedence over the operator's.
     #[must_use]
     pub fn new(site: &Site, system_namespace: &str, agent_image: &str, service_account: &str) -> Self {
         Self {
@@ -31,7 +31,8 @@ impl Settings {
         }
     }
 
-    /// An image name, taken from the Site's mirror where there is one: the mirror replaces the first part.
+    /// The name under which pods fetch an image. If the Site has a mirror, the mirror replaces the registry in the
+    /// name.
     #[must_use]
     pub fn image(&self, name: &str) -> String {
         match &self.site.image_registry {
@@ -58,7 +59,7 @@ impl Settings {
         }
     }
 
-    /// Settings for `tenantry diff` and tests where no operator tells.
+    /// Settings for `tenantry diff` and for tests, where no operator provides them.
     #[must_use]
     pub fn of_site(site: &Site) -> Self {
         Self::new(site, names::SYSTEM_NAMESPACE, "tenantry.local/agent:dev", "tenantry-operator")

@@ -1,23 +1,23 @@
-//! What a pod sees of its blueprint: volumes, files, forgotten paths. No I/O.
+//! The parts of a blueprint that a pod sees: volumes, files, and writable paths whose content is not kept. No I/O.
 
 use serde_json::{Value, json};
 use tenantry_api::blueprint::{BlueprintSpec, PodSecurity, Process, Volume};
 
 use crate::config::Config;
 
-/// What a pod sees of its blueprint.
+/// The parts of a blueprint that a pod sees.
 #[derive(Debug)]
 pub struct View<'a> {
     /// Volumes.
     pub volumes: Vec<&'a Volume>,
-    /// Whether it sees the rendered files: companions do not.
+    /// Whether the pod sees the rendered files. Companions do not.
     pub files: bool,
-    /// How it runs.
+    /// Security settings of the pod.
     pub security: &'a PodSecurity,
 }
 
 impl<'a> View<'a> {
-    /// Of a process.
+    /// The view of a process.
     #[must_use]
     pub fn of_process(spec: &'a BlueprintSpec, process: &'a Process) -> Self {
         Self {
@@ -27,14 +27,14 @@ impl<'a> View<'a> {
         }
     }
 
-    /// Of a job or schedule.
+    /// The view of jobs and schedules.
     #[must_use]
     pub fn of_jobs(spec: &'a BlueprintSpec) -> Self {
         Self { volumes: spec.volumes_of_jobs().collect(), files: true, security: &spec.pod_security }
     }
 
-    /// `volumeMounts` of the container. Their order says nothing: kubelet mounts what lies inside of something
-    /// else after it.
+    /// `volumeMounts` of the container. Their order does not matter, because kubelet mounts a path inside another one
+    /// after it.
     #[must_use]
     pub fn mounts(&self, config: &Config) -> Vec<Value> {
         let data = |v: &&Volume| json!({"name": format!("data-{}", v.name), "mountPath": v.mount_path});
@@ -46,8 +46,8 @@ impl<'a> View<'a> {
         all
     }
 
-    /// `volumes` of the pod for [`mounts`](Self::mounts). `claim` names the claim of a volume; without one it is
-    /// an empty folder that is forgotten.
+    /// `volumes` of the pod for [`mounts`](Self::mounts). `claim` gives the name of a volume's claim. None means that
+    /// the pod gets temporary empty folders instead.
     #[must_use]
     pub fn pod_volumes(&self, config: &Config, secret: &str, claim: Option<&dyn Fn(&str) -> String>) -> Vec<Value> {
         let data = |v: &&Volume| {
@@ -73,10 +73,10 @@ impl<'a> View<'a> {
     }
 }
 
-/// Most of a volume of the blueprint that is an empty folder, where a template is built.
+/// Size limit of the empty folder that replaces a blueprint's volume while a template is built.
 const FORGOTTEN: &str = "4Gi";
 
-/// `volumeMounts` of the paths whose content is forgotten.
+/// `volumeMounts` of the writable paths whose content is not kept.
 pub fn scratch_mounts(security: &PodSecurity) -> impl Iterator<Item = Value> {
     let paths = security.writable_paths.iter().enumerate();
     paths.map(|(i, path)| json!({"name": format!("scratch-{i}"), "mountPath": path}))

@@ -1,24 +1,24 @@
-//! Volume claims that exist, and what can still be changed about them. No I/O.
+//! Volume claims that exist, and what can still change about them. No I/O.
 
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use tenantry_core::quantity;
 
-/// A volume claim that exists. Its class never changes; its size grows, once it has a volume and where the
-/// class lets it.
+/// A volume claim that exists. Its class never changes. Its size can grow once the claim has a volume, if the class
+/// allows it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Claim {
-    /// Size that it asks for, in bytes.
+    /// Size that the claim requests, in bytes.
     pub bytes: u64,
     /// Its storage class.
     pub class: Option<String>,
-    /// The volume that it has; none while it waits for one.
+    /// The volume that is bound to the claim. None means that the claim waits for one.
     pub volume: Option<String>,
-    /// Whether its storage class lets volumes grow; asked only when it should.
+    /// Whether the storage class allows volumes to grow. This is looked up only when the claim should grow.
     pub grows: bool,
 }
 
 impl Claim {
-    /// A claim as it was read; whether it grows is for the caller to find out.
+    /// The claim as it was read. The caller finds out whether it can grow.
     #[must_use]
     pub fn of(claim: &PersistentVolumeClaim) -> Self {
         let spec = claim.spec.as_ref();
@@ -33,20 +33,20 @@ impl Claim {
         }
     }
 
-    /// Whether it has a volume and that is smaller than wanted.
+    /// Whether the claim has a volume that is smaller than wanted.
     #[must_use]
     pub fn is_short_of(&self, wanted: u64) -> bool {
         self.volume.is_some() && self.bytes < wanted
     }
 
-    /// The size to ask for, in bytes.
+    /// The size to request, in bytes.
     #[must_use]
     pub fn size(&self, wanted: u64) -> u64 {
         let grows = self.is_short_of(wanted) && self.grows;
         if grows || self.bytes == 0 { wanted } else { self.bytes }
     }
 
-    /// Why it stays smaller than wanted, if it does.
+    /// The reason why the volume stays smaller than wanted. None means that it does not.
     #[must_use]
     pub fn stays(&self, wanted: u64) -> Option<String> {
         (self.is_short_of(wanted) && !self.grows).then(|| {

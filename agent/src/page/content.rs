@@ -11,24 +11,24 @@ const TEXT_MAX: usize = 2_000;
 /// Longest `Retry-After`, in seconds.
 const RETRY_MAX: u32 = 86_400;
 
-/// Why the application is away.
+/// Why the application is not available.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Kind {
-    /// It comes back by itself.
+    /// The application comes back by itself.
     #[default]
     Maintenance,
-    /// A person has to bring it back.
+    /// A person has to bring the application back.
     Suspended,
 }
 
-/// A text for both languages, or for each its own.
+/// One text for both languages, or one for each.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(untagged)]
 pub enum Text {
-    /// The same for all.
+    /// The same text for both.
     One(String),
-    /// In two languages.
+    /// One text for each.
     Two {
         /// English.
         en: String,
@@ -48,7 +48,7 @@ impl Text {
     }
 }
 
-/// What `page.json` says; everything may be left out.
+/// The content of `page.json`. Every field may be left out.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Page {
@@ -59,7 +59,7 @@ pub struct Page {
     retry_after_seconds: Option<u32>,
 }
 
-/// In which form a client is answered.
+/// The form of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
     /// For people.
@@ -69,7 +69,7 @@ pub enum Form {
 }
 
 impl Page {
-    /// From the file, then from the environment, which wins: `TENANTRY_PAGE_KIND`, `_TITLE`, `_REASON`,
+    /// Reads the file and then the environment, which takes precedence: `TENANTRY_PAGE_KIND`, `_TITLE`, `_REASON`,
     /// `_CONTACT` and `_RETRY_AFTER`.
     pub fn load(file: Option<&Path>, env: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
         let mut page: Self = file.map(read_json).transpose()?.unwrap_or_default();
@@ -91,7 +91,7 @@ impl Page {
         Ok(page)
     }
 
-    /// The word for its kind.
+    /// The word for the kind of page.
     pub fn kind(&self) -> &'static str {
         match self.kind {
             Kind::Maintenance => "maintenance",
@@ -99,7 +99,7 @@ impl Page {
         }
     }
 
-    /// Seconds after which to look again.
+    /// Seconds after which a client should try again.
     pub fn retry_after_seconds(&self) -> u32 {
         let usual = match self.kind {
             Kind::Maintenance => 60,
@@ -108,7 +108,7 @@ impl Page {
         self.retry_after_seconds.unwrap_or(usual).clamp(1, RETRY_MAX)
     }
 
-    /// For programs.
+    /// The answer for programs.
     pub fn json(&self, vietnamese: bool) -> String {
         let (title, reason, contact) = self.texts(vietnamese);
         let kind = match self.kind {
@@ -128,7 +128,7 @@ impl Page {
         problem.to_string()
     }
 
-    /// For people: one file without scripts, fonts or pictures from elsewhere.
+    /// The answer for people: one file without scripts, fonts or pictures from elsewhere.
     pub fn html(&self, vietnamese: bool) -> String {
         let (title, reason, contact) = self.texts(vietnamese);
         let (lang, ask) = if vietnamese { ("vi", "Liên hệ") } else { ("en", "Contact") };
@@ -187,7 +187,7 @@ fn escape(text: &str) -> String {
     out
 }
 
-/// Entries of a header such as `vi;q=0.8, en`, in small letters, with their weight in thousandths.
+/// Entries of a header such as `vi;q=0.8, en`, in lower case, with their weights in thousandths.
 fn weighted(header: &str) -> impl Iterator<Item = (String, u32)> {
     header.split(',').take(32).filter_map(|entry| {
         let mut parts = entry.split(';');
@@ -208,13 +208,13 @@ fn weighted(header: &str) -> impl Iterator<Item = (String, u32)> {
     })
 }
 
-/// A weight between 0 and 1 as a whole number, by the first three digits of its text.
+/// A weight between 0 and 1 as a whole number, from the first three decimals of its text.
 fn thousandths(weight: f32) -> u32 {
     let text = format!("{weight:.3}");
     text.split_once('.').and_then(|(_, digits)| digits.parse().ok()).unwrap_or(0)
 }
 
-/// JSON for who asks for it, or speaks it without asking for anything else.
+/// JSON for clients that prefer it, and for clients that send JSON and do not ask for HTML.
 pub fn form(accept: &str, content_type: &str) -> Form {
     let best =
         |wanted: fn(&str) -> bool| weighted(accept).filter(|(n, _)| wanted(n)).map(|(_, w)| w).max().unwrap_or(0);
@@ -224,7 +224,7 @@ pub fn form(accept: &str, content_type: &str) -> Form {
     if json > html || (speaks && html == 0) { Form::Json } else { Form::Html }
 }
 
-/// Whether Vietnamese is liked better than English.
+/// Whether the client prefers Vietnamese to English.
 pub fn vietnamese(accept_language: &str) -> bool {
     let best = |language: &str| {
         let is = |n: &str| n == language || n.split('-').next() == Some(language);

@@ -24,16 +24,16 @@ use tokio::time::{sleep, timeout};
 use self::content::{Form, Page};
 use crate::report::Outcome;
 
-/// Connections at once; more wait in the kernel's queue.
+/// Maximum number of open connections. More connections wait in the kernel's queue.
 const CONNECTIONS: u32 = 256;
-/// Time for a request's head, and for a whole connection.
+/// Maximum time for a request's head, and for a whole connection.
 const HEAD_TIME: Duration = Duration::from_secs(5);
 const CONNECTION_TIME: Duration = Duration::from_secs(15);
-/// Bytes and number of a request's headers; bytes of its body that are read and dropped.
+/// Maximum size and number of a request's headers, and maximum size of its body, which is read and dropped.
 const HEAD_MAX: usize = 16 * 1024;
 const HEADERS_MAX: usize = 64;
 const BODY_MAX: usize = 1024 * 1024;
-/// Time that open connections get after SIGTERM.
+/// Time for open connections to end after SIGTERM.
 const FAREWELL: Duration = Duration::from_secs(5);
 
 /// Why the page is not served.
@@ -45,13 +45,13 @@ pub enum PageError {
     /// The address cannot be used.
     #[error("cannot listen on {0}: {1}")]
     Listen(SocketAddr, std::io::Error),
-    /// The system refuses signals.
+    /// The system refuses to report signals.
     #[error("signals cannot be watched: {0}")]
     Signal(std::io::Error),
 }
 
 impl PageError {
-    /// The outcome for the exit code.
+    /// The outcome that determines the exit code.
     pub fn outcome(&self) -> Outcome {
         match self {
             Self::File(_) => Outcome::BadFile,
@@ -60,7 +60,8 @@ impl PageError {
     }
 }
 
-/// Listens; where there is no IPv6, every address of IPv6 means every one of IPv4. With IPv6, it means both.
+/// Opens the port. The address for all of IPv6 also covers IPv4; on a machine without IPv6 it is replaced by the
+/// address for all of IPv4.
 async fn listener(address: SocketAddr) -> std::io::Result<TcpListener> {
     match TcpListener::bind(address).await {
         Err(e) if address.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED) && e.kind() != std::io::ErrorKind::AddrInUse => {
@@ -87,12 +88,12 @@ pub async fn serve(listen: SocketAddr, file: Option<&Path>) -> Result<(), PageEr
         let page = Arc::clone(&page);
         tokio::spawn(async move {
             let _permit = permit;
-            // A client that is slow or broken ends its own connection only.
+            // A slow or broken client ends only its own connection.
             let _ = timeout(CONNECTION_TIME, connection(stream, page)).await;
         });
     }
     drop(listener);
-    // All permits back: nobody is connected any more.
+    // Once all permits are back, no client is connected any more.
     let _ = timeout(FAREWELL, permits.acquire_many(CONNECTIONS)).await;
     Ok(())
 }
@@ -105,7 +106,7 @@ async fn accept(
     match listener.accept().await {
         Ok((stream, _)) => Some((stream, permit)),
         Err(_) => {
-            // Out of file handles, most likely: not to be asked again at once.
+            // Most likely there are no file handles left, so pause before the next attempt.
             sleep(Duration::from_millis(100)).await;
             None
         }
@@ -122,7 +123,8 @@ async fn connection(stream: TcpStream, page: Arc<Page>) -> Result<(), hyper::Err
         .header_read_timeout(HEAD_TIME)
         .max_buf_size(HEAD_MAX)
         .max_headers(HEADERS_MAX)
-        // One answer a connection: nobody stays, and a switch of the Service takes hold at once.
+        // One answer for each connection, so that no client stays connected and a switch of the Service takes effect at
+        // once.
         .keep_alive(false)
         .serve_connection(TokioIo::new(stream), service)
         .await
@@ -153,7 +155,8 @@ async fn content_of(request: Request<Incoming>, page: &Page) -> Response<Full<By
     response
 }
 
-/// Reads and drops what a client sends: closing on unread data would reset the connection under the answer.
+/// Reads and drops the body that a client sends. Closing a connection with unread data would reset it before the client
+/// has read the answer.
 async fn drain(mut body: Incoming) {
     let mut read = 0;
     while read <= BODY_MAX {

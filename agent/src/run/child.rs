@@ -1,4 +1,4 @@
-//! One command in its own process group: started, fed, watched, ended with everything it started. Does I/O.
+//! Runs one command in its own process group: starts, feeds and watches it, and ends all its processes. Does I/O.
 
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
@@ -14,40 +14,40 @@ use super::lines::Output;
 
 /// Time between SIGTERM and SIGKILL.
 pub const GRACE: Duration = Duration::from_secs(10);
-/// Time for the pipes to run dry once the whole group is gone.
+/// Maximum time until the pipes are empty once the whole group is gone.
 const DRAIN: Duration = Duration::from_secs(2);
-/// Pause between two looks at a group that is ending.
+/// Pause between two checks of a group that is ending.
 const LOOK: Duration = Duration::from_millis(20);
 
 /// How a command ended.
 #[derive(Debug)]
 pub enum Ended {
-    /// By itself.
+    /// The command ended by itself.
     Exited(ExitStatus),
-    /// Its time was over, or the agent was told to stop: it was killed.
+    /// The command was killed, because its time was over or the agent was told to stop.
     Cut(Cut),
-    /// It could not be started or watched.
+    /// The command could not be started or watched.
     Broken(String),
 }
 
 /// Why a command was killed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cut {
-    /// The step's own time.
+    /// The step's own time was over.
     Step,
-    /// The time of the whole run.
+    /// The time of the whole run was over.
     Run,
-    /// SIGTERM to the agent.
+    /// The agent received SIGTERM.
     Stopped,
 }
 
-/// Runs a command until it ends or `cut` says why it must.
+/// Runs a command until it ends by itself or `cut` gives a reason to end it.
 pub async fn run(step: &RenderedStep, output: &Arc<Output>, cut: impl Future<Output = Cut>) -> Ended {
     let mut child = match start(step) {
         Ok(child) => child,
         Err(e) => return Ended::Broken(format!("cannot be started: {e}")),
     };
-    // The leader's id is the group's; it is there until the child has been waited for.
+    // The group has the id of its leader. The id exists until the child has been waited for.
     let Some(group) = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw) else {
         return Ended::Broken("it has no process id".into());
     };
@@ -60,7 +60,7 @@ pub async fn run(step: &RenderedStep, output: &Arc<Output>, cut: impl Future<Out
     }
     let feeder = child.stdin.take().zip(step.stdin.clone()).map(|(mut pipe, text)| {
         tokio::spawn(async move {
-            // A child need not read what it is given.
+            // A child need not read its input.
             let _ = pipe.write_all(text.as_bytes()).await;
         })
     });
@@ -75,7 +75,7 @@ pub async fn run(step: &RenderedStep, output: &Arc<Output>, cut: impl Future<Out
             Ended::Cut(why)
         }
     };
-    // Whatever the command left behind ends with it: the next step begins alone.
+    // Processes that the command left behind end with it, so that the next step starts alone.
     let _ = kill_process_group(group, Signal::KILL);
     reap(group);
     if let Some(feeder) = feeder {
@@ -83,7 +83,7 @@ pub async fn run(step: &RenderedStep, output: &Arc<Output>, cut: impl Future<Out
     }
     for mut reader in readers {
         if timeout(DRAIN, &mut reader).await.is_err() {
-            // A process that left the group still holds the pipe.
+            // A process that left the group still has the pipe open.
             reader.abort();
         }
     }
@@ -108,13 +108,13 @@ fn start(step: &RenderedStep) -> std::io::Result<Child> {
         .spawn()
 }
 
-/// SIGTERM to the group, SIGKILL to what is left of it after the grace.
+/// Sends SIGTERM to the group, and SIGKILL to the rest of it after the grace time.
 async fn end_gently(child: &mut Child, group: Pid) {
     let _ = kill_process_group(group, Signal::TERM);
     let deadline = Instant::now() + GRACE;
     let leader_gone = tokio::time::timeout_at(deadline, child.wait()).await.is_ok();
     while leader_gone && Instant::now() < deadline {
-        // Orphans of the group are ours when we are pid 1: a zombie would look alive.
+        // If we are pid 1, orphans of the group are our children: an unreaped zombie would look alive.
         reap(group);
         if test_kill_process_group(group).is_err() {
             return;
@@ -123,12 +123,12 @@ async fn end_gently(child: &mut Child, group: Pid) {
     }
     let _ = kill_process_group(group, Signal::KILL);
     if !leader_gone {
-        // SIGKILL is not refused; a leader in the kernel's hands is left to kill_on_drop.
+        // No process can refuse SIGKILL. A leader that is stuck in the kernel is left to kill_on_drop.
         let _ = timeout(DRAIN, child.wait()).await;
     }
 }
 
-/// Takes the zombies of a group whose leader has been waited for.
+/// Reaps the zombies of a group whose leader has been waited for.
 fn reap(group: Pid) {
     while let Ok(Some(_)) = waitpgid(group, WaitOptions::NOHANG) {}
 }

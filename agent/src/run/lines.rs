@@ -9,16 +9,17 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 
 use crate::report::{Reporter, cut};
 
-/// Bytes of one line that are looked at; the rest of it is read and dropped.
+/// Maximum number of bytes of a line that are examined. The rest of the line is read and dropped.
 const LINE_MAX: usize = 64 * 1024;
-/// Lines and bytes of one step that are reported; the rest is looked at for `failOnOutput` and counted.
+/// Maximum number of lines and bytes of a step that are reported. Further output is only counted and checked for
+/// `failOnOutput`.
 const LINES_MAX: u64 = 2_000;
 const BYTES_MAX: u64 = 512 * 1024;
-/// Last lines kept for the message of a failure, and characters of each.
+/// Number of last lines that are kept for the message of a failure, and maximum number of characters of each.
 const TAIL_LINES: usize = 8;
 const TAIL_LINE_MAX: usize = 200;
 
-/// What both pipes of one step have given.
+/// The output from both pipes of one step.
 pub struct Output {
     reporter: Reporter,
     step: String,
@@ -39,12 +40,12 @@ impl Output {
         Arc::new(Self { reporter: reporter.clone(), step: step.to_owned(), fail_on, seen: Mutex::default() })
     }
 
-    /// The line that means failure, when there was one.
+    /// The line that matched `failOnOutput`, if there was one.
     pub fn matched(&self) -> Option<String> {
         self.seen().matched.clone()
     }
 
-    /// The last lines, for a message.
+    /// The last lines, for the message of a failure.
     pub fn tail(&self) -> String {
         self.seen().tail.iter().cloned().collect::<Vec<_>>().join(" | ")
     }
@@ -79,7 +80,7 @@ impl Output {
         }
     }
 
-    /// Says how much was not reported.
+    /// Reports how many lines there were, if some were not reported.
     pub fn close(&self) {
         let lines = self.seen().lines;
         let (over_lines, over_bytes) = (lines > LINES_MAX, self.seen().bytes > BYTES_MAX);
@@ -88,7 +89,7 @@ impl Output {
         }
     }
 
-    /// Reads a pipe to its end. A line ends with a line feed or a carriage return (progress bars).
+    /// Reads a pipe to its end. A line ends with a line feed or a carriage return (which progress bars use).
     pub async fn read(self: Arc<Self>, mut pipe: impl AsyncRead + Unpin) {
         let mut chunk = vec![0_u8; 8 * 1024];
         let mut line: Vec<u8> = Vec::new();

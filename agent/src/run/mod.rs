@@ -1,4 +1,4 @@
-//! Runs the steps of a job, one after the other, within their times. Does I/O.
+//! Runs the steps of a job, one after the other, within their time limits. Does I/O.
 
 mod child;
 mod lines;
@@ -19,10 +19,10 @@ use self::child::{Cut, Ended};
 use self::lines::Output;
 use crate::report::{Outcome, Reporter};
 
-/// Largest job file, in bytes (a Secret holds 1 MiB).
+/// Maximum size of a job file, in bytes (a Secret holds 1 MiB).
 const FILE_MAX: u64 = 4 * 1024 * 1024;
 
-/// Runs a job file; the outcome is the exit code.
+/// Runs a job file. The outcome becomes the exit code.
 pub async fn run(file: &Path, termination_log: &Path) -> Outcome {
     let bare = || Reporter::new(&[], &Redactor::default(), termination_log);
     let job = match read(file) {
@@ -38,7 +38,7 @@ pub async fn run(file: &Path, termination_log: &Path) -> Outcome {
         Ok(stop) => stop,
         Err(e) => return reporter.end(Outcome::Failed, &format!("SIGTERM cannot be watched: {e}")),
     };
-    // Orphans come to us to be reaped, whoever is pid 1. Refused by old kernels only.
+    // Makes orphans our children, so that we reap them, whichever process is pid 1. Only old kernels refuse this.
     let _ = set_child_subreaper(rustix::process::Pid::from_raw(1));
 
     reporter.say("", Event::Started, &format!("{} steps", job.steps.len()));
@@ -46,7 +46,7 @@ pub async fn run(file: &Path, termination_log: &Path) -> Outcome {
     for (step, pattern) in job.steps.iter().zip(patterns) {
         let (outcome, message) = one(step, pattern, &reporter, whole, job.timeout_seconds, &mut stop).await;
         reporter.say(&step.name, outcome.event(), &message);
-        // No child of the runtime is left here: everything that can be waited for is an orphan.
+        // The runtime has no child here, so every process that can be waited for is an orphan.
         while let Ok(Some(_)) = wait(WaitOptions::NOHANG) {}
         if outcome != Outcome::Passed {
             return reporter.end(outcome, &format!("step {}: {message}", step.name));
@@ -108,7 +108,7 @@ fn seconds(seconds: u32) -> Duration {
     Duration::from_secs(seconds.into())
 }
 
-/// Reads a file of JSON. Its content is not repeated in errors: it holds secrets.
+/// Reads a JSON file. Errors do not repeat its content, because it contains secrets.
 pub fn read_json<T: serde::de::DeserializeOwned>(file: &Path) -> Result<T, String> {
     let name = file.display();
     let size = fs::metadata(file).map_err(|e| format!("cannot read {name}: {e}"))?.len();

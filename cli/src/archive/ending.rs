@@ -2,15 +2,14 @@
 
 use std::ops::ControlFlow;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::ResourceExt;
 use kube::api::{DeleteParams, Preconditions};
-use kube::{Api, Resource, ResourceExt};
-use serde::de::DeserializeOwned;
 use tenantry_api::archive::Archive;
 use tenantry_api::condition::find;
 
 use super::keep::label;
-use super::view::{kept, until as until_day};
+use super::living::Living;
+use super::words::{kept, until as until_day};
 use crate::args::{Sure, Targets};
 use crate::confirm;
 use crate::error::{Exit, Problem, api};
@@ -22,28 +21,17 @@ use crate::progress::steps::said;
 use crate::session::Session;
 use crate::wait::{Until, follow};
 
-/// Arguments of what archives.
+/// Arguments of the commands that archive.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Which ones.
     #[command(flatten)]
     pub targets: Targets,
-    /// Whether that is meant.
     #[command(flatten)]
     pub sure: Sure,
 }
 
-/// A kind that people change, and that is archived when it is deleted.
-pub trait Living: Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned + Listed {
-    /// Its word in commands.
-    const WORD: &'static str;
-    /// The API in which this object lies.
-    fn api(&self, session: &Session) -> Api<Self>;
-    /// Its phase in one word, and its conditions.
-    fn state(&self) -> (String, &[Condition]);
-}
-
-/// Asks for the names once more and deletes the objects. Returns what is said when nobody waits for the end.
+/// Asks for the names once more and deletes the objects. Returns None when the caller should wait for the end; with
+/// `--no-wait` or in a dry run, prints what happens and returns the exit code.
 pub async fn begin<K: Living>(session: &Session, all: &[K], sure: &Sure) -> Result<Option<Exit>, Problem> {
     let names: Vec<String> = all.iter().map(Listed::address).collect();
     if !sure.dry.dry_run {
@@ -62,7 +50,7 @@ pub async fn begin<K: Living>(session: &Session, all: &[K], sure: &Sure) -> Resu
 
 /// Deletes one object, and only this very one.
 pub async fn delete<K: Living>(session: &Session, object: &K, dry_run: bool) -> Result<(), Problem> {
-    // What was made anew under the same name meanwhile is left alone.
+    // Leave an object alone that was created under the same name meanwhile.
     let params = DeleteParams {
         dry_run,
         preconditions: Some(Preconditions { uid: object.meta().uid.clone(), resource_version: None }),
@@ -121,7 +109,8 @@ pub async fn one_gone<K: Living + Send + 'static>(
     }
 }
 
-/// The head of what is said in the end, with what is kept and until when; `none`: whose had no data yet.
+/// The head of the result page: what is kept and until when. `none` is the reason to print when no archive is left, for
+/// example that the tenant had no data yet.
 pub fn page(names: &[String], archives: &[Archive], none: &str) -> Page {
     let mut page = Page::new(format!("{} archived: nothing was destroyed", are(names)));
     if archives.is_empty() {

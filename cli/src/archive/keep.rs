@@ -8,25 +8,25 @@ use kube::ResourceExt;
 use tenantry_api::archive::{Archive, ArchivePhase, ArchivedKind};
 use tenantry_plan::archive::is_doomed;
 
-use super::view::{day_of, kept, until};
+use super::words::{day_of, kept, until};
 use crate::error::{Problem, near};
 
 /// How many archives of one name an error lists.
 const LISTED: usize = 12;
 
-/// The phase of an archive.
 pub fn phase(archive: &Archive) -> ArchivePhase {
     archive.status.as_ref().map(|s| s.phase).unwrap_or_default()
 }
 
-/// Whether its data is kept and nobody else uses it. A purge that waits for the end of the retention changes nothing
-/// yet.
+/// Whether the archive's data is kept and no living object uses it. A purge that waits for the end of the retention
+/// changes nothing yet.
 pub fn is_kept(archive: &Archive, now: Timestamp) -> bool {
     phase(archive) == ArchivePhase::Archived && !is_doomed(archive, now)
 }
 
-/// The archive of a kind that a text means: its own name, or the archived name when only one kept archive has it.
-/// `verb` is the command that would be given the archive's own name, for example `tenant adopt`.
+/// The archive that a text names: by the archive's own name, or by the archived object's name when only one kept
+/// archive of this kind has it. `verb` is the command to suggest with the archive's own name, for example `tenant
+/// adopt`.
 pub fn chosen<'a>(
     archives: &'a [Archive],
     kind: ArchivedKind,
@@ -55,7 +55,7 @@ pub fn chosen<'a>(
     Err(near::missing(word, text, names, "archive list"))
 }
 
-/// Several archives have one name: which one is meant is for the person to say.
+/// The error for several archives with one name: the person must say which one is meant.
 pub fn ambiguous(several: &[&Archive], text: &str, verb: &str) -> Problem {
     let mut several = several.to_vec();
     several.sort_by_key(|a| Reverse(a.spec.archived_at.clone()));
@@ -69,7 +69,8 @@ pub fn ambiguous(several: &[&Archive], text: &str, verb: &str) -> Problem {
     if more > 0 { problem.next(format!("and {more} more"), "archive list") } else { problem }
 }
 
-/// The words that mean an archive and no other kept one: its own name, and its label when it is the only one.
+/// The words that name this archive and no other kept one: its label, when no other kept archive has the same, and its
+/// own name.
 pub fn words(archives: &[Archive], archive: &Archive, now: Timestamp) -> Vec<String> {
     let (name, label_of) = (archive.name_any(), label(archive));
     let same = |a: &&Archive| a.spec.kind == archive.spec.kind && label(a) == label_of && is_kept(a, now);
@@ -85,7 +86,7 @@ pub fn label(archive: &Archive) -> String {
     }
 }
 
-/// Whether an archive can be adopted or purged; else why not.
+/// Whether an archive can be adopted or purged; if not, the error says why.
 pub fn usable(archive: &Archive, now: Timestamp) -> Result<(), Problem> {
     let what = format!("archive {} ({})", archive.name_any(), label(archive));
     let show = format!("archive show {}", archive.name_any());
@@ -158,7 +159,7 @@ pub mod tests {
         assert_eq!(choose(&all, "kbbbbbbbbb-1").unwrap(), "kbbbbbbbbb-1");
         assert_eq!(choose(&all, "kccccccccc-1").unwrap_err().exit, Exit::REFUSED);
         assert_eq!(choose(&all, "acma").unwrap_err().exit, Exit::NOT_FOUND);
-        // A purge that waits for the end of the retention leaves it as it is; one that holds does not.
+        // A purge that waits for the end of the retention leaves the archive usable; a purge that is in force does not.
         all[1].spec.purge = serde_json::from_value(serde_json::json!({"confirm": "kbbbbbbbbb-1"})).unwrap();
         assert_eq!(choose(&all, "acme").unwrap(), "kbbbbbbbbb-1");
         all[1].spec.purge.as_mut().unwrap().before_retention = true;

@@ -2,10 +2,12 @@
 
 pub mod ending;
 pub mod keep;
+pub mod living;
 pub mod orphan;
 mod orphan_parts;
 pub mod purge;
 pub mod view;
+pub mod words;
 
 use clap::Subcommand;
 
@@ -17,7 +19,6 @@ use crate::target::{self, ARCHIVE};
 
 pub use keep::{chosen, is_kept, of_tenant};
 
-/// What to do with archives.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Lists archives
@@ -31,10 +32,9 @@ pub enum Command {
     Orphan(orphan::Args),
 }
 
-/// Arguments of `list`.
 #[derive(Debug, clap::Args)]
 pub struct ListArgs {
-    /// Which ones; all when none is named.
+    /// All archives when none is named.
     #[command(flatten)]
     pub targets: Targets,
     /// Only of this tenant
@@ -42,15 +42,12 @@ pub struct ListArgs {
     pub tenant: Option<String>,
 }
 
-/// Arguments of `show`.
 #[derive(Debug, clap::Args)]
 pub struct ShowArgs {
-    /// Which ones.
     #[command(flatten)]
     pub targets: Targets,
 }
 
-/// Runs one of them.
 pub async fn run(command: Command, session: &Session) -> Result<Exit, Problem> {
     let (api, out, now) = (session.cluster.archives(), &session.out, session.now());
     match command {

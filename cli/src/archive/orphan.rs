@@ -1,7 +1,8 @@
 //! `tenantry archive orphan`: makes an archive of what has neither object nor archive. Does I/O.
 //!
-//! The road is the ordinary one: an object is made that is never brought up, and deleted, which archives. So what
-//! still runs is stopped, the role locked, volumes kept and the end recorded as ever.
+//! It uses the ordinary way of archiving: it creates an object that the operator never brings up, and deletes that
+//! object. So running processes are stopped, the role is locked, volumes are kept and the end is recorded as in every
+//! archiving.
 
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, PersistentVolumeClaim};
 use k8s_openapi::api::networking::v1::Ingress;
@@ -16,7 +17,8 @@ use tenantry_api::tenant::Tenant;
 use tenantry_core::id::Id;
 use tenantry_core::names;
 
-use super::ending::{self, Living};
+use super::ending;
+use super::living::Living;
 use super::orphan_parts::{Known, bare, find_last, instance_spec, kept_by, tenant_spec};
 use crate::args::Sure;
 use crate::cluster::post;
@@ -26,18 +28,15 @@ use crate::listing;
 use crate::output::paint::Paint;
 use crate::session::Session;
 
-/// Arguments.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Ids of tenant and instance, or of a tenant whose object is lost, as `doctor` prints them
     #[arg(value_name = "TENANT-ID/INSTANCE-ID|TENANT-ID")]
     pub what: String,
-    /// Whether that is meant.
     #[command(flatten)]
     pub sure: Sure,
 }
 
-/// Runs it.
 pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
     let (tenant, instance) = ids(&args.what)?;
     let archives = session.cluster.list_whole(&session.cluster.archives(), "archives").await?;
@@ -89,7 +88,7 @@ fn ids(what: &str) -> Result<(Id, Option<Id>), Problem> {
     }
 }
 
-/// The object through which what is left of an instance is archived. One that an earlier try made is used again.
+/// The object whose deletion archives what is left of an instance. An object that an earlier try created is used again.
 async fn orphaned_instance(
     session: &Session,
     namespace: &Namespace,
@@ -122,13 +121,13 @@ async fn orphaned_instance(
         environment: label(names::LABEL_ENVIRONMENT),
     };
     let name = label(names::LABEL_INSTANCE).or_else(|| last.map(|a| a.spec.name.clone()));
-    // A name that somebody else has by now is left to them.
+    // A name that another instance has by now stays with that instance.
     let name = name.filter(|n| !living.iter().any(|i| i.name_any() == *n)).unwrap_or_else(|| id.to_string());
     let spec = instance_spec(tenant, id, last, &known);
     object("CrmInstance", &name, Some(&ns), id, &spec)
 }
 
-/// The same for a tenant.
+/// The object whose deletion archives what is left of a tenant.
 async fn orphaned_tenant(
     session: &Session,
     namespace: &Namespace,
@@ -169,7 +168,7 @@ fn object<K: DeserializeOwned>(
         .map_err(|e| Problem::failed(format!("what is known of {id} makes no {kind}")).why(e.to_string()))
 }
 
-/// Makes the object, deletes it, and says what came of it.
+/// Creates the object, deletes it, and reports the result.
 async fn end<K>(args: &Args, session: &Session, place: &Api<K>, object: K) -> Result<Exit, Problem>
 where
     K: Living + serde::Serialize + Send + 'static,
@@ -202,8 +201,8 @@ fn done(args: &Args, session: &Session, archive: Option<&Archive>) -> Result<Exi
     listing::changed(&session.out, &archives, &page.render(&Paint::default(), None))
 }
 
-/// Without its namespace nothing of an instance runs and nothing but databases is left: the archive is written as it
-/// is, with all databases that the servers have told of.
+/// When the namespace is gone, nothing of the instance runs and only databases are left: the archive is written
+/// directly, with all databases that the servers have reported.
 async fn databases_only(
     args: &Args,
     session: &Session,

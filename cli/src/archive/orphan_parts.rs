@@ -13,19 +13,19 @@ use tenantry_plan::orphans::phase;
 
 use crate::error::Problem;
 
-/// Days that an archive made without an operator is kept at least.
+/// Days for which an archive that is made without an operator is kept at least.
 const RETENTION_DAYS: u32 = 90;
-/// Word for what nobody knows any more; the operator puts in what the server's record and the ledger tell.
+/// Stands for what is not known; the operator fills in what the server's record and the ledger say.
 const UNKNOWN: &str = "unknown";
 
-/// What the cluster still tells of an instance.
+/// What the cluster still knows of an instance.
 #[derive(Debug, Clone, Default)]
 pub struct Known {
     /// Name of the tenant.
     pub tenant: Option<String>,
-    /// The host that it serves or has claimed.
+    /// The host that the instance serves or has claimed.
     pub host: Option<String>,
-    /// What it was for.
+    /// What the instance was for, for example production.
     pub environment: Option<String>,
 }
 
@@ -40,7 +40,7 @@ pub fn find_last<'a>(archives: &'a [Archive], id: &Id) -> Option<&'a Archive> {
     archives.iter().filter(|a| a.spec.id == id.as_str()).max_by_key(|a| a.spec.life)
 }
 
-/// Spec of an instance: as its last archive has it, with what is known now.
+/// The spec of an orphaned instance: the spec in its last archive, with what is known now.
 pub fn instance_spec(tenant: &Id, id: &Id, last: Option<&Archive>, known: &Known) -> Value {
     let old: Value = last.and_then(|a| serde_json::from_str(&a.spec.object).ok()).unwrap_or_default();
     let text = |key: &str| old.get(key).and_then(Value::as_str).map(ToOwned::to_owned);
@@ -58,7 +58,7 @@ pub fn instance_spec(tenant: &Id, id: &Id, last: Option<&Archive>, known: &Known
     if let Some(word) = known.environment.as_ref().filter(|w| environments.iter().any(|e| e.word() == w.as_str())) {
         spec.insert("environment".into(), word.clone().into());
     }
-    // Its data is its own, and it ends now.
+    // The data is the instance's own and the instance ends now, so `from`, `expires` and an older `adopt` do not apply.
     spec.retain(|key, _| !matches!(key.as_str(), "from" | "expires" | "adopt"));
     if let Some(last) = last {
         spec.insert("adopt".into(), last.name_any().into());
@@ -66,7 +66,7 @@ pub fn instance_spec(tenant: &Id, id: &Id, last: Option<&Archive>, known: &Known
     spec.into()
 }
 
-/// Spec of a tenant, likewise.
+/// The spec of an orphaned tenant, made the same way.
 pub fn tenant_spec(id: &Id, last: Option<&Archive>) -> Value {
     let old: Value = last.and_then(|a| serde_json::from_str(&a.spec.object).ok()).unwrap_or_default();
     let mut spec = old.as_object().cloned().unwrap_or_default();
@@ -79,7 +79,7 @@ pub fn tenant_spec(id: &Id, last: Option<&Archive>) -> Value {
     spec.into()
 }
 
-/// The archive of databases of which nothing else is left.
+/// The archive of an instance of which nothing but databases is left.
 pub fn bare(
     tenant: &Id,
     id: &Id,

@@ -11,7 +11,7 @@ use tenantry_core::names;
 use tenantry_plan::archive::is_retained;
 
 use super::keep::{label, phase, usable, words};
-use super::view::{day_of, kept, until as until_day};
+use super::words::{day_of, kept, until as until_day};
 use crate::args::{Destroy, NoWaitArgs};
 use crate::cluster;
 use crate::error::{Exit, Problem, api, near};
@@ -22,26 +22,24 @@ use crate::session::Session;
 use crate::wait::{Until, follow};
 use crate::{confirm, listing};
 
-/// Arguments. No selector and no --all: this destroys.
+/// No selector and no --all, because this destroys data.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Name of the archive
     #[arg(value_name = "ARCHIVE", required = true, add = crate::completion::archives())]
     pub names: Vec<String>,
-    /// Whether that is meant.
     #[command(flatten)]
     pub destroy: Destroy,
 }
 
-/// What a person named, with all that goes with it.
+/// A named archive, with everything that is purged along with it.
 pub struct Doomed<'a> {
-    /// What was named; it goes last.
+    /// The archive that the person named; it is purged last.
     pub named: &'a Archive,
-    /// What goes before it: the archives of a tenant's instances.
+    /// The archives that are purged before it: those of a tenant's instances.
     pub with: Vec<&'a Archive>,
 }
 
-/// Runs `archive purge`.
 pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
     let all = session.cluster.list_whole(&session.cluster.archives(), "archives").await?;
     let mut doomed = Vec::with_capacity(args.names.len());
@@ -60,7 +58,8 @@ pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
     confirmed(session, &all, &doomed, "archive purge", &args.destroy).await
 }
 
-/// Says what will be gone, asks for the name of each once more, and purges. `verb` is the command.
+/// Prints what will be destroyed, asks for each name once more, and purges. `verb` is the command, for example `archive
+/// purge`.
 pub async fn confirmed(
     session: &Session,
     all: &[Archive],
@@ -84,7 +83,7 @@ pub async fn confirmed(
     finish(session, &purged, sure.wait.no_wait, sure.dry.dry_run)
 }
 
-/// Every archive once.
+/// Every archive once, in the order of the purge.
 fn in_order<'a>(doomed: &[Doomed<'a>]) -> Vec<&'a Archive> {
     let mut all: Vec<&Archive> = Vec::new();
     for archive in doomed.iter().flat_map(|d| d.with.iter().copied().chain([d.named])) {
@@ -95,7 +94,7 @@ fn in_order<'a>(doomed: &[Doomed<'a>]) -> Vec<&'a Archive> {
     all
 }
 
-/// What will be gone, and how old it is.
+/// What will be destroyed, when it was archived, and until when it should be kept.
 fn line(archive: &Archive, now: Timestamp) -> String {
     let over = if is_retained(&archive.spec, now) { "which is still to come" } else { "which has passed" };
     format!(
@@ -108,7 +107,7 @@ fn line(archive: &Archive, now: Timestamp) -> String {
     )
 }
 
-/// Refuses what is to be kept longer, unless that was set aside.
+/// Refuses archives whose retention is not over, unless the person set the retention aside.
 fn retained(
     archives: &[&Archive],
     named: &[String],
@@ -127,7 +126,7 @@ fn retained(
         .next("destroy it all the same", format!("{verb} {} --before-retention", named.join(" "))))
 }
 
-/// Only archives are purged; whoever names something that lives means something else.
+/// The error for the name of a living object: only archives are purged, so the person means something else.
 pub fn lives(word: &str, name: &str) -> Problem {
     Problem::refused(format!("{word} {name} lives"))
         .safe("nothing was changed; only archives can be purged")
@@ -147,7 +146,7 @@ pub async fn purge(
     let mut demanded = Vec::with_capacity(archives.len());
     for archive in archives {
         let name = archive.name_any();
-        // A demand that waits for its day keeps its words.
+        // A purge that was demanded earlier and waits for its day keeps its confirmation text.
         let confirm = archive.spec.purge.as_ref().map_or_else(|| name.clone(), |p| p.confirm.clone());
         let asked = json!({names::ANNOTATION_PURGE_ASKED: archive.metadata.uid});
         let mut body = json!({"metadata": {"annotations": asked}, "spec": {"purge": {"confirm": confirm}}});
@@ -198,7 +197,7 @@ async fn gone(session: &Session, archive: &Archive, until: Until, progress: &mut
     }
 }
 
-/// What came of it.
+/// Reports the result.
 fn finish(session: &Session, purged: &[Archive], no_wait: bool, dry_run: bool) -> Result<Exit, Problem> {
     let word = match (dry_run, no_wait) {
         (true, _) => "would be purged (dry run)",
@@ -216,7 +215,7 @@ mod tests {
 
     use super::super::keep::tests::{archive, now};
     use super::*;
-    use crate::args::{Cli, Command};
+    use crate::command::{Cli, Command};
 
     fn destroy(words: &[&str]) -> Destroy {
         let line = ["tenantry", "archive", "purge", "kaaaaaaaaa-1"].into_iter().chain(words.iter().copied());

@@ -5,9 +5,10 @@ use kube::ResourceExt;
 use tenantry_api::archive::{Archive, ArchivePhase, ArchivedKind};
 
 use super::keep::{is_kept, label, phase};
+use super::words::{kept, until};
 use crate::listing::Listed;
 use crate::output::page::Page;
-use crate::output::text::{count, day, relative_text};
+use crate::output::text::relative_text;
 use crate::program::command;
 
 impl Listed for Archive {
@@ -53,30 +54,8 @@ fn kind(kind: ArchivedKind) -> &'static str {
     }
 }
 
-/// The day until which the data is kept.
-pub fn until(archive: &Archive) -> String {
-    day_of(&archive.spec.retain_until)
-}
-
-/// The day of a time in text.
-pub fn day_of(text: &str) -> String {
-    text.parse::<Timestamp>().map_or_else(|_| text.to_owned(), day)
-}
-
-/// `1 database, 2 volumes, 3 secrets`.
-pub fn kept(archive: &Archive) -> String {
-    let spec = &archive.spec;
-    let parts: Vec<String> =
-        [(spec.databases.len(), "database"), (spec.volumes.len(), "volume"), (spec.secrets.len(), "secret")]
-            .iter()
-            .filter(|(n, _)| *n > 0)
-            .map(|(n, word)| count(*n, word))
-            .collect();
-    if parts.is_empty() { "its record".into() } else { parts.join(", ") }
-}
-
-/// How an archive is brought back and destroyed: this very one, whatever else has the archived name. Nothing that
-/// is copied from here destroys without a question.
+/// The commands that bring an archive back and destroy it. They name this very archive, whatever else has the archived
+/// name. No command that is copied from here destroys without a question.
 pub fn commands(archive: &Archive) -> [(&'static str, String); 2] {
     let (name, word) = (archive.name_any(), kind(archive.spec.kind));
     [

@@ -19,7 +19,7 @@ const SECRET: [&str; 16] = [
     "hmackey",
     "cookiekey",
 ];
-/// Shortest value that can be one.
+/// Shortest value that counts as a secret.
 const VALUE_MIN: usize = 8;
 
 /// Whether a name says that its value is a secret: `APP_SECRET`, `encryptionKey`, `smtp.password`.
@@ -30,8 +30,8 @@ pub fn secret_name(name: &str) -> bool {
         || folded.ends_with("secretkeybase")
 }
 
-/// Whether a name with this value looks like a secret that was written down: not a path, an address, a word for
-/// yes or no, or too short to be one.
+/// Whether a name with this value looks like a secret that was written down: the value is no path, no address, no word
+/// for yes or no, and not too short.
 pub fn looks_secret(name: &str, value: &str) -> bool {
     let value = value.trim();
     secret_name(name)

@@ -18,7 +18,6 @@ use crate::output::Format;
 use crate::session::Session;
 use crate::target::{self, BLUEPRINT};
 
-/// What to do with blueprints.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Lists blueprints
@@ -40,15 +39,13 @@ pub enum Command {
     Sweep(test::sweep::Args),
 }
 
-/// Arguments of `list` and `show`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Which ones.
     #[command(flatten)]
     pub targets: Targets,
 }
 
-/// Runs one of those that ask the cluster.
+/// Runs the commands that ask the cluster.
 pub async fn run(command: &Command, session: &Session) -> Result<Exit, Problem> {
     let (api, now) = (session.cluster.blueprints(), session.now());
     match command {

@@ -10,10 +10,9 @@ use super::sample::{self, Wanted};
 use crate::args::pair;
 use crate::error::{Exit, Problem};
 use crate::form;
-use crate::instance::create::environment;
+use crate::instance::create_args::environment;
 use crate::output::Out;
 
-/// Arguments.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// File with a blueprint as YAML or JSON; - for standard input
@@ -36,7 +35,7 @@ pub struct Args {
     pub settings: Vec<(String, String)>,
 }
 
-/// Runs it. All values are samples: no secret of anybody can appear.
+/// All values are samples, so no real secret can appear.
 pub fn run(args: &Args, out: &Out) -> Result<Exit, Problem> {
     let blueprint = chosen(crate::diff::read(&args.file)?, args.name.as_deref())?;
     let wanted = Wanted {

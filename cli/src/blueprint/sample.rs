@@ -16,26 +16,23 @@ use tenantry_core::steps::Step;
 use tenantry_core::template;
 use tenantry_plan::context::{self, DatabaseAccess, Keys};
 
-/// What the sample instance is.
+/// Choices for the sample instance.
 #[derive(Debug, Clone, Default)]
 pub struct Wanted {
-    /// Release; the newest of the stable channel when not given.
+    /// None means the newest release of the stable channel.
     pub release: Option<String>,
-    /// What it is for.
     pub environment: Environment,
-    /// Host.
     pub host: Option<String>,
-    /// Settings.
     pub settings: BTreeMap<String, String>,
 }
 
-/// A template and where it stands.
+/// A template and its place in the blueprint.
 struct Template<'a> {
     place: String,
     source: &'a str,
 }
 
-/// Every template of a blueprint but those of the verification, by place, rendered; or all that fails.
+/// Renders every template of a blueprint except those of the verification. Returns each with its place, or all errors.
 pub fn rendered(blueprint: &Blueprint, wanted: &Wanted) -> Result<Vec<(String, String)>, Vec<String>> {
     let values = values(blueprint, wanted).map_err(|e| vec![e])?;
     let (mut all, mut wrong) = (Vec::new(), Vec::new());
@@ -48,7 +45,7 @@ pub fn rendered(blueprint: &Blueprint, wanted: &Wanted) -> Result<Vec<(String, S
     if wrong.is_empty() { Ok(all) } else { Err(wrong) }
 }
 
-/// What cannot be rendered where the template of a release is installed by commands: configuration is there, and it
+/// Errors of rendering for the install of a release's template by commands. The configuration exists there, but it
 /// belongs to no instance.
 pub fn for_install(blueprint: &Blueprint, wanted: &Wanted) -> Vec<String> {
     let spec = &blueprint.spec;
@@ -110,7 +107,7 @@ fn values_at(blueprint: &Blueprint, wanted: &Wanted, install: bool) -> Result<Va
     Ok(context::instance(&instance, &settings, &limits, database.as_ref(), &keys))
 }
 
-/// Any release, when none is in the stable channel.
+/// The last release of the list, for a blueprint without a release in the stable channel.
 fn newest(blueprint: &Blueprint) -> Result<Effective, tenantry_api::blueprint::UnknownRelease> {
     let last = blueprint.spec.releases.last().map(|r| r.version.as_str());
     Effective::pin(&blueprint.name_any(), &blueprint.spec, last)
@@ -150,7 +147,7 @@ fn instance(blueprint: &Blueprint, release: &Effective, wanted: &Wanted) -> tena
     }
 }
 
-/// Every template but those of the verification, which need answers.
+/// Every template except those of the verification, which need answers.
 fn templates(spec: &BlueprintSpec) -> Vec<Template<'_>> {
     let mut all: Vec<Template<'_>> = Vec::new();
     let mut add = |place: String, source| all.push(Template { place, source });

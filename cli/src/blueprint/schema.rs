@@ -9,7 +9,7 @@ use tenantry_api::{GROUP, VERSION};
 use crate::error::{Exit, Problem};
 use crate::output::{Format, Out};
 
-/// Prints it, as JSON unless YAML was asked for.
+/// Prints the schema, as JSON unless YAML was asked for.
 pub fn run(out: &Out) -> Result<Exit, Problem> {
     let out = Out { format: if out.format == Format::Yaml { Format::Yaml } else { Format::Json }, ..out.clone() };
     out.document(&schema())?;
@@ -52,7 +52,7 @@ pub fn schema() -> Value {
     })
 }
 
-/// Takes away what only the API server reads.
+/// Removes what only the API server reads.
 fn plain(value: &mut Value) {
     match value {
         Value::Object(map) => {

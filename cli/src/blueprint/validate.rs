@@ -14,7 +14,6 @@ use crate::error::{Exit, Problem};
 use crate::form;
 use crate::output::Out;
 
-/// Arguments.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Files with blueprints as YAML or JSON; - for standard input
@@ -22,7 +21,6 @@ pub struct Args {
     pub files: Vec<PathBuf>,
 }
 
-/// Runs it.
 pub fn run(args: &Args, out: &Out) -> Result<Exit, Problem> {
     let mut reports = Vec::new();
     for file in &args.files {
@@ -54,17 +52,17 @@ pub fn run(args: &Args, out: &Out) -> Result<Exit, Problem> {
     Ok(if wrong == 0 { Exit::DONE } else { Exit::REFUSED })
 }
 
-/// What is found of one blueprint.
+/// What was found in one blueprint.
 #[derive(Debug, Default)]
 struct Report {
     name: String,
-    /// Any of them keeps it from being used.
+    /// Each of these keeps the blueprint from being used.
     problems: Vec<String>,
-    /// It can be used, and does something that its author may not mean.
+    /// With these, the blueprint can be used, but does something that its author may not mean.
     warnings: Vec<String>,
 }
 
-/// The blueprints among some objects, each with what is found of it.
+/// The blueprints among some objects, each with its findings.
 fn checked(documents: Vec<Value>) -> Vec<Report> {
     let blueprints = documents.into_iter().filter(|d| d.get("kind").and_then(Value::as_str) == Some("Blueprint"));
     blueprints
@@ -82,7 +80,7 @@ fn checked(documents: Vec<Value>) -> Vec<Report> {
         .collect()
 }
 
-/// What works otherwise than it looks.
+/// Things that work differently from how they look.
 fn warnings(blueprint: &Blueprint) -> Vec<String> {
     let settings: Vec<&str> = made_with::only_personalise(&blueprint.spec).into_iter().collect();
     let fields = made_with::fields_only_personalise(&blueprint.spec);
@@ -111,7 +109,8 @@ pub fn problems(blueprint: &Blueprint) -> Vec<String> {
     blueprint.spec.releases.iter().flat_map(|r| of_release(blueprint, &r.version)).collect()
 }
 
-/// What does not render. A branch for copies alone would otherwise fail when somebody makes the first one.
+/// Templates that do not render. Without this check, a branch for copies alone would fail only when somebody makes the
+/// first copy.
 fn of_release(blueprint: &Blueprint, version: &str) -> Vec<String> {
     let (mut found, mut told) = (Vec::new(), BTreeSet::new());
     let wanted = |environment| Wanted { release: Some(version.to_owned()), environment, ..Wanted::default() };

@@ -13,11 +13,11 @@ const VALUE: usize = 200;
 /// One field that differs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FieldChange {
-    /// Where, for example `spec.seats`.
+    /// Path of the field, for example `spec.seats`.
     pub path: String,
-    /// Before; none: it was not there.
+    /// Value before; None means that the field did not exist.
     pub before: Option<Value>,
-    /// Afterwards; none: it is gone.
+    /// Value afterwards; None means that the field is removed.
     pub after: Option<Value>,
 }
 

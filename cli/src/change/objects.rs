@@ -8,28 +8,22 @@ use crate::output::paint::Paint;
 /// What happens to one object.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ObjectChange {
-    /// Kind.
     pub kind: String,
-    /// Namespace; none: cluster-scoped.
+    /// None means a cluster-scoped object.
     pub namespace: Option<String>,
-    /// Name.
     pub name: String,
-    /// The object as it is; none: it does not exist.
+    /// The object as it is; None means that it does not exist.
     pub before: Option<Value>,
-    /// The object as it would be; none: it would be removed.
+    /// The object as it would be; None means that it would be removed.
     pub after: Option<Value>,
 }
 
-/// Whether the object is made, changed, removed or left alone.
+/// Whether the object is created, changed, removed or left alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Act {
-    /// Made.
     Create,
-    /// Changed.
     Change,
-    /// Removed.
     Delete,
-    /// Left alone.
     Keep,
 }
 
@@ -52,7 +46,7 @@ impl ObjectChange {
         }
     }
 
-    /// What happens to it.
+    /// What happens to the object.
     pub fn act(&self) -> Act {
         match (&self.before, &self.after) {
             (None, _) => Act::Create,
@@ -70,7 +64,7 @@ impl ObjectChange {
     }
 }
 
-/// Without what the API server keeps for itself.
+/// The object without the fields that the API server keeps for itself.
 fn presentable(mut object: Value) -> Value {
     if let Some(Value::Object(metadata)) = object.get_mut("metadata") {
         for field in ["managedFields", "resourceVersion", "uid", "generation", "creationTimestamp", "selfLink"] {
@@ -83,7 +77,7 @@ fn presentable(mut object: Value) -> Value {
     object
 }
 
-/// Hides the values of Secrets: only that they differ is shown, and no hash that could be guessed against.
+/// Hides the values of Secrets: only whether they differ is shown, and no hash that guesses could be compared with.
 fn hide(before: &mut Option<Value>, after: &mut Option<Value>) {
     for field in ["data", "stringData"] {
         let held = secret_data(before.as_mut(), field).cloned().unwrap_or_default();

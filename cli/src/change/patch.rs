@@ -1,17 +1,17 @@
-//! Changing the specs of several objects of one kind, and telling what changed. Does I/O.
+//! Changing the specs of several objects of one kind, and reporting what changed. Does I/O.
 
 use kube::ResourceExt;
 use kube::api::Patch;
 use serde_json::{Value, json};
 
 use super::fields::{differences, lines};
-use crate::archive::ending::Living;
+use crate::archive::living::Living;
 use crate::cluster;
 use crate::error::{Problem, api};
 use crate::session::Session;
 
-/// Patches the spec of objects one after the other; the text tells what changed. When one is refused, those
-/// before it are changed already, and the error says which.
+/// Patches the spec of objects one after the other; the text reports what changed. When a patch is refused, the objects
+/// before it are changed already, and the error names them.
 pub async fn patched<K: Living>(
     session: &Session,
     all: &[K],
@@ -46,7 +46,7 @@ fn spec_of<K: Living>(object: &K) -> Result<Value, Problem> {
     Ok(json!({ "spec": whole.get_mut("spec").map(Value::take) }))
 }
 
-/// Says which objects were changed before the error.
+/// Adds to the error which objects were changed before it.
 fn partly<K: Living>(problem: Problem, changed: &[K]) -> Problem {
     if changed.is_empty() {
         return problem;

@@ -1,9 +1,9 @@
 //! What the operator would make of a wanted object, through the functions that it plans with. Does I/O: reads.
 //!
-//! The state after the way is shown: processes started, verification passed, page up where it belongs.
+//! Shows the final state: processes started, verification passed, the page up where it belongs.
 
 use k8s_openapi::api::apps::v1::Deployment;
-use kube::api::{DynamicObject, Patch, PatchParams};
+use kube::api::{Patch, PatchParams};
 use kube::{Api, ResourceExt};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -15,22 +15,17 @@ use tenantry_core::names::{SITE_NAME, SYSTEM_NAMESPACE};
 use tenantry_plan::child::FIELD_MANAGER;
 use tenantry_plan::child::is_applied;
 use tenantry_plan::tenant::DatabaseAddress;
-use tenantry_plan::{Child, Kind, PlanError, Settings};
+use tenantry_plan::{Child, Settings};
 
 use crate::change::objects::ObjectChange;
 use crate::error::{Problem, api};
 use crate::install::OPERATOR;
 use crate::session::Session;
 
-/// What a wanted object leads to.
-pub struct Planned {
-    /// Objects as they should be.
-    pub children: Vec<Child>,
-    /// Objects that must not be there.
-    pub prunes: Vec<(Kind, Option<String>, String)>,
-}
+use super::planned::{Planned, cannot_be, objects};
 
-/// The changes to the children of one wanted object, as the API server would store it. None: it has none.
+/// The changes to the children of one wanted object; `stored` is the object as the API server would store it. None
+/// means that the cluster has no Site, so that nothing can be planned.
 pub async fn changes(session: &Session, stored: &Value) -> Result<Option<Vec<ObjectChange>>, Problem> {
     let settings = match settings(session).await? {
         Some(settings) => settings,
@@ -69,7 +64,8 @@ pub fn typed<T: DeserializeOwned>(value: &Value) -> Result<T, Problem> {
     serde_json::from_value(value.clone()).map_err(|e| Problem::failed(format!("cannot read the object: {e}")))
 }
 
-/// The operator's settings: from the Site, and from the operator where it runs. None without a Site.
+/// The operator's settings: from the Site, and from the operator's Deployment where it runs. None means that there is
+/// no Site.
 pub async fn settings(session: &Session) -> Result<Option<Settings>, Problem> {
     let sites: Api<Site> = Api::all(session.cluster.client.clone());
     let Some(site) = sites.get_opt(SITE_NAME).await.map_err(|e| api::problem("read the Site", &e))? else {
@@ -78,22 +74,24 @@ pub async fn settings(session: &Session) -> Result<Option<Settings>, Problem> {
     Ok(Some(settings_of(session, &site).await))
 }
 
-/// The operator's settings with a Site as it is or might be.
+/// The operator's settings with a Site as it is or as it would be.
 pub async fn settings_of(session: &Session, site: &Site) -> Settings {
     let mut settings = Settings::of_site(site);
     let deployments: Api<Deployment> = Api::namespaced(session.cluster.client.clone(), SYSTEM_NAMESPACE);
-    // Who may not read the operator's Deployment compares with the default image of the agent.
+    // A person who may not read the operator's Deployment compares with the agent's default image.
     let operator = deployments.get_opt(OPERATOR).await.ok().flatten();
     let container = operator.and_then(|d| d.spec?.template.spec?.containers.into_iter().next());
-    let image = container.and_then(|c| c.env?.into_iter().find(|e| e.name == "TENANTRY_AGENT_IMAGE")?.value);
-    if let (Some(image), None) = (image, &site.spec.agent_image) {
+    let env = container.and_then(|c| c.env).unwrap_or_default();
+    let value = |name: &str| env.iter().find(|e| e.name == name).and_then(|e| e.value.clone());
+    if let (Some(image), None) = (value("TENANTRY_AGENT_IMAGE"), &site.spec.agent_image) {
         settings.agent_image = image;
     }
+    settings.database_priority_class = value("TENANTRY_DATABASE_PRIORITY_CLASS").filter(|name| !name.is_empty());
     settings
 }
 
 async fn tenant(session: &Session, mut tenant: Tenant, settings: &Settings) -> Result<Planned, Problem> {
-    // A new one gets its id from the operator; until then the names show this one.
+    // The operator gives a new tenant its id; until then the names show this stand-in.
     tenant.spec.id.get_or_insert_with(|| Id::mint([0; ID_LENGTH]).to_string());
     let plan = session.cluster.plans().get_opt(&tenant.spec.plan).await;
     let plan = plan.map_err(|e| api::problem("read the plan", &e))?;
@@ -105,21 +103,7 @@ async fn tenant(session: &Session, mut tenant: Tenant, settings: &Settings) -> R
     Ok(Planned { children: tenantry_plan::tenant::children(&wanted, settings, &addresses), prunes: Vec::new() })
 }
 
-/// The planner's refusal in our words.
-pub fn cannot_be(name: &str, error: &PlanError) -> Problem {
-    Problem::refused(format!("{name} cannot be as it is written")).safe("nothing was changed").why(error.to_string())
-}
-
-/// Objects of a kind.
-pub fn objects(session: &Session, kind: Kind, namespace: Option<&str>) -> Api<DynamicObject> {
-    let (client, resource) = (session.cluster.client.clone(), kind.api());
-    match namespace {
-        Some(namespace) => Api::namespaced_with(client, namespace, &resource),
-        None => Api::all_with(client, &resource),
-    }
-}
-
-/// A dry run in the operator's name: only then the API server also takes away what the operator no longer applies.
+/// A dry run in the operator's name, because only then the API server also removes what the operator no longer applies.
 fn as_the_operator() -> PatchParams {
     PatchParams { dry_run: true, ..PatchParams::apply(FIELD_MANAGER).force() }
 }

@@ -1,4 +1,4 @@
-//! What the operator would make of a wanted instance. Does I/O: reads, its Secrets too, which are never printed.
+//! What the operator would make of a wanted instance. Does I/O: reads, also its Secrets, which are never printed.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ use tenantry_plan::instance::{
 };
 use tenantry_plan::{Claim, Kind, Settings};
 
-use super::children::{Planned, cannot_be};
+use super::planned::{Planned, cannot_be};
 use super::volumes::look;
 use crate::error::{Problem, api};
 use crate::session::Session;
@@ -30,9 +30,9 @@ use crate::target;
 /// Key of the content of a pinned release (operator/src/instance/release.rs).
 const CONTENT: &str = "release.json";
 
-/// Children and prunes of an instance, once it is settled.
+/// Children and prunes of an instance in its final state.
 pub async fn planned(session: &Session, mut instance: CrmInstance, settings: &Settings) -> Result<Planned, Problem> {
-    // A new one gets its id from the operator; until then the names show this one.
+    // The operator gives a new instance its id; until then the names show this stand-in.
     instance.spec.id.get_or_insert_with(|| Id::mint([0; ID_LENGTH]).to_string());
     let address = target::address_of(&instance);
     let tenant = target::tenant(session, &instance.spec.tenant).await?;
@@ -54,7 +54,7 @@ pub async fn planned(session: &Session, mut instance: CrmInstance, settings: &Se
         .map_err(|e| cannot_be(&address, &e))?;
     let namespace = Some(wanted.namespace.clone());
     let mut prunes: Vec<_> = desired.prunes.into_iter().map(|(kind, name)| (kind, namespace.clone(), name)).collect();
-    // Configurations that nothing uses any more go once the new one runs.
+    // Configurations that nothing uses any more are removed once the new one runs.
     let used: Vec<&str> = desired.children.iter().filter(|c| c.kind == Kind::Secret).map(|c| c.name.as_str()).collect();
     for old in configurations(session, &wanted).await?.into_iter().filter(|name| !used.contains(&name.as_str())) {
         prunes.push((Kind::Secret, namespace.clone(), old));
@@ -62,7 +62,7 @@ pub async fn planned(session: &Session, mut instance: CrmInstance, settings: &Se
     Ok(Planned { children: desired.children, prunes })
 }
 
-/// Names of the Secrets with rendered configuration that are there.
+/// Names of the existing Secrets with rendered configuration.
 async fn configurations(session: &Session, wanted: &Wanted) -> Result<Vec<String>, Problem> {
     let secrets: Api<Secret> = Api::namespaced(session.cluster.client.clone(), &wanted.namespace);
     let label = format!("{}={},{}=config", names::LABEL_INSTANCE_ID, wanted.id, names::LABEL_PURPOSE);
@@ -71,7 +71,7 @@ async fn configurations(session: &Session, wanted: &Wanted) -> Result<Vec<String
     Ok(found.items.iter().map(ResourceExt::name_any).collect())
 }
 
-/// The release that an instance runs, or what a new one would pin, as the operator decides it.
+/// The release that an instance runs, or that a new one would pin, as the operator decides it.
 pub async fn release(session: &Session, instance: &CrmInstance) -> Result<Effective, Problem> {
     let spec = &instance.spec;
     let recorded = instance.annotations().get(names::ANNOTATION_LEDGER);
@@ -96,7 +96,7 @@ pub async fn release(session: &Session, instance: &CrmInstance) -> Result<Effect
             }
         }
         Choice::OfOriginal => {
-            // A copy begins with what wrote the original's data.
+            // A copy starts with the release that wrote the original's data.
             let name = spec.from.as_ref().map(|f| f.instance.clone()).unwrap_or_default();
             let api = session.cluster.instances(&instance.namespace().unwrap_or_default());
             let original = api.get_opt(&name).await.map_err(|e| api::problem("read the original", &e))?;
@@ -111,7 +111,8 @@ pub async fn release(session: &Session, instance: &CrmInstance) -> Result<Effect
     }
 }
 
-/// Only the operator can ask the database server, and says in the conditions what came of it.
+/// The error for a release that is not known here: only the operator can ask the database server, and it reports the
+/// answer in the conditions.
 fn undecided(instance: &CrmInstance, known: &Known<'_>) -> Problem {
     let address = target::address_of(instance);
     let says = |hash: Option<&str>| hash.unwrap_or("nothing").to_owned();
@@ -133,7 +134,7 @@ async fn newest(session: &Session, instance: &CrmInstance) -> Result<Effective, 
         .map_err(|e| Problem::not_found(e.to_string()).next("", format!("blueprint show {}", spec.blueprint)))
 }
 
-/// The release of a hash: its kept copy, or what the Blueprint says with the same content.
+/// The release with a hash: its kept copy, or the Blueprint's release with the same content.
 async fn of_hash(session: &Session, instance: &CrmInstance, hash: &str) -> Result<Effective, Problem> {
     let name = &instance.spec.blueprint;
     let kept: Api<ConfigMap> = Api::namespaced(session.cluster.client.clone(), SYSTEM_NAMESPACE);
@@ -156,7 +157,7 @@ async fn of_hash(session: &Session, instance: &CrmInstance, hash: &str) -> Resul
     Ok(found)
 }
 
-/// Values of settings that lie in Secrets; one that is missing is no value.
+/// Values of settings that lie in Secrets; a missing value is left out.
 pub async fn referenced(session: &Session, instance: &CrmInstance) -> Result<BTreeMap<String, Hidden>, Problem> {
     let namespace = instance.namespace().unwrap_or_default();
     let mut all = BTreeMap::new();
@@ -169,7 +170,7 @@ pub async fn referenced(session: &Session, instance: &CrmInstance) -> Result<BTr
     Ok(all)
 }
 
-/// The data of a Secret of an instance as texts.
+/// The data of an instance's Secret as texts.
 pub async fn secret(
     session: &Session,
     wanted: &Wanted,
@@ -188,14 +189,14 @@ async fn texts(session: &Session, namespace: &str, name: &str) -> Result<Option<
     Ok(data.map(|d| d.into_iter().filter_map(|(k, v)| String::from_utf8(v.0).ok().map(|v| (k, v))).collect()))
 }
 
-/// Stand-ins for what a new instance does not have yet.
+/// Stand-ins for the keys that a new instance does not have yet.
 pub fn sample_keys(wanted: &Wanted) -> Keys {
     let made = |_: &str| Hidden::new("made-when-it-is-created");
     let secrets = wanted.release.spec.secrets.iter().map(|s| (s.name.clone(), made(&s.name))).collect();
     Keys { admin_password: made("admin"), secrets }
 }
 
-/// The same for its database.
+/// Stand-in for the database that a new instance does not have yet.
 pub fn sample_database(wanted: &Wanted) -> Option<DatabaseAccess> {
     let engine = wanted.release.spec.database.as_ref()?.engines.first()?.engine;
     let name = names::database(&wanted.id, wanted.generation);
@@ -209,7 +210,7 @@ pub fn sample_database(wanted: &Wanted) -> Option<DatabaseAccess> {
     })
 }
 
-/// What is there already, with everything that is still on its way taken as arrived.
+/// What exists already; everything that is still on its way counts as arrived.
 async fn seen(session: &Session, wanted: &Wanted, limits: &Limits) -> Result<Seen, Problem> {
     let client = &session.cluster.client;
     let services: Api<Service> = Api::namespaced(client.clone(), &wanted.namespace);

@@ -5,6 +5,7 @@
 
 pub mod children;
 pub mod instance;
+mod planned;
 mod restarts;
 mod server;
 mod volumes;
@@ -22,7 +23,6 @@ use crate::error::{Exit, Problem, api};
 use crate::instance::settings::hide;
 use crate::session::Session;
 
-/// Arguments.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// File with objects as YAML or JSON; - for standard input
@@ -30,7 +30,6 @@ pub struct Args {
     pub file: PathBuf,
 }
 
-/// Runs it.
 pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
     let (mut changes, mut restarts) = (Vec::new(), None);
     let (mut planned, documents) = (true, read(&args.file)?);
@@ -76,7 +75,7 @@ pub fn read(path: &std::path::Path) -> Result<Vec<Value>, Problem> {
     Ok(all)
 }
 
-/// The kinds that a file may hold: plural and whether it lives in a namespace.
+/// The kinds that a file may hold: the plural, and whether the kind lives in a namespace.
 fn resource(kind: &str) -> Option<(&'static str, bool)> {
     Some(match kind {
         "Site" => ("sites", false),
@@ -89,7 +88,7 @@ fn resource(kind: &str) -> Option<(&'static str, bool)> {
     })
 }
 
-/// One object, before and as the API server would store it, and the latter once more for planning.
+/// One object before, and as the API server would store it; the stored object once more for planning.
 async fn itself(session: &Session, wanted: &Value) -> Result<(ObjectChange, Value), Problem> {
     let text = |path: &str| wanted.pointer(path).and_then(Value::as_str).unwrap_or_default();
     let (kind, name) = (text("/kind"), text("/metadata/name"));
@@ -115,7 +114,7 @@ async fn itself(session: &Session, wanted: &Value) -> Result<(ObjectChange, Valu
     let params = cluster::patch(true).force();
     let after = match objects.patch(name, &params, &Patch::Apply(wanted)).await {
         Ok(after) => value(&after)?,
-        // The namespace of a tenant that does not exist yet: nothing to compare with.
+        // The namespace belongs to a tenant that does not exist yet, so there is nothing to compare with.
         Err(kube::Error::Api(s)) if s.is_not_found() && before.is_none() && namespaced => wanted.clone(),
         Err(e) => return Err(api::problem(&doing, &e)),
     };
@@ -123,7 +122,7 @@ async fn itself(session: &Session, wanted: &Value) -> Result<(ObjectChange, Valu
     let mut shown = after.clone();
     if kind == "CrmInstance" {
         let name = after.pointer("/spec/blueprint").and_then(Value::as_str).unwrap_or_default();
-        // One that cannot be read hides every setting.
+        // A blueprint that cannot be read hides every setting.
         let blueprint = session.cluster.blueprints().get_opt(name).await.ok().flatten();
         hide::mask(&mut before, &mut shown, blueprint.as_ref().map(|b| &b.spec));
     }

@@ -1,5 +1,5 @@
-//! Which processes a change of the Site exchanges: CRMs and database servers. Does I/O: reads; no Secrets, because
-//! what differs differs with stand-ins for them as well.
+//! Which processes a change of the Site restarts: CRMs and database servers. Does I/O: reads, but no Secrets, because a
+//! difference shows with stand-ins for them as well.
 
 use std::collections::BTreeMap;
 
@@ -25,22 +25,23 @@ use crate::target::address_of;
 /// How many names are listed.
 const LISTED: usize = 12;
 
-/// What is exchanged.
+/// What a change of the Site restarts.
 #[derive(Debug, Default, PartialEq)]
 pub struct Restarts {
-    /// How many instances there are.
+    /// Number of all instances.
     pub of: usize,
-    /// Those that are started anew.
+    /// Instances that are restarted.
     pub instances: Vec<String>,
-    /// Those of which it cannot be told.
+    /// Instances for which the answer is not known.
     pub unknown: Vec<String>,
-    /// Database servers that are started anew: everything that lies on them is away meanwhile.
+    /// Database servers that are restarted; everything that lies on them cannot be reached meanwhile.
     pub servers: Vec<String>,
-    /// Most instances at once.
+    /// Most instances that restart at the same time.
     pub at_once: u32,
 }
 
-/// What a Site as it would be stored exchanges; none: there is no Site yet, or nothing at all.
+/// What a Site, as it would be stored, restarts. None means that there is no Site yet, or that its spec does not
+/// change.
 pub async fn of_site(session: &Session, before: Option<&Value>, after: &Value) -> Result<Option<Restarts>, Problem> {
     let Some(before) = before else { return Ok(None) };
     let (before, after): (Site, Site) = (typed(before)?, typed(after)?);
@@ -92,7 +93,7 @@ fn named<K: kube::Resource>(all: Vec<K>) -> BTreeMap<String, K> {
     all.into_iter().map(|object| (object.name_any(), object)).collect()
 }
 
-/// What would be made of an instance that runs, with stand-ins for everything that is secret.
+/// What the operator would make of a running instance, with stand-ins for all secrets.
 fn made(
     instance: &CrmInstance,
     tenant: &Tenant,
@@ -110,7 +111,7 @@ fn made(
     desired(&wanted, settings, &limits, plan.spec.resources.as_ref(), database.as_ref(), &keys, &seen).ok()
 }
 
-/// Whether pods that are meant to run are others.
+/// Whether pods that should run would be replaced by other pods.
 fn exchanges(before: &[Child], after: &[Child], kind: Kind) -> bool {
     let pods = |child: &Child| child.object.pointer("/spec/template").cloned();
     let rests = |child: &Child| child.object.pointer("/spec/replicas").and_then(Value::as_i64) == Some(0);

@@ -6,7 +6,7 @@ use tenantry_api::database_server::DatabaseServer;
 use tenantry_plan::server::{Seen, children, claim_name, object_name, volume_bytes};
 use tenantry_plan::{Claim, Kind, Settings};
 
-use super::children::{Planned, objects};
+use super::planned::{Planned, objects};
 use super::volumes::look;
 use crate::error::{Problem, api};
 use crate::session::Session;

@@ -6,7 +6,8 @@ use tenantry_plan::Claim;
 
 use crate::session::Session;
 
-/// Finds out whether a claim that should be larger can be; whoever may not read storage classes is told yes.
+/// Finds out whether a claim that should be larger can grow. Without the right to read storage classes the answer is
+/// yes.
 pub async fn look(session: &Session, claim: &mut Claim, wanted: u64) {
     if !claim.is_short_of(wanted) {
         return;

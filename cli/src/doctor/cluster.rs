@@ -12,7 +12,7 @@ use super::report::{Check, Verdict};
 use crate::change::fields::differences;
 use crate::session::Session;
 
-/// Oldest minor version of Kubernetes 1: ValidatingAdmissionPolicies are there since.
+/// Oldest minor version of Kubernetes 1: ValidatingAdmissionPolicies exist since this version.
 const OLDEST: u32 = 30;
 
 /// All checks of the cluster.
@@ -64,7 +64,7 @@ pub fn version(shown: &str, major: &str, minor: &str) -> Check {
     Check::new(verdict, "Kubernetes version").line(format!("{shown}; 1.{OLDEST} or newer is needed"))
 }
 
-/// Whether our definitions are there, established, and those of this program.
+/// Whether our definitions exist, are established, and are the definitions of this program.
 pub fn definitions(found: &[CustomResourceDefinition]) -> Check {
     let (mut missing, mut other, mut waiting, mut going) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for ours in tenantry_api::definitions() {
@@ -134,7 +134,7 @@ fn site_check(site: Option<&Site>) -> Check {
     }
 }
 
-/// Whether rules for the network let people's requests in.
+/// Whether the Site's network rules let people's requests in.
 pub fn admitted(site: &SiteSpec) -> Check {
     let title = "Requests are let in";
     match site.lets_nobody_in() {
@@ -170,7 +170,7 @@ pub fn storage(found: &[StorageClass], site: Option<&SiteSpec>) -> Check {
     }
 }
 
-/// Whether an ingress controller will feel responsible.
+/// Whether an ingress controller will take charge of our Ingresses.
 pub fn ingress(found: &[IngressClass], site: Option<&SiteSpec>) -> Check {
     let title = "Ingress class";
     let names: Vec<String> = found.iter().map(ResourceExt::name_any).collect();

@@ -21,7 +21,6 @@ use crate::output::Out;
 use crate::session::{Leave, Session};
 use report::{Check, Verdict};
 
-/// Arguments.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// How long something may be wrong before it counts as stuck
@@ -32,10 +31,9 @@ pub struct Args {
     pub namespace: String,
 }
 
-/// Longest time for all checks together: nobody waits longer for a doctor.
+/// Longest time for all checks together, because nobody waits longer for a doctor.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Runs it.
 pub async fn run(args: &Args, place: &Where, out: Out) -> Result<Exit, Problem> {
     let checks = match tokio::time::timeout(PATIENCE, examined(args, place, &out)).await {
         Ok(checks) => checks,
@@ -58,7 +56,7 @@ async fn examined(args: &Args, place: &Where, out: &Out) -> Vec<Check> {
     };
     let session = Session { out: out.clone(), cluster, leave: Leave::default() };
     let mut checks = cluster::checks(&session).await;
-    // Without a cluster or our kinds the rest could only repeat that.
+    // Without a cluster or our kinds, the other checks could only repeat that failure.
     if checks.iter().any(|c| c.verdict == Verdict::Fail && c.is_ground) {
         return checks;
     }

@@ -57,7 +57,7 @@ pub fn operator(deployment: Option<&Deployment>, namespace: &str) -> Check {
         .elsewhere(&format!("kubectl -n {namespace} logs deployment/{OPERATOR} --tail 50"))
 }
 
-/// Whether somebody holds the lease and renewed it in time.
+/// Whether an operator holds the lease and renewed it in time.
 pub fn lease(leases: &[Lease], now: Timestamp) -> Check {
     let title = "Lease of the operator";
     let Some(lease) = leases.iter().find(|l| l.name_any().starts_with("tenantry")) else {
@@ -82,7 +82,7 @@ pub fn lease(leases: &[Lease], now: Timestamp) -> Check {
     }
 }
 
-/// Whether there is a server for databases.
+/// Whether a server for databases exists.
 pub fn database_servers(servers: &[DatabaseServer]) -> Check {
     let title = "Database servers";
     let ready = |s: &&DatabaseServer| s.status.as_ref().is_some_and(|s| s.phase == DatabaseServerPhase::Ready);

@@ -22,18 +22,18 @@ const TITLE: &str = "Everything has an owner";
 /// Most findings that are listed.
 const LISTED: usize = 20;
 
-/// What there is, as far as owners go.
+/// What exists, as far as owners matter.
 #[derive(Debug, Clone, Default)]
 pub struct Seen {
-    /// Ids of living tenants, and of those that an archive keeps.
+    /// Ids of living tenants, and of tenants that an archive keeps.
     pub tenants: BTreeSet<String>,
-    /// Ids of living instances, and of those that an archive keeps.
+    /// Ids of living instances, and of instances that an archive keeps.
     pub instances: BTreeSet<String>,
     /// Namespaces of tenants: id and name of the tenant.
     pub namespaces: Vec<(String, String)>,
-    /// By ids of tenant and instance: words for what was found, with their number.
+    /// What was found, by the ids of tenant and instance: a word for each kind of thing, with its number.
     pub things: BTreeMap<(String, String), BTreeMap<&'static str, usize>>,
-    /// Claimed hosts with the id of the instance that has them.
+    /// Claimed hosts, each with the id of the instance that claims it.
     pub hosts: Vec<(String, String)>,
 }
 
@@ -45,8 +45,8 @@ pub async fn check(session: &Session, namespace: &str) -> Check {
     }
 }
 
-/// What there is. What belongs to nobody is read before those to whom it could belong: whatever is made or archived
-/// meanwhile is no orphan then.
+/// What exists. Things are read before their possible owners, so that a thing that is created or archived meanwhile
+/// does not count as an orphan.
 async fn seen(session: &Session, namespace: &str) -> Result<Seen, Problem> {
     let (client, mut seen) = (&session.cluster.client, Seen::default());
     let servers = Api::<DatabaseServer>::all(client.clone());
@@ -62,14 +62,14 @@ async fn seen(session: &Session, namespace: &str) -> Result<Seen, Problem> {
     for deployment in metadata::<Deployment>(&Api::all(client.clone()), "deployments", of_instances).await? {
         labelled(&mut seen, "process", &deployment.metadata);
     }
-    // Whoever may not list Secrets learns from the rest.
+    // A person who may not list Secrets still learns from the rest.
     let data = format!("{of_instances},{}", names::LABEL_DATA_GENERATION);
     for secret in metadata::<Secret>(&Api::all(client.clone()), "secrets", &data).await.unwrap_or_default() {
         labelled(&mut seen, "secret", &secret.metadata);
     }
     for found in metadata::<Namespace>(&Api::all(client.clone()), "namespaces", names::LABEL_TENANT_ID).await? {
         let label = |key: &str| found.labels().get(key).cloned().unwrap_or_default();
-        // One that is going belongs to a purge.
+        // A namespace that is being deleted belongs to a purge.
         if found.metadata.deletion_timestamp.is_none() {
             seen.namespaces.push((label(names::LABEL_TENANT_ID), label(names::LABEL_TENANT)));
         }
@@ -123,7 +123,7 @@ where
     }
 }
 
-/// What belongs to nobody, with the command for each.
+/// What has no owner, with the command for each finding.
 pub fn judged(seen: &Seen) -> Check {
     let mut findings: Vec<(String, Option<String>)> = Vec::new();
     for ((tenant, instance), things) in seen.things.iter().filter(|((_, id), _)| !seen.instances.contains(id)) {

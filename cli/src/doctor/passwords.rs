@@ -11,7 +11,7 @@ use super::report::{Check, Verdict};
 use crate::instance::password::{CHANGED, SHOWN};
 use crate::session::Session;
 
-/// Reminds of passwords. Whoever may not list Secrets is not told anything about them.
+/// Reminds of first passwords. A person who may not list Secrets gets no reminder.
 pub async fn check(session: &Session) -> Option<Check> {
     let api: Api<Secret> = Api::all(session.cluster.client.clone());
     let selector = format!("{}={}", names::LABEL_MANAGED_BY, names::MANAGED_BY);

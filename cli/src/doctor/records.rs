@@ -8,7 +8,7 @@ use super::report::{Check, Verdict};
 use crate::output::text::{count, some};
 use crate::session::Session;
 
-/// What gives every Archive the finalizer.
+/// The command that gives every Archive the finalizer.
 const MEND: &str = "for archive in $(kubectl get archives -o name); do kubectl patch \"$archive\" --type merge -p '{\"metadata\":{\"finalizers\":[\"tenantry.dev/record\"]}}'; done";
 
 /// Looks at all Archives.
@@ -21,7 +21,7 @@ pub async fn check(session: &Session) -> Check {
 
 const TITLE: &str = "Archives are kept";
 
-/// Archives of an older version have no finalizer: they would go with their definition.
+/// Archives of an older version have no finalizer, so they would be deleted with their definition.
 pub fn judged(found: &[Archive]) -> Check {
     let going: Vec<String> =
         found.iter().filter(|a| a.metadata.deletion_timestamp.is_some()).map(ResourceExt::name_any).collect();

@@ -31,15 +31,14 @@ impl Verdict {
 /// One check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Check {
-    /// How it went.
     pub verdict: Verdict,
     /// What was checked.
     pub title: String,
     /// What was found.
     pub lines: Vec<String>,
-    /// The command that helps, without the program's name, or of another program.
+    /// The commands that help, of this program or of another one.
     pub help: Vec<String>,
-    /// Whether other checks make no sense when it fails.
+    /// Whether other checks make no sense when this one fails.
     pub is_ground: bool,
 }
 
@@ -67,7 +66,7 @@ impl Check {
         self
     }
 
-    /// Other checks make no sense when this one fails.
+    /// Marks that other checks make no sense when this one fails.
     pub fn ground(mut self) -> Self {
         self.is_ground = true;
         self

@@ -19,24 +19,23 @@ use crate::progress::steps::said;
 use crate::session::Session;
 use crate::target::address_of;
 
-/// One object, as far as being stuck goes.
+/// One object, with what matters for being stuck.
 #[derive(Debug, Clone)]
 pub struct Watched {
     /// `tenant acme`.
     pub title: String,
-    /// Its conditions.
     pub conditions: Vec<Condition>,
-    /// Since when it is being deleted.
+    /// Since when the object is being deleted.
     pub deleting: Option<Timestamp>,
-    /// When it was made, if the operator has not looked at it yet.
+    /// When the object was created, if the operator has not looked at it yet.
     pub unseen_since: Option<Timestamp>,
-    /// Why it cannot be read at all, if it cannot.
+    /// Why the object cannot be read at all, if it cannot.
     pub unreadable: Option<String>,
     /// The command that helps.
     pub help: String,
 }
 
-/// One check a kind.
+/// One check for each kind.
 pub async fn checks(session: &Session, after: Duration) -> Vec<Check> {
     let now = session.now();
     let all = [
@@ -59,7 +58,7 @@ pub async fn checks(session: &Session, after: Duration) -> Vec<Check> {
 /// Most stuck objects of a kind that are listed.
 const LISTED: usize = 20;
 
-/// Whether any of these is stuck.
+/// Whether any of these objects is stuck.
 pub fn judged(title: &str, objects: &[Watched], after: Duration, now: Timestamp) -> Check {
     let mut lines: Vec<(String, &str)> = Vec::new();
     for object in objects {
@@ -103,13 +102,13 @@ fn wrong(object: &Watched, after: Duration, now: Timestamp) -> Vec<String> {
     lines
 }
 
-/// The conditions that count, and the two other ways of being stuck.
+/// An object with the conditions that count, and with the two other signs of being stuck.
 fn watched<K: kube::Resource>(object: &K, title: String, help: String, conditions: Option<Vec<Condition>>) -> Watched {
     let deleting = object.meta().deletion_timestamp.as_ref().map(|t| t.0);
     let made = object.meta().creation_timestamp.as_ref().map(|t| t.0);
     let unseen_since = if conditions.is_none() { made } else { None };
     let mut conditions = conditions.unwrap_or_default();
-    // Of a living object it is no news that it is not archived.
+    // A living object is expected not to be archived.
     conditions.retain(|c| deleting.is_some() || c.type_ != "Archived");
     Watched { title, conditions, deleting, unseen_since, unreadable: None, help }
 }
@@ -119,7 +118,7 @@ async fn tenants(session: &Session) -> Result<Vec<Watched>, Problem> {
     let found = all.iter().map(|t| {
         let name = t.name_any();
         let conditions = t.status.as_ref().map(|s| match s.phase {
-            // One that was resumed keeps the phase until an instance of it is back.
+            // A resumed tenant keeps the phase Suspended until one of its instances is back.
             TenantPhase::Suspended if t.spec.suspended => Vec::new(),
             _ => s.conditions.clone(),
         });
@@ -147,7 +146,7 @@ async fn servers(session: &Session) -> Result<Vec<Watched>, Problem> {
     let found = all.iter().map(|s| {
         let name = s.name_any();
         let mut conditions = s.status.as_ref().map(|s| s.conditions.clone());
-        // Told at once, with the commands, by the check of what has no owner.
+        // The check for things without an owner reports these at once, with the commands.
         conditions.iter_mut().for_each(|all| all.retain(|c| c.type_ != "NoOrphans"));
         watched(s, format!("database server {name}"), format!("database-server show {name}"), conditions)
     });
@@ -158,7 +157,7 @@ async fn archives(session: &Session) -> Result<Vec<Watched>, Problem> {
     let (all, unreadable) = session.cluster.read_list(&session.cluster.archives(), "archives", None).await?;
     let found = all.iter().map(|a| {
         let name = a.name_any();
-        // An archive that nobody wants to purge, or not yet, is well as long as it lies there.
+        // An archive without a purge, or with a purge that is not due yet, is well as long as it exists.
         let doomed = demand_holds(&a.spec, session.now()) || crate::archive::keep::phase(a) == ArchivePhase::Purging;
         let conditions = a.status.as_ref().filter(|_| doomed).map(|s| s.conditions.clone());
         let title = format!("archive {name} ({})", crate::archive::keep::label(a));

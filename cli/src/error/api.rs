@@ -44,7 +44,7 @@ pub fn sources(error: &(dyn std::error::Error + 'static)) -> String {
     parts.join(": ")
 }
 
-/// The status of an answer that is no success.
+/// The problem for an answer that is no success.
 pub fn from_status(doing: &str, status: &Status) -> Problem {
     let named = status.details.as_ref().is_some_and(|d| !d.name.is_empty());
     match (status.code, status.reason.as_str()) {

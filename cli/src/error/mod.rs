@@ -12,15 +12,13 @@ use crate::output::paint::Paint;
 pub struct Exit(pub u8);
 
 impl Exit {
-    /// Done.
     pub const DONE: Self = Self(0);
-    /// Failed.
     pub const FAILED: Self = Self(1);
     /// Wrong usage.
     pub const USAGE: Self = Self(2);
-    /// Not found; of `doctor`: a check failed.
+    /// Not found; for `doctor`: a check failed.
     pub const NOT_FOUND: Self = Self(3);
-    /// Refused by a rule; of `doctor`: a check warns.
+    /// Refused by a rule; for `doctor`: a check warns.
     pub const REFUSED: Self = Self(4);
     /// The time is up and the work goes on.
     pub const TIMED_OUT: Self = Self(5);
@@ -31,7 +29,6 @@ impl Exit {
 /// An error: what happened, what is safe, why (if known), the commands to run next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// The exit code.
     pub exit: Exit,
     /// What happened.
     pub what: String,
@@ -39,7 +36,7 @@ pub struct Problem {
     pub safe: Option<String>,
     /// Why, if known.
     pub why: Option<String>,
-    /// What to do next: a remark (may be empty) and the command.
+    /// The commands to run next, each with a remark, which may be empty.
     pub next: Vec<(String, String)>,
 }
 
@@ -96,7 +93,7 @@ impl Problem {
         self
     }
 
-    /// One line without commands, as a reason inside another text.
+    /// One line without commands, for use as a reason inside another text.
     pub fn render_plain(&self) -> String {
         [Some(&self.what), self.why.as_ref()].into_iter().flatten().cloned().collect::<Vec<_>>().join(": ")
     }

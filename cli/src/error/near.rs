@@ -6,13 +6,13 @@ use crate::output::text::some;
 /// How many names an error lists.
 const LISTED: usize = 8;
 
-/// The nearest of the names, when one is near enough to be a slip of the hand.
+/// The nearest of the names, when it is near enough to be a typing error.
 pub fn nearest<'a>(wanted: &str, names: &'a [String]) -> Option<&'a str> {
     let most = (wanted.chars().count() / 3).max(1);
     let mut near: Vec<(usize, &str)> =
         names.iter().map(|n| (distance(wanted, n), n.as_str())).filter(|(d, _)| *d <= most).collect();
     near.sort_unstable();
-    // Among several that are equally near, none was clearly meant.
+    // When several names are equally near, none was clearly meant.
     match near.as_slice() {
         [(a, _), (b, _), ..] if a == b => None,
         [(_, first), ..] => Some(first),
@@ -36,7 +36,7 @@ fn distance(a: &str, b: &str) -> usize {
     row[b.len()]
 }
 
-/// `plan "fibo-9" does not exist`, with the names that do. `list` is the command that lists them.
+/// `plan "fibo-9" does not exist`, with the names that exist. `list` is the command that lists them.
 pub fn missing(word: &str, wanted: &str, mut names: Vec<String>, list: &str) -> Problem {
     names.sort();
     let mut problem = Problem::not_found(format!("{word} {wanted:?} does not exist"));

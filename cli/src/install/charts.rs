@@ -8,14 +8,14 @@ mod embedded {
     include!(concat!(env!("OUT_DIR"), "/charts.rs"));
 }
 
-/// A folder with the charts; one that was unpacked is removed at the end.
+/// A folder with the charts; an unpacked folder is removed at the end.
 pub struct Charts {
     folder: PathBuf,
     unpacked: bool,
 }
 
 impl Charts {
-    /// From a folder, or unpacked from this program.
+    /// The charts in a folder, or unpacked from this program.
     pub fn open(folder: Option<&Path>) -> Result<Self, Problem> {
         if let Some(folder) = folder {
             return Ok(Self { folder: folder.to_owned(), unpacked: false });
@@ -61,7 +61,7 @@ impl Charts {
 impl Drop for Charts {
     fn drop(&mut self) {
         if self.unpacked {
-            // What cannot be removed lies in the temporary folder and holds nothing secret.
+            // A folder that cannot be removed stays in the temporary folder and holds nothing secret.
             let _ = std::fs::remove_dir_all(&self.folder);
         }
     }

@@ -9,19 +9,19 @@ use tokio::process::Command;
 use crate::cluster::Where;
 use crate::error::Problem;
 
-/// Lines of helm's complaint that are shown.
+/// Lines of helm's error output that are shown.
 const LINES: usize = 12;
 
 /// Oldest version that can keep the values of a release and still take new defaults of the chart: major, minor.
 const OLDEST: (u32, u32) = (3, 14);
 
-/// helm, and which cluster it is told to use.
+/// helm, and the options that name the cluster.
 pub struct Helm {
     place: Vec<String>,
 }
 
 impl Helm {
-    /// Looks whether helm can be started.
+    /// Checks that helm can be started and is new enough.
     pub async fn find(place: &Where) -> Result<Self, Problem> {
         let mut arguments = Vec::new();
         if let Some(context) = &place.context {
@@ -53,7 +53,7 @@ impl Helm {
         }
     }
 
-    /// Installs or updates a chart; `values` says which values, as arguments of helm.
+    /// Installs or updates a chart; `values` are the arguments of helm that name the values.
     pub async fn upgrade(&self, name: &str, chart: &Path, values: &[String], dry_run: bool) -> Result<(), Problem> {
         let chart = chart.display().to_string();
         let mut arguments =
@@ -70,7 +70,7 @@ impl Helm {
         })
     }
 
-    /// Takes a release away.
+    /// Uninstalls a release.
     pub async fn uninstall(&self, name: &str, dry_run: bool) -> Result<(), Problem> {
         let mut arguments = vec!["uninstall", name, "--namespace", SYSTEM_NAMESPACE, "--ignore-not-found"];
         if dry_run {
@@ -112,15 +112,15 @@ impl Failure {
     }
 }
 
-/// The last lines of what a program said, without control characters.
+/// The last lines of a program's output, without control characters.
 fn last_lines(text: &str) -> String {
     let lines: Vec<String> = text.lines().map(crate::output::text::clean).filter(|l| !l.is_empty()).collect();
     let from = lines.len().saturating_sub(LINES);
     if lines.is_empty() { "it said nothing".into() } else { lines[from..].join("\n") }
 }
 
-/// Whether helm is older than what is needed; `text` is what `helm version --short` says, such as `v3.19.0+g3d8990f`.
-/// A version that cannot be read is not held against it.
+/// Whether helm is older than needed; `text` is the output of `helm version --short`, such as `v3.19.0+g3d8990f`. A
+/// version that cannot be read counts as new enough.
 fn is_too_old(text: &str) -> bool {
     let mut numbers = text.trim().trim_start_matches('v').split(['.', '+', '-']).map(str::parse::<u32>);
     match (numbers.next(), numbers.next()) {

@@ -25,7 +25,6 @@ pub const OPERATOR: &str = "tenantry-operator";
 /// The charts, in the order in which they are installed; also the names of their releases.
 pub const CHARTS: [&str; 2] = ["tenantry-crds", "tenantry"];
 
-/// Arguments.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Folder with the charts tenantry-crds and tenantry; those inside this program when not given
@@ -43,15 +42,12 @@ pub struct Args {
     /// Forgets the values of the last install. Otherwise they are kept, and only what is named here changes
     #[arg(long)]
     pub reset_values: bool,
-    /// Waiting.
     #[command(flatten)]
     pub wait: NoWaitArgs,
-    /// Dry run.
     #[command(flatten)]
     pub dry: DryRun,
 }
 
-/// Runs it.
 pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
     let helm = helm::Helm::find(&session.cluster.asked).await?;
     let charts = Charts::open(args.charts.as_deref())?;
@@ -97,8 +93,8 @@ fn values(args: &Args, chart: &str) -> Vec<String> {
     if chart != CHARTS[1] {
         return Vec::new();
     }
-    // Alone, helm would forget every value of the last install as soon as one is named. New defaults of a newer
-    // chart hold for what was never set.
+    // By itself, helm would forget every value of the last install as soon as one value is named. Values that were
+    // never set take the new defaults of a newer chart.
     let mut all = vec![if args.reset_values { "--reset-values" } else { "--reset-then-reuse-values" }.to_owned()];
     for file in &args.values {
         all.extend(["--values".to_owned(), file.display().to_string()]);
@@ -136,7 +132,7 @@ async fn available(session: &Session, until: Until, progress: &mut Progress) -> 
     }
 }
 
-/// Whether a Deployment runs as it is written, and how far it is.
+/// Whether a Deployment runs as its spec says, and how far the rollout is.
 pub fn rollout(deployment: &Deployment) -> (bool, String) {
     let wanted = deployment.spec.as_ref().and_then(|s| s.replicas).unwrap_or(1);
     let status = deployment.status.clone().unwrap_or_default();
@@ -148,7 +144,7 @@ pub fn rollout(deployment: &Deployment) -> (bool, String) {
     (done, format!("{available} of {wanted} available{why}"))
 }
 
-/// The version of the chart that the operator was installed from, as the Deployment's label says it.
+/// The version of the chart that installed the operator, from the Deployment's label.
 pub fn chart_version(deployment: &Deployment) -> Option<String> {
     let label = deployment.metadata.labels.as_ref()?.get("helm.sh/chart")?;
     label.strip_prefix("tenantry-").map(ToOwned::to_owned)

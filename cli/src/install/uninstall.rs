@@ -14,7 +14,6 @@ use crate::error::{Exit, Problem, api};
 use crate::output::text::count;
 use crate::session::Session;
 
-/// Arguments.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Also removes the definitions; refused while any object of them exists
@@ -23,12 +22,10 @@ pub struct Args {
     /// The name of the cluster once more.
     #[command(flatten)]
     pub confirm: Confirm,
-    /// Dry run.
     #[command(flatten)]
     pub dry: DryRun,
 }
 
-/// Runs it.
 pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
     let helm = helm::Helm::find(&session.cluster.asked).await?;
     let objects = existing(session).await?;
@@ -71,7 +68,7 @@ fn text(objects: &[(String, usize)], purged: bool, dry_run: bool) -> String {
     )
 }
 
-/// Objects of our kinds: kind and number. Kinds whose definition is gone have none.
+/// The number of objects of each of our kinds. A kind whose definition is gone has no objects.
 async fn existing(session: &Session) -> Result<Vec<(String, usize)>, Problem> {
     let mut found = Vec::new();
     for crd in tenantry_api::definitions() {
@@ -89,10 +86,11 @@ async fn existing(session: &Session) -> Result<Vec<(String, usize)>, Problem> {
     Ok(found)
 }
 
-/// The definitions are kept by helm, so that they are removed one by one.
+/// helm keeps the definitions, so they are removed one by one.
 async fn remove_definitions(session: &Session, dry_run: bool) -> Result<(), Problem> {
     if dry_run {
-        // The policy tenantry-ground demands the name in an annotation first, which a dry run does not write.
+        // The policy tenantry-ground demands the name in an annotation first, and a dry run does not write the
+        // annotation.
         return Ok(());
     }
     let definitions: Api<CustomResourceDefinition> = Api::all(session.cluster.client.clone());

@@ -16,21 +16,17 @@ use crate::session::Session;
 use crate::target::address_of;
 use crate::wait::Until;
 
-/// Arguments.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The archived instance, or its archive
     #[arg(value_name = "TENANT/INSTANCE|ARCHIVE", add = crate::completion::archives())]
     pub name: String,
-    /// Waiting.
     #[command(flatten)]
     pub wait: WaitArgs,
-    /// Dry run.
     #[command(flatten)]
     pub dry: DryRun,
 }
 
-/// Runs it.
 pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
     let until = Until::after(args.wait.timeout);
     let archives = session.cluster.list(&session.cluster.archives(), "archives", None).await?;
@@ -59,7 +55,7 @@ async fn living(session: &Session, archive: &Archive, archives: &[Archive]) -> R
     all.into_iter().find(|t| t.spec.id.as_ref() == Some(&archive.spec.tenant_id)).ok_or_else(|| {
         let problem =
             Problem::refused(format!("tenant {name} of this instance does not exist")).safe("all data is kept");
-        // Its last life: the name may be that of another tenant's archive as well.
+        // The archive of the tenant's last life, found by id: another tenant's archive may have the same name.
         let of_tenant = |a: &&Archive| a.spec.kind == ArchivedKind::Tenant && a.spec.id == archive.spec.tenant_id;
         match archives.iter().filter(of_tenant).filter(|a| is_kept(a, session.now())).max_by_key(|a| a.spec.life) {
             None => problem.next("which archives are there?", "archive list"),
@@ -74,7 +70,7 @@ async fn living(session: &Session, archive: &Archive, archives: &[Archive]) -> R
     })
 }
 
-/// Creates the instance from its archive, or takes it over when an earlier try made it.
+/// Creates the instance from its archive, or uses the instance that an earlier try created.
 pub async fn bring_back(
     session: &Session,
     tenant: &Tenant,
@@ -98,7 +94,8 @@ fn from_archive(session: &Session, archive: &Archive, tenant: &Tenant) -> Result
     spec.id = Some(archive.spec.id.clone());
     spec.tenant = tenant.name_any();
     spec.adopt = Some(archive.name_any());
-    // Its data is its own by now; and whoever brings it back does not want it to end at once.
+    // The data is the instance's own by now. An end that has passed is dropped, because a person who brings an instance
+    // back does not want it to end at once.
     spec.from = None;
     spec.expires = spec.expires.filter(|at| at.parse::<Timestamp>().is_ok_and(|at| at > session.now()));
     Ok(spec)

@@ -6,7 +6,8 @@ use tenantry_api::archive::Archive;
 use tenantry_api::crm_instance::CrmInstance;
 
 use super::settings;
-use crate::archive::ending::{self, Living};
+use crate::archive::ending;
+use crate::archive::living::Living;
 use crate::archive::view::commands;
 use crate::error::{Exit, Problem};
 use crate::listing;
@@ -28,7 +29,6 @@ impl Living for CrmInstance {
     }
 }
 
-/// Runs it.
 pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
     let mut instances = target::instances(session, &args.targets, false).await?;
     settings::hidden(session, &mut instances).await?;

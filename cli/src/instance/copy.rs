@@ -8,13 +8,13 @@ use tenantry_api::blueprint::BlueprintSpec;
 use tenantry_api::crm_instance::{CopySource, CrmInstance, CrmInstanceSpec, Environment};
 use tenantry_api::scheduling::Scheduling;
 
-use super::create::Args;
+use super::create_args::Args;
 use super::make::{Choices, Product};
 use super::size::{Borne, Selector, Size};
 use crate::error::Problem;
 use crate::target::{Address, address_of};
 
-/// Longest time until an instance ends, in years: more is a slip of the pen.
+/// Longest time until an instance ends, in years: more is a typing error.
 const YEARS: i64 = 10;
 
 /// The address of a new instance: TENANT/INSTANCE, or INSTANCE with --tenant.
@@ -56,8 +56,8 @@ pub fn original(from: &str, copy: &Address) -> Result<Address, Problem> {
     Ok(original)
 }
 
-/// What the copy is: the original's product and settings, with what was asked for instead. Secrets stay with the
-/// original, whose they are: a copy that needs some is given its own.
+/// What the copy is: the original's product and settings, except for what was asked for instead. Secrets stay with the
+/// original, because they belong to it: a copy that needs some is given its own.
 pub fn product(args: &Args, name: &str, original: &CrmInstance, blueprint: &BlueprintSpec) -> Product {
     let (asked, of) = (&args.product.choices, &original.spec);
     let open = |key: &String| blueprint.settings.get(key).is_none_or(|s| !s.secret);
@@ -66,7 +66,7 @@ pub fn product(args: &Args, name: &str, original: &CrmInstance, blueprint: &Blue
     settings.extend(asked.settings.iter().cloned());
     Product {
         blueprint: of.blueprint.clone(),
-        // The data belongs to the release that wrote it: the operator takes that one.
+        // The data belongs to the release that wrote it, so the operator takes that release.
         release: None,
         host: args.product.host.clone().unwrap_or_else(|| host(name, &of.host)),
         choices: Choices {
@@ -77,7 +77,7 @@ pub fn product(args: &Args, name: &str, original: &CrmInstance, blueprint: &Blue
     }
 }
 
-/// On which nodes the copy runs: on the original's, whose volumes are there, unless others were asked for.
+/// The nodes for the copy: the original's, because its volumes are there, unless others were asked for.
 fn nodes(original: Option<&Scheduling>, asked: &Size) -> Option<Scheduling> {
     let mut nodes = original.cloned().unwrap_or_default();
     for selector in &asked.node_selector {
@@ -98,11 +98,11 @@ fn nodes(original: Option<&Scheduling>, asked: &Size) -> Option<Scheduling> {
     (nodes != Scheduling::default()).then_some(nodes)
 }
 
-/// `staging-crm.acme.example`: beside the original, where a certificate for the whole domain holds as well.
+/// `staging-crm.acme.example`: beside the original's host, so that a certificate for the whole domain covers both.
 fn host(name: &str, original: &str) -> String {
     let host = format!("{name}-{original}");
     let first = host.split('.').next().unwrap_or_default();
-    // A label of a name has 63 characters at most.
+    // A label of a host name has 63 characters at most.
     if first.len() > 63 || host.len() > tenantry_core::host::MAX { format!("{name}.{original}") } else { host }
 }
 
@@ -129,7 +129,7 @@ pub fn environment(args: &Args) -> Result<Environment, Problem> {
     Ok(environment)
 }
 
-/// When an instance ends, from `7d`, `36h` or a day, which is over at its midnight in this time zone.
+/// When an instance ends: from `7d`, `36h` or a day. A day ends at its midnight in this time zone.
 pub fn expires(text: &str, now: Timestamp, zone: &TimeZone) -> Result<Timestamp, Problem> {
     let wrong = |why: &str| {
         Problem::usage(format!("--expires {text}: {why}"))
@@ -154,12 +154,12 @@ pub fn expires(text: &str, now: Timestamp, zone: &TimeZone) -> Result<Timestamp,
     }
 }
 
-/// As it stands in the spec.
+/// The time in the form that the spec has.
 pub fn written(end: Timestamp) -> String {
     end.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-/// What a person is told of a copy that was stored.
+/// The text for a person after a copy was stored.
 pub fn told(address: &Address, original: &CrmInstance) -> String {
     format!(
         "{address} is stored; the operator copies {} and neutralises it before anything starts",

@@ -10,10 +10,9 @@ use crate::session::Session;
 use crate::target;
 use crate::wait::Until;
 
-/// Arguments of `list`.
 #[derive(Debug, clap::Args)]
 pub struct ListArgs {
-    /// Which ones: TENANT or TENANT/INSTANCE; all when none is named.
+    /// TENANT or TENANT/INSTANCE; all instances when none is named.
     #[command(flatten)]
     pub targets: Targets,
     /// Only in this namespace
@@ -21,18 +20,15 @@ pub struct ListArgs {
     pub namespace: Option<String>,
 }
 
-/// Arguments of `show`.
 #[derive(Debug, clap::Args)]
 pub struct ShowArgs {
-    /// Which ones.
     #[command(flatten)]
     pub targets: Targets,
-    /// Waiting: until they are ready.
+    /// Waits until the instances are ready.
     #[command(flatten)]
     pub wait: WaitArgs,
 }
 
-/// Lists them.
 pub async fn list(args: &ListArgs, session: &Session) -> Result<Exit, Problem> {
     let mut all = target::instances(session, &args.targets, true).await?;
     if let Some(namespace) = &args.namespace {
@@ -44,7 +40,6 @@ pub async fn list(args: &ListArgs, session: &Session) -> Result<Exit, Problem> {
     listing::list(&session.out, &all, session.now(), &format!("no instances; create one: {create}"))
 }
 
-/// Shows them.
 pub async fn show(args: &ShowArgs, session: &Session) -> Result<Exit, Problem> {
     let mut all = target::instances(session, &args.targets, false).await?;
     if args.wait.wait {

@@ -15,7 +15,6 @@ use crate::output::text::clean;
 use crate::session::Session;
 use crate::target::{self, Address};
 
-/// Arguments.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Which one
@@ -44,7 +43,6 @@ pub struct Args {
     pub timestamps: bool,
 }
 
-/// Runs it.
 pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
     let (_, instance) = target::instance(session, &args.name).await?;
     let id = instance.spec.id.clone().unwrap_or_default();
@@ -71,7 +69,7 @@ pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
                 let prefix = if several { format!("[{}] ", short(pod, &id)) } else { String::new() };
                 all.push(stream.lines().map_ok(move |l| format!("{prefix}{}", clean_line(&l))).boxed());
             }
-            // One pod that has not started yet must not hide the others.
+            // A pod that has not started yet must not hide the others.
             Err(e) => {
                 session.out.note(&api::problem(&format!("read the log of {name}"), &e).render(session.out.paint_error))
             }
@@ -86,7 +84,7 @@ pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
     Ok(Exit::DONE)
 }
 
-/// The pods that are meant, or what there is instead.
+/// The pods that are meant, or an error that lists what exists instead.
 fn chosen(args: &Args, pods: Vec<Pod>) -> Result<Vec<Pod>, Problem> {
     let label = if args.job.is_some() { names::LABEL_PURPOSE } else { names::LABEL_PROCESS };
     let wanted = args.job.as_ref().or(args.process.as_ref());
@@ -118,13 +116,13 @@ fn container(pod: &Pod) -> Option<String> {
     found.map(|c| c.name.clone())
 }
 
-/// A short name of a pod: without the id that all share.
+/// A short name of a pod, without the id that all pods share.
 fn short(pod: &Pod, id: &str) -> String {
     let name = pod.name_any();
     name.strip_prefix(&format!("{id}-")).map_or(name.clone(), str::to_owned)
 }
 
-/// Lines keep their indentation; control characters go.
+/// A log line with its indentation, but without control characters.
 fn clean_line(line: &str) -> String {
     let indent: String = line.chars().take_while(|c| *c == ' ').collect();
     format!("{indent}{}", clean(&line.replace('\t', "    ")))

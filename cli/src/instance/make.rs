@@ -36,7 +36,6 @@ pub struct Product {
     /// Host under which it answers
     #[arg(long, value_name = "HOST", value_parser = host)]
     pub host: String,
-    /// What it need not be told.
     #[command(flatten)]
     pub choices: Choices,
 }
@@ -54,12 +53,11 @@ pub struct Choices {
     /// Server for its database; chosen for it when not given
     #[arg(long, value_name = "NAME")]
     pub database_server: Option<String>,
-    /// How big it is, and where it runs.
     #[command(flatten)]
     pub size: Size,
 }
 
-/// A host that people can reach. Capital letters mean the same.
+/// A host that people can reach, in lower case, because capital letters mean the same.
 pub fn host(text: &str) -> Result<String, String> {
     let host = text.to_ascii_lowercase();
     tenantry_core::host::check(&host).map(|()| host)
@@ -100,7 +98,7 @@ pub fn fits(name: &str, spec: &BlueprintSpec, product: &Product) -> Result<(), P
             format!("instance settings set TENANT/INSTANCE --from-stdin {key}"),
         ));
     }
-    // A secret that must be given is given afterwards; the instance waits for it and says so.
+    // A secret that must be given is given afterwards; the instance waits for it and reports that.
     let missing: Vec<String> = spec
         .settings
         .iter()
@@ -140,7 +138,7 @@ pub fn spec(tenant: &str, product: &Product) -> Result<CrmInstanceSpec, Problem>
     serde_json::from_value(spec).map_err(|e| Problem::usage(format!("this product does not fit: {e}")))
 }
 
-/// Labels of the person's own.
+/// Labels that the person gave.
 pub fn labels(given: &[(String, String)]) -> Option<BTreeMap<String, String>> {
     (!given.is_empty()).then(|| given.iter().cloned().collect())
 }
@@ -159,7 +157,8 @@ pub fn instance(
     }
     let mut made = CrmInstance::new(name, spec);
     if new {
-        // What comes back with its id later has data somewhere; this has none, and need not wait until that is known.
+        // An instance that comes back with its id has data somewhere. A new instance has none, and need not wait until
+        // that is known.
         let now = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
         made.metadata.annotations = Some([(names::ANNOTATION_MINTED.to_owned(), now)].into());
     }
@@ -171,7 +170,7 @@ pub fn instance(
     Ok(made)
 }
 
-/// Creates the instance, or takes the one over that is the same.
+/// Creates the instance, or uses the existing one when it is the same.
 pub async fn stored(session: &Session, tenant: &Tenant, new: CrmInstance) -> Result<CrmInstance, Problem> {
     let address = target::address_of(&new);
     let api = session.cluster.instances(&target::namespace_of(tenant)?);
@@ -200,7 +199,7 @@ fn taken_over(existing: CrmInstance, new: &CrmInstance) -> Result<CrmInstance, P
     if compared.adopt.is_none() {
         compared.id.clone_from(&existing.spec.id);
     }
-    // The difference is printed: what the person did not write may be a secret.
+    // The difference is printed, and a value that the person did not write may be a secret.
     let mut shown = existing.spec.clone();
     for (key, value) in &mut shown.settings {
         if !compared.settings.contains_key(key) {
@@ -211,7 +210,7 @@ fn taken_over(existing: CrmInstance, new: &CrmInstance) -> Result<CrmInstance, P
     Ok(existing)
 }
 
-/// Whether an existing object is what was asked for; else the differences.
+/// Whether an existing object is what was asked for; if not, the error shows the differences.
 pub fn same(word: &str, name: &str, existing: &impl Serialize, wanted: &impl Serialize) -> Result<(), Problem> {
     let (existing, wanted) = (as_json(existing)?, as_json(wanted)?);
     let found = differences(&existing, &wanted);
@@ -227,8 +226,8 @@ fn as_json(value: &impl Serialize) -> Result<Value, Problem> {
     serde_json::to_value(value).map_err(|e| Problem::failed(format!("cannot compare: {e}")))
 }
 
-/// Asks the API server whether it would take the instance. The namespace may not exist yet: then the rules are
-/// tried in `default`, where nothing is stored either.
+/// Asks the API server whether it would accept the instance. When the namespace does not exist yet, the rules are tried
+/// in `default`, where nothing is stored either.
 pub async fn rehearsed(session: &Session, instance: &CrmInstance) -> Result<CrmInstance, Problem> {
     let doing = format!("create instance {}", target::address_of(instance));
     let namespace = instance.namespace().unwrap_or_default();

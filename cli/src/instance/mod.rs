@@ -4,6 +4,7 @@ pub mod adopt;
 pub mod archive;
 pub mod copy;
 pub mod create;
+pub mod create_args;
 pub mod list;
 pub mod logs;
 pub mod make;
@@ -23,7 +24,6 @@ use clap::Subcommand;
 use crate::error::{Exit, Problem};
 use crate::session::Session;
 
-/// What to do with instances.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Creates one more instance of a tenant, or a copy of one for staging
@@ -51,7 +51,6 @@ pub enum Command {
     Purge(purge::Args),
 }
 
-/// Runs one of them.
 pub async fn run(command: Command, session: &Session) -> Result<Exit, Problem> {
     match command {
         Command::Create(args) => create::run(&args, session).await,

@@ -8,7 +8,6 @@ use crate::error::{Exit, Problem};
 use crate::session::Session;
 use crate::target::{self, Address};
 
-/// Arguments.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Which one
@@ -19,7 +18,6 @@ pub struct Args {
     pub print: bool,
 }
 
-/// Runs it.
 pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
     let (_, instance) = target::instance(session, &args.name).await?;
     let url = instance.status.as_ref().and_then(|s| s.url.clone()).ok_or_else(|| {

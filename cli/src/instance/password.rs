@@ -20,7 +20,6 @@ pub const SHOWN: &str = "tenantry.dev/password-shown-at";
 /// Annotation: when a person said that the first password was changed in the application.
 pub const CHANGED: &str = "tenantry.dev/password-changed-at";
 
-/// Arguments.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Which one
@@ -46,7 +45,6 @@ pub fn secret_name(instance: &CrmInstance) -> Result<String, Problem> {
     Ok(names::keys_secret(&id, generation))
 }
 
-/// Runs it.
 pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
     let (_, instance) = target::instance(session, &args.name).await?;
     let name = secret_name(&instance)?;
@@ -75,7 +73,7 @@ pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
         .and_then(|b| String::from_utf8(b.0.clone()).ok())
         .ok_or_else(|| Problem::failed(format!("Secret {name} has no key {KEY}")))?;
     if args.once {
-        // First remembered, then shown: what was shown is never forgotten.
+        // First recorded, then shown, so that the record of a shown password is never missing.
         mark(&secrets, &name, SHOWN, session).await?;
     }
     let blueprint = session.cluster.blueprints().get_opt(&instance.spec.blueprint).await.ok().flatten();

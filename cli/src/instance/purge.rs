@@ -9,18 +9,16 @@ use crate::error::{Exit, Problem};
 use crate::session::Session;
 use crate::target::Address;
 
-/// Arguments. No selector and no --all: this destroys.
+/// No selector and no --all, because this destroys data.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The archived instance, or its archive
     #[arg(value_name = "TENANT/INSTANCE|ARCHIVE", required = true, add = crate::completion::archives())]
     pub names: Vec<String>,
-    /// Whether that is meant.
     #[command(flatten)]
     pub destroy: Destroy,
 }
 
-/// Runs it.
 pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
     let archives = session.cluster.list_whole(&session.cluster.archives(), "archives").await?;
     let mut doomed = Vec::new();

@@ -14,30 +14,23 @@ use crate::session::Session;
 use crate::target;
 use crate::wait::Until;
 
-/// Arguments.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Which ones.
     #[command(flatten)]
     pub targets: Targets,
-    /// Whether all are meant.
     #[command(flatten)]
     pub sure: ConfirmAll,
     /// E-mail address of the administrator
     #[arg(long, value_name = "EMAIL")]
     pub admin_email: Option<String>,
-    /// Size and place.
     #[command(flatten)]
     pub size: Size,
-    /// Waiting.
     #[command(flatten)]
     pub wait: WaitArgs,
-    /// Dry run.
     #[command(flatten)]
     pub dry: DryRun,
 }
 
-/// Runs it.
 pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
     let until = Until::after(args.wait.timeout);
     let mut spec = args.size.patch();

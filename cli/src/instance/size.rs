@@ -116,7 +116,7 @@ impl Size {
         spec
     }
 
-    /// Whether a blueprint has the processes and bears so many pods of them.
+    /// Whether a blueprint has the processes and allows so many pods of them.
     pub fn fits(&self, name: &str, spec: &BlueprintSpec) -> Result<(), Problem> {
         let show = format!("blueprint show {name}");
         for (process, wished) in &self.replicas {
@@ -135,7 +135,7 @@ impl Size {
     }
 }
 
-/// A merge patch for something that is not there yet: there is nothing to take away.
+/// A merge patch without nulls, for something that does not exist yet: there is nothing to remove.
 pub fn without_nulls(value: Value) -> Value {
     match value {
         Value::Object(map) => {

@@ -127,7 +127,7 @@ fn an_instance_carries_the_labels_of_its_tenant_and_an_id() {
     assert_eq!(labels["tier"], "gold");
     assert_eq!(made.spec.id.unwrap().len(), 10);
     assert!(made.metadata.annotations.unwrap().contains_key("tenantry.dev/id-minted-at"));
-    // One that comes out of an archive has its id, and data.
+    // An instance that comes out of an archive has its id, and data.
     let back = tenantry_api::crm_instance::CrmInstanceSpec {
         id: Some("kbbbbbbbbb".into()),
         ..make::spec("acme", &product(&[])).unwrap()

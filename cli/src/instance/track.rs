@@ -41,7 +41,7 @@ pub async fn until_ready(
     });
     match end.await? {
         Some(Ok(ready)) => {
-            // Ready all the same: what people see beside it is told.
+            // The instance is Ready all the same; that people do not reach it is only reported.
             let conditions = ready.status.as_ref().map(|s| s.conditions.as_slice()).unwrap_or_default();
             if let Some(missed) = find(conditions, "Reachable").filter(|c| c.status == "False") {
                 progress.failed("reached", &steps::said(missed), begun.elapsed());
@@ -65,8 +65,8 @@ pub async fn until_ready(
     }
 }
 
-/// Waits until an instance of a tenant that was resumed is back, as of this generation of the tenant: what it said
-/// before says nothing of now. A step that failed for good ends the wait.
+/// Waits until an instance of a resumed tenant is back, for this generation of the tenant: an older report says nothing
+/// about now. A step that failed for good ends the wait.
 pub async fn until_back(
     session: &Session,
     instance: &CrmInstance,
@@ -85,7 +85,7 @@ pub async fn until_back(
             last = how;
             ControlFlow::Continue(())
         }
-        // Deleted meanwhile: nobody waits for it.
+        // The instance was deleted meanwhile: nobody waits for it.
         None => ControlFlow::Break(Ok(None)),
         Some(Back::Reached(how)) => ControlFlow::Break(Ok(Some(how))),
         Some(Back::Failed(why)) => ControlFlow::Break(Err(why)),

@@ -63,7 +63,7 @@ pub fn state(instance: &CrmInstance) -> String {
     instance.status.as_ref().map_or_else(|| "Pending".to_owned(), |s| format!("{:?}", s.phase))
 }
 
-/// The page of an instance. Settings that the blueprint, as far as it is known, does not call open are not shown.
+/// The page of an instance. A setting is shown only when the blueprint is known and calls the setting open.
 pub fn page(instance: &CrmInstance, blueprint: Option<&BlueprintSpec>, wide: bool, now: Timestamp) -> Page {
     let (spec, status) = (&instance.spec, instance.status.clone().unwrap_or_default());
     let mut page = Page::new(format!("{} · {} · {}", address_of(instance), product(instance), spec.environment.word()));
@@ -117,7 +117,7 @@ pub fn page(instance: &CrmInstance, blueprint: Option<&BlueprintSpec>, wide: boo
     page
 }
 
-/// Where the pods may run, in words; nothing is said of what was not asked for.
+/// Where the pods may run, in words; only what was asked for is listed.
 fn placed(wish: &Scheduling) -> Vec<(&'static str, String)> {
     let mut all = Vec::new();
     if !wish.node_selector.is_empty() {
@@ -186,7 +186,7 @@ fn is_trouble(state: IntegrationState) -> bool {
     matches!(state, IntegrationState::Unreachable | IntegrationState::Refused)
 }
 
-/// Conditions that do not hold. `Ready` is left out when another one says why.
+/// Conditions that do not hold. `Ready` is left out when another condition says why.
 pub fn problems(name: &str, conditions: &[Condition], archiving: bool, now: Timestamp) -> Vec<String> {
     let broken: Vec<&Condition> =
         conditions.iter().filter(|c| c.status == "False" && (archiving || c.type_ != "Archived")).collect();

@@ -27,7 +27,7 @@ pub fn table<T: Listed>(items: &[T], wide: bool, now: Timestamp) -> Table {
     table
 }
 
-/// Prints a list. `none` is said when it is empty.
+/// Prints a list. `none` is printed when the list is empty.
 pub fn list<T: Listed>(out: &Out, items: &[T], now: Timestamp, none: &str) -> Result<Exit, Problem> {
     match out.format {
         Format::Json | Format::Yaml => out.document(&document::list(items))?,
@@ -52,7 +52,7 @@ pub fn pages<T: Listed>(out: &Out, items: &[T], page: impl Fn(&T) -> Page) -> Re
     Ok(Exit::DONE)
 }
 
-/// What a changing command did: a text for people, the objects for machines, their names for other commands.
+/// Prints what a changing command did: a text for people, the objects for machines, their names for other commands.
 pub fn changed<T: Listed>(out: &Out, items: &[T], text: &str) -> Result<Exit, Problem> {
     match (out.format, items) {
         (Format::Json | Format::Yaml, [one]) => out.document(one)?,
@@ -63,7 +63,6 @@ pub fn changed<T: Listed>(out: &Out, items: &[T], text: &str) -> Result<Exit, Pr
     Ok(Exit::DONE)
 }
 
-/// The age of an object.
 pub fn age<K: kube::Resource>(object: &K, now: Timestamp) -> String {
     let created = object.meta().creation_timestamp.as_ref();
     created.map_or_else(|| "-".to_owned(), |t| crate::output::text::age(t.0, now))

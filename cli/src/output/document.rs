@@ -28,11 +28,11 @@ fn prepared(value: &impl Serialize) -> Result<Value, Problem> {
     Ok(value)
 }
 
-/// Annotation in which `kubectl apply` keeps all that it was given, secret settings too.
+/// Annotation in which `kubectl apply` keeps everything that it was given, including secret settings.
 const APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
-/// Takes away what nobody reads and what hides the rest (`metadata.managedFields`), and copies of values that are
-/// not shown elsewhere.
+/// Removes what nobody reads and what hides the rest (`metadata.managedFields`), and copies of values that are not
+/// shown elsewhere.
 pub fn tidy(value: &mut Value) {
     match value {
         Value::Object(map) => {
@@ -52,7 +52,8 @@ pub fn tidy(value: &mut Value) {
     }
 }
 
-/// An archive keeps the spec of an instance as text. Which of its settings are secret only its blueprint tells.
+/// An archive keeps the spec of an instance as text. All settings are removed from it, because only the blueprint tells
+/// which of them are secret.
 fn archived(archive: &mut Map<String, Value>) {
     let Some(Value::String(text)) = archive.get_mut("spec").and_then(|spec| spec.get_mut("object")) else { return };
     if let Ok(Value::Object(mut object)) = serde_json::from_str::<Value>(text)

@@ -46,7 +46,7 @@ pub struct Out {
     pub live: bool,
     /// Whether a person can be asked.
     pub asks: bool,
-    /// Columns of the terminal; none: no terminal, nothing is shortened.
+    /// Columns of the terminal; None means that there is no terminal, and nothing is shortened.
     pub columns: Option<usize>,
 }
 

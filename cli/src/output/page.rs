@@ -6,10 +6,9 @@ use super::text::{clean, pad, width};
 
 /// Narrowest column of keys.
 const KEY: usize = 12;
-/// Widest that values are padded to before their notes.
+/// Widest column of values before their notes.
 const VALUE: usize = 28;
 
-/// A page.
 #[derive(Debug, Clone, Default)]
 pub struct Page {
     title: String,
@@ -29,12 +28,11 @@ impl Page {
         Self { title: clean(&title.into()), parts: Vec::new() }
     }
 
-    /// A fact.
     pub fn fact(&mut self, key: &str, value: impl Into<String>) -> &mut Self {
         self.noted(key, value, "")
     }
 
-    /// A fact that is left out when it is not there.
+    /// A fact that is left out when it has no value.
     pub fn maybe(&mut self, key: &str, value: Option<&str>) -> &mut Self {
         if let Some(value) = value.filter(|v| !v.is_empty()) {
             self.noted(key, value, "");

@@ -31,7 +31,7 @@ impl Paint {
         self.wrap("33", text)
     }
 
-    /// Beside the point.
+    /// Less important.
     pub fn dim(self, text: &str) -> String {
         self.wrap("2", text)
     }

@@ -3,7 +3,7 @@
 use super::paint::Paint;
 use super::text::{clean, pad, shorten, width};
 
-/// Narrowest that a column is made.
+/// Narrowest width to which a column is shortened.
 const FLOOR: usize = 8;
 /// Blanks between columns.
 const GAP: usize = 2;
@@ -22,7 +22,7 @@ impl Table {
         Self { headings: headings.to_vec(), ..Self::default() }
     }
 
-    /// Moved to the right.
+    /// The table, moved to the right.
     pub fn indented(mut self, indent: usize) -> Self {
         self.indent = indent;
         self
@@ -73,7 +73,7 @@ impl Table {
             .collect();
         let Some(columns) = columns else { return widths };
         let gaps = GAP * widths.len().saturating_sub(1) + self.indent;
-        // Takes from the widest column, one by one, until it fits or nothing can be taken.
+        // Takes width from the widest column, one by one, until the table fits or nothing can be taken.
         while widths.iter().sum::<usize>() + gaps > columns {
             let Some((widest, w)) = widths.iter().copied().enumerate().max_by_key(|(_, w)| *w) else { break };
             if w <= FLOOR.max(width(self.headings[widest])) {

@@ -15,7 +15,7 @@ pub fn clean(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>().trim().to_owned()
 }
 
-/// Shortened in the middle, so that beginning and end can still be told apart.
+/// Shortened in the middle, so that texts can still be told apart by their beginning and end.
 pub fn shorten(text: &str, columns: usize) -> String {
     if width(text) <= columns {
         return text.to_owned();
@@ -81,7 +81,7 @@ pub fn day(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d").to_string()
 }
 
-/// An RFC 3339 text as relative time; the text itself when it is none.
+/// An RFC 3339 text as relative time; any other text as it is.
 pub fn relative_text(text: &str, now: Timestamp) -> String {
     text.parse().map_or_else(|_| clean(text), |at| relative(at, now))
 }

@@ -17,7 +17,6 @@ use crate::output::table::Table;
 use crate::session::Session;
 use crate::target::{self, BLUEPRINT};
 
-/// Arguments.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Active users
@@ -41,7 +40,7 @@ fn size(text: &str) -> Result<u64, String> {
     quantity::bytes(text).map_err(|e| e.to_string())
 }
 
-/// Runs it with the plans of the cluster.
+/// Advises with the plans of the cluster.
 pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
     let plans = session.cluster.list(&session.cluster.plans(), "plans", None).await?;
     let plans: Vec<(String, PlanSpec)> = plans.into_iter().map(|p| (p.name_any(), p.spec)).collect();
@@ -52,7 +51,7 @@ pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
     told(args, &plans, blueprint.as_ref(), &session.out)
 }
 
-/// Runs it with what stands in files, without a cluster.
+/// Advises with the objects in files, without a cluster.
 pub fn run_files(args: &Args, out: &Out) -> Result<Exit, Problem> {
     let (mut plans, mut blueprint) = (Vec::new(), None);
     for file in &args.files {

@@ -9,14 +9,11 @@ use crate::output::text::{clean, duration, pad};
 const LABEL: usize = 22;
 const DETAIL: usize = 43;
 
-/// What became of a step.
+/// The state of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mark {
-    /// Going on.
     Running,
-    /// Done.
     Done,
-    /// Failed.
     Failed,
 }
 

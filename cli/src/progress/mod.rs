@@ -25,7 +25,7 @@ impl Progress {
         Self { out: out.clone(), bar: None, last: String::new() }
     }
 
-    /// Something is going on. Without a terminal it is said once, not again until it changes.
+    /// Shows that something is going on. Without a terminal, a line is printed once, and again only when it changes.
     pub fn now(&mut self, label: &str, detail: &str) {
         if self.out.live {
             let message = line::running(label, detail);
@@ -59,7 +59,7 @@ impl Progress {
         }
     }
 
-    /// Takes the moving line away.
+    /// Removes the moving line.
     pub fn end(&mut self) {
         if let Some(bar) = self.bar.take() {
             bar.finish_and_clear();

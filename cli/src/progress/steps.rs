@@ -13,30 +13,30 @@ pub enum Change {
     Now {
         /// The step.
         label: &'static str,
-        /// What is known of it.
+        /// What is known of the step.
         detail: String,
     },
     /// A step is done.
     Done {
         /// The step.
         label: &'static str,
-        /// What came of it.
+        /// The result of the step.
         detail: String,
-        /// How long it took.
+        /// How long the step took.
         took: Duration,
     },
 }
 
-/// How it ended.
+/// How the installation ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum End {
     /// Verified and serving.
     Ready,
     /// Stopped behind the page, as its tenant is suspended.
     Suspended,
-    /// A step failed for good, or the spec cannot be.
+    /// A step failed for good, or the spec is invalid.
     Failed {
-        /// The condition; none: the operator did not say.
+        /// The condition; None means that the operator did not say.
         at: Option<ConditionType>,
         /// The step or condition, as people call it.
         label: String,
@@ -47,13 +47,13 @@ pub enum End {
     Gone,
 }
 
-/// The steps that are shown: a spec that can be is nothing to wait for.
+/// The steps that are shown: all but the first, because nobody waits for a valid spec.
 fn steps(instance: &CrmInstance) -> &'static [ConditionType] {
     let road: &[ConditionType] = if instance.spec.from.is_some() { &ROAD_OF_A_COPY } else { &ROAD };
     road.split_first().map_or(road, |(_, rest)| rest)
 }
 
-/// Follows one instance. Times are measured from when the tracker was made.
+/// Follows one instance. Times are measured from the creation of the tracker.
 #[derive(Debug, Default)]
 pub struct Tracker {
     done: usize,
@@ -66,7 +66,7 @@ impl Tracker {
     /// What changed since the last look, `elapsed` after the beginning.
     pub fn see(&mut self, instance: Option<&CrmInstance>, elapsed: Duration) -> Vec<Change> {
         let Some(instance) = instance else {
-            // Nothing yet, unless it was there before.
+            // There is no instance yet, unless one was seen before.
             if !self.last.is_empty() {
                 self.end = Some(End::Gone);
             }
@@ -96,13 +96,13 @@ impl Tracker {
         changes
     }
 
-    /// How it ended, if it has.
+    /// How the installation ended, if it has.
     pub fn end(&self) -> Option<&End> {
         self.end.as_ref()
     }
 }
 
-/// Facts where they are known, else what the operator says.
+/// Facts where they are known, else what the operator reports.
 fn detail(kind: ConditionType, held: &Condition, instance: &CrmInstance, status: &CrmInstanceStatus) -> String {
     let release = status.release.clone().or_else(|| instance.spec.release.clone()).unwrap_or_default();
     let product = format!("{} {release}", instance.spec.blueprint).trim_end().to_owned();
@@ -122,7 +122,7 @@ fn detail(kind: ConditionType, held: &Condition, instance: &CrmInstance, status:
     }
 }
 
-/// The phase by name, and what the operator says of the step.
+/// The phase by name, and what the operator reports of the step.
 fn waiting_for(status: &CrmInstanceStatus, step: Option<ConditionType>) -> String {
     let said = step.and_then(|kind| find(&status.conditions, kind));
     let said = said.or_else(|| find(&status.conditions, ConditionType::Ready));
@@ -133,18 +133,18 @@ fn waiting_for(status: &CrmInstanceStatus, step: Option<ConditionType>) -> Strin
     }
 }
 
-/// How far an instance is whose tenant was resumed.
+/// How far an instance of a resumed tenant is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Back {
-    /// It comes back; what is known of it.
+    /// The instance comes back; what is known of it.
     Comes(String),
-    /// People reach it; how.
+    /// People reach the instance; how.
     Reached(String),
-    /// It does not come back by itself; why.
+    /// The instance does not come back by itself; why.
     Failed(String),
 }
 
-/// How far an instance is, as of this generation of its tenant: what it said of an older one says nothing of now.
+/// How far an instance is, for this generation of its tenant: an older report says nothing about now.
 pub fn back(instance: &CrmInstance, generation: Option<i64>) -> Back {
     let empty = CrmInstanceStatus::default();
     let status = instance.status.as_ref().unwrap_or(&empty);
@@ -177,14 +177,15 @@ fn end(instance: &CrmInstance, status: &CrmInstanceStatus) -> Option<End> {
     }
 }
 
-/// Waits that only another decision of the person ends: a host that another tenant or somebody else's Ingress has.
+/// Whether the instance waits for something that only another decision of the person ends: another tenant, or somebody
+/// else's Ingress, has the host.
 fn hopeless(status: &CrmInstanceStatus) -> bool {
     find(&status.conditions, ConditionType::HostClaimed)
         .is_some_and(|c| c.status == "False" && matches!(c.reason.as_str(), "HostTaken" | "HostServedElsewhere"))
 }
 
-/// Where it failed: the first step of the longer road that is false, which has all steps of the other. Whether people
-/// reach it is no failure.
+/// Where the instance failed: the first step that is false on the longer road, which has all steps of the shorter one.
+/// That people do not reach an instance is no failure.
 fn failed(status: &CrmInstanceStatus) -> End {
     let steps = ROAD_OF_A_COPY.iter().filter(|kind| **kind != ConditionType::Reachable).chain([&ConditionType::Ready]);
     let mut at_fault = steps.filter_map(|kind| {
@@ -199,7 +200,7 @@ fn failed(status: &CrmInstanceStatus) -> End {
     }
 }
 
-/// What a failed step is called: the condition itself where it is no step that people saw.
+/// The name of a failed step: the condition itself where people saw no such step.
 fn name_of(kind: ConditionType) -> &'static str {
     if matches!(kind, ConditionType::SpecValid | ConditionType::Ready) { kind.word() } else { kind.label() }
 }

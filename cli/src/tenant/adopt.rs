@@ -10,7 +10,7 @@ use tenantry_api::tenant::{Tenant, TenantSpec};
 
 use super::follow;
 use crate::archive::keep::{label, phase};
-use crate::archive::view::{day_of, kept, until};
+use crate::archive::words::{day_of, kept, until};
 use crate::archive::{chosen, of_tenant};
 use crate::args::{DryRun, WaitArgs};
 use crate::error::{Exit, Problem, api};
@@ -21,7 +21,6 @@ use crate::session::Session;
 use crate::target::address_of;
 use crate::wait::Until;
 
-/// Arguments.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Name of the archived tenant, or of its archive
@@ -33,15 +32,12 @@ pub struct Args {
     /// Only these instances, by their names or their archives; all when not given. Can be repeated
     #[arg(long = "instance", value_name = "NAME|ARCHIVE")]
     pub instances: Vec<String>,
-    /// Waiting.
     #[command(flatten)]
     pub wait: WaitArgs,
-    /// Dry run.
     #[command(flatten)]
     pub dry: DryRun,
 }
 
-/// Runs it.
 pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
     let until = Until::after(args.wait.timeout);
     let archives = session.cluster.list(&session.cluster.archives(), "archives", None).await?;
@@ -90,7 +86,7 @@ pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
     Ok(Exit::DONE)
 }
 
-/// The archive that is meant, and the tenant when an earlier try made it already.
+/// The archive that is meant, and the tenant when an earlier try already created it.
 async fn source<'a>(
     args: &Args,
     session: &Session,
@@ -114,7 +110,7 @@ async fn source<'a>(
     Ok((archive, None))
 }
 
-/// The instances that come along: one archive of each name.
+/// The instances that come back with the tenant: one archive of each name.
 fn selected<'a>(
     args: &Args,
     archives: &'a [Archive],
@@ -129,7 +125,7 @@ fn selected<'a>(
         let one = match (exact, of_name) {
             (Some(one), _) => one,
             (None, [one]) => *one,
-            // An earlier try brought it back already.
+            // An earlier try brought this instance back already.
             (None, []) if archives.iter().any(|a| is_back(a, tenant, wanted)) => continue,
             (None, several) if !several.is_empty() => {
                 return Err(which(&args.name, &all, &args.instances, several));
@@ -161,7 +157,8 @@ fn is_back(archive: &Archive, tenant: &Archive, wanted: &str) -> bool {
         && (spec.name == wanted || archive.name_any() == wanted)
 }
 
-/// Several archives are of one name, and only one of them can come back with the tenant: the person says which.
+/// The error for several archives with one name, of which only one can come back with the tenant: the person must say
+/// which.
 fn which(tenant: &str, all: &BTreeMap<&str, Vec<&Archive>>, asked: &[String], several: &[&Archive]) -> Problem {
     let name = several.first().map(|a| label(a)).unwrap_or_default();
     let lines: Vec<String> = several

@@ -6,7 +6,8 @@ use kube::{Api, ResourceExt};
 use tenantry_api::archive::Archive;
 use tenantry_api::tenant::Tenant;
 
-use crate::archive::ending::{self, Living};
+use crate::archive::ending;
+use crate::archive::living::Living;
 use crate::archive::view::commands;
 use crate::error::{Exit, Problem};
 use crate::listing;
@@ -28,7 +29,6 @@ impl Living for Tenant {
     }
 }
 
-/// Runs it.
 pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
     let tenants = target::tenants(session, &args.targets, false).await?;
     if let Some(exit) = ending::begin(session, &tenants, &args.sure).await? {

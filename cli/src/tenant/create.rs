@@ -19,7 +19,6 @@ use crate::session::Session;
 use crate::target::{self, PLAN};
 use crate::wait::Until;
 
-/// Arguments.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Name of the tenant
@@ -33,21 +32,17 @@ pub struct Args {
     /// Name of the first instance
     #[arg(long = "instance", value_name = "NAME", default_value = "crm")]
     pub instance: String,
-    /// Terms.
     #[command(flatten)]
     pub terms: fields::Terms,
     /// Label on the tenant and its instance, for -l; can be repeated
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = pair)]
     pub labels: Vec<(String, String)>,
-    /// Waiting.
     #[command(flatten)]
     pub wait: WaitArgs,
-    /// Dry run.
     #[command(flatten)]
     pub dry: DryRun,
 }
 
-/// Runs it.
 pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
     let begun = Instant::now();
     let until = Until::after(args.wait.timeout);
@@ -91,7 +86,7 @@ fn wanted(args: &Args) -> Result<Tenant, Problem> {
     Ok(tenant)
 }
 
-/// Creates the tenant, or takes the one over that is the same. Says whether it is new.
+/// Creates the tenant, or uses the existing one when it is the same. Returns whether it is new.
 async fn stored(wanted: &Tenant, session: &Session) -> Result<(Tenant, bool), Problem> {
     let (name, tenants) = (wanted.name_any(), session.cluster.tenants());
     let doing = format!("create tenant {name}");
@@ -103,7 +98,7 @@ async fn stored(wanted: &Tenant, session: &Session) -> Result<(Tenant, bool), Pr
     new.spec.id = Some(mint::id()?.to_string());
     match tenants.create(&crate::cluster::post(false), &new).await {
         Ok(made) => Ok((made, true)),
-        // Somebody, perhaps an earlier try of ours, was faster.
+        // Another client, perhaps an earlier try of ours, created it first.
         Err(kube::Error::Api(s)) if s.is_already_exists() => {
             let existing = tenants.get(&name).await.map_err(|e| api::problem(&doing, &e))?;
             taken_over(existing, wanted).map(|t| (t, false))
@@ -112,7 +107,7 @@ async fn stored(wanted: &Tenant, session: &Session) -> Result<(Tenant, bool), Pr
     }
 }
 
-/// An existing tenant, when it is what was asked for.
+/// An existing tenant, if it is what was asked for.
 fn taken_over(existing: Tenant, wanted: &Tenant) -> Result<Tenant, Problem> {
     let name = existing.name_any();
     if existing.metadata.deletion_timestamp.is_some() {
@@ -128,7 +123,7 @@ fn taken_over(existing: Tenant, wanted: &Tenant) -> Result<Tenant, Problem> {
     Ok(existing)
 }
 
-/// The tenant is there, its instance is not.
+/// The error for a tenant that exists without its instance.
 fn half(problem: Problem, args: &Args) -> Problem {
     let why = [Some(problem.what), problem.why].into_iter().flatten().collect::<Vec<_>>().join("\n");
     Problem {

@@ -41,7 +41,7 @@ pub struct Terms {
 /// What `--seats` said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Seats {
-    /// So many.
+    /// This many seats.
     Number(u32),
     /// No limit.
     Unlimited,
@@ -67,7 +67,7 @@ fn storage(text: &str) -> Result<String, String> {
     tenantry_core::quantity::bytes(text).map(|_| text.to_owned()).map_err(|e| e.to_string())
 }
 
-/// A name of the IANA list; empty takes the field away.
+/// A name of the IANA list; an empty text removes the field.
 fn zone(text: &str) -> Result<String, String> {
     match text {
         "" => Ok(String::new()),
@@ -80,7 +80,7 @@ fn date(text: &str) -> Result<String, String> {
     Ok(date.to_string())
 }
 
-/// One of some words, read as the kinds read them.
+/// One of some words, parsed as the API's type parses it.
 pub fn words<T: DeserializeOwned + Clone + Send + Sync + 'static>(
     words: impl IntoIterator<Item = &'static str>,
 ) -> impl TypedValueParser<Value = T> {
@@ -88,7 +88,7 @@ pub fn words<T: DeserializeOwned + Clone + Send + Sync + 'static>(
 }
 
 impl Terms {
-    /// The fields of a spec that these terms set; null takes a field away.
+    /// The fields of a spec that these terms set; null removes a field.
     pub fn patch(&self) -> Map<String, Value> {
         let mut spec = Map::new();
         let mut put = |key: &str, value: Option<Value>| {
@@ -112,12 +112,12 @@ impl Terms {
     }
 }
 
-/// An empty text takes the field away.
+/// An empty text removes the field.
 fn emptied(text: String) -> Value {
     if text.is_empty() { Value::Null } else { text.into() }
 }
 
-/// Without the fields that are null: a new object has nothing to take away.
+/// The fields that are not null: a new object has nothing to remove.
 pub fn without_nulls(fields: Map<String, Value>) -> Map<String, Value> {
     fields.into_iter().filter(|(_, v)| !v.is_null()).collect()
 }

@@ -15,7 +15,7 @@ use crate::session::Session;
 use crate::target::id_of;
 use crate::wait::{Until, follow};
 
-/// Waits until the namespace of a tenant is there.
+/// Waits until the namespace of a tenant is active.
 pub async fn namespace(
     session: &Session,
     tenant: &Tenant,
@@ -59,7 +59,7 @@ fn no_namespace(name: &str) -> Problem {
         .next("watch", format!("tenant show {name}"))
 }
 
-/// Why a tenant cannot be as it is, when the operator says so of the present spec.
+/// Why a tenant cannot be set up, when the operator says so of the present spec.
 fn cannot_be(tenant: &Tenant) -> Option<String> {
     let status = tenant.status.as_ref().filter(|s| is_fresh(tenant, s))?;
     if status.phase != TenantPhase::Invalid {
@@ -74,7 +74,7 @@ fn is_fresh(tenant: &Tenant, status: &TenantStatus) -> bool {
     status.observed_generation >= tenant.metadata.generation
 }
 
-/// Waits until a tenant has one of the phases, in the state that is stored now.
+/// Waits until a tenant has one of the phases, for the spec that is stored now.
 pub async fn phase(
     session: &Session,
     name: &str,
@@ -96,7 +96,7 @@ pub async fn phase(
         }
         let status = tenant.status.clone().unwrap_or_default();
         let ready = find(&status.conditions, "Ready");
-        // The phase stays what it was while the operator is held up; only Ready tells that it got through.
+        // While the operator is held up, the phase keeps its old value; only Ready tells that the operator got through.
         let through = ready.is_some_and(|c| c.status == "True" && c.observed_generation >= tenant.metadata.generation);
         if through && is_fresh(tenant, &status) && phases.contains(&status.phase) {
             return ControlFlow::Break(Ok(tenant.clone()));

@@ -10,36 +10,31 @@ use crate::output::{Format, document};
 use crate::session::Session;
 use crate::target;
 
-/// Arguments of `list`.
 #[derive(Debug, clap::Args)]
 pub struct ListArgs {
-    /// Which ones; all when none is named.
+    /// All tenants when none is named.
     #[command(flatten)]
     pub targets: Targets,
 }
 
-/// Arguments of `show`.
 #[derive(Debug, clap::Args)]
 pub struct ShowArgs {
-    /// Which ones.
     #[command(flatten)]
     pub targets: Targets,
 }
 
-/// Lists them.
 pub async fn list(args: &ListArgs, session: &Session) -> Result<Exit, Problem> {
     let all = target::tenants(session, &args.targets, true).await?;
     let create = crate::program::command("tenant create NAME --blueprint B --plan P --host H");
     listing::list(&session.out, &all, session.now(), &format!("no tenants; create one: {create}"))
 }
 
-/// Shows them.
 pub async fn show(args: &ShowArgs, session: &Session) -> Result<Exit, Problem> {
     let tenants = target::tenants(session, &args.targets, false).await?;
     let out = &session.out;
     let mut shown = Vec::with_capacity(tenants.len());
     for tenant in tenants {
-        // Without an id there is no namespace yet, and so there are no instances.
+        // Without an id, the tenant has no namespace yet, and so no instances.
         let instances = if tenant.spec.id.is_some() { target::of_tenant(session, &tenant).await? } else { Vec::new() };
         shown.push((tenant, instances));
     }

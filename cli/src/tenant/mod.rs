@@ -19,7 +19,6 @@ use clap::Subcommand;
 use crate::error::{Exit, Problem};
 use crate::session::Session;
 
-/// What to do with tenants.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Creates a tenant with its first instance
@@ -43,7 +42,6 @@ pub enum Command {
     Purge(purge::Args),
 }
 
-/// Runs one of them.
 pub async fn run(command: Command, session: &Session) -> Result<Exit, Problem> {
     match command {
         Command::Create(args) => create::run(&args, session).await,

@@ -9,18 +9,16 @@ use crate::args::Destroy;
 use crate::error::{Exit, Problem, api};
 use crate::session::Session;
 
-/// Arguments. No selector and no --all: this destroys.
+/// No selector and no --all, because this destroys data.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Name of the archived tenant, or of its archive
     #[arg(value_name = "NAME", required = true, add = crate::completion::archives())]
     pub names: Vec<String>,
-    /// Whether that is meant.
     #[command(flatten)]
     pub destroy: Destroy,
 }
 
-/// Runs it.
 pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
     let archives = session.cluster.list_whole(&session.cluster.archives(), "archives").await?;
     let mut doomed = Vec::new();
@@ -32,7 +30,7 @@ pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
     purge::confirmed(session, &archives, &doomed, "tenant purge", &args.destroy).await
 }
 
-/// A tenant's archive with all kept ones of its instances.
+/// A tenant's archive with all kept archives of its instances.
 fn with_instances<'a>(archives: &'a [Archive], named: &'a Archive, now: Timestamp) -> Doomed<'a> {
     Doomed { named, with: of_tenant(archives, &named.spec.tenant_id, now).into_values().flatten().collect() }
 }

@@ -15,30 +15,23 @@ use crate::session::Session;
 use crate::target::{self, PLAN};
 use crate::wait::Until;
 
-/// Arguments.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Which ones.
     #[command(flatten)]
     pub targets: Targets,
-    /// Whether all are meant.
     #[command(flatten)]
     pub sure: ConfirmAll,
     /// Plan
     #[arg(long, value_name = "NAME", add = crate::completion::plans())]
     pub plan: Option<String>,
-    /// Terms.
     #[command(flatten)]
     pub terms: fields::Terms,
-    /// Waiting.
     #[command(flatten)]
     pub wait: WaitArgs,
-    /// Dry run.
     #[command(flatten)]
     pub dry: DryRun,
 }
 
-/// Runs it.
 pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
     let mut spec = args.terms.patch();
     if let Some(plan) = &args.plan {
@@ -60,7 +53,7 @@ pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
     listing::changed(&session.out, &changed, &text)
 }
 
-/// Waits for all of them.
+/// Waits for all tenants.
 pub async fn settled(
     session: &Session,
     tenants: &[Tenant],

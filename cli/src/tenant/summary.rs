@@ -1,4 +1,4 @@
-//! What is said when a tenant is ready. No I/O.
+//! The text that is printed when a tenant is ready. No I/O.
 
 use std::time::Duration;
 
@@ -13,19 +13,16 @@ use crate::output::text::duration;
 use crate::program::command;
 use crate::target::address_of;
 
-/// What is known.
+/// What is known of the tenant.
 pub struct Facts<'a> {
-    /// The tenant.
     pub tenant: &'a Tenant,
-    /// Its instance.
     pub instance: &'a CrmInstance,
-    /// Name to log in with; none: the blueprint could not be read.
+    /// Name to log in with; None means that the blueprint could not be read.
     pub login: Option<&'a str>,
-    /// How long it took.
+    /// How long the creation took.
     pub took: Duration,
 }
 
-/// The text.
 pub fn text(facts: &Facts<'_>, paint: Paint) -> String {
     let Facts { tenant, instance, login, took } = facts;
     let address = address_of(instance);

@@ -16,44 +16,33 @@ use crate::session::Session;
 use crate::target;
 use crate::wait::Until;
 
-/// Arguments of `suspend`.
 #[derive(Debug, clap::Args)]
 pub struct SuspendArgs {
-    /// Which ones.
     #[command(flatten)]
     pub targets: Targets,
-    /// Whether all are meant.
     #[command(flatten)]
     pub sure: ConfirmAll,
     /// Why, for the page and the record
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
-    /// Waiting.
     #[command(flatten)]
     pub wait: WaitArgs,
-    /// Dry run.
     #[command(flatten)]
     pub dry: DryRun,
 }
 
-/// Arguments of `resume`.
 #[derive(Debug, clap::Args)]
 pub struct ResumeArgs {
-    /// Which ones.
     #[command(flatten)]
     pub targets: Targets,
-    /// Whether all are meant.
     #[command(flatten)]
     pub sure: ConfirmAll,
-    /// Waiting.
     #[command(flatten)]
     pub wait: WaitArgs,
-    /// Dry run.
     #[command(flatten)]
     pub dry: DryRun,
 }
 
-/// Suspends them.
 pub async fn suspend(args: &SuspendArgs, session: &Session) -> Result<Exit, Problem> {
     let mut spec = json!({"suspended": true});
     if let Some(reason) = &args.reason {
@@ -70,7 +59,6 @@ pub async fn suspend(args: &SuspendArgs, session: &Session) -> Result<Exit, Prob
     change(session, &tenants, &spec, args.wait, args.dry, &done).await
 }
 
-/// Resumes them.
 pub async fn resume(args: &ResumeArgs, session: &Session) -> Result<Exit, Problem> {
     let spec = json!({"suspended": null, "suspendedReason": null});
     let tenants = target::tenants(session, &args.targets, false).await?;
@@ -84,7 +72,7 @@ pub async fn resume(args: &ResumeArgs, session: &Session) -> Result<Exit, Proble
     change(session, &tenants, &spec, args.wait, args.dry, &done).await
 }
 
-/// Waits until people reach the instances of a tenant again; says how.
+/// Waits until people reach the instances of a tenant again, and shows how.
 async fn back(session: &Session, tenant: &Tenant, until: Until) -> Result<(), Problem> {
     let Some(namespace) = tenant.status.as_ref().and_then(|s| s.namespace.clone()) else { return Ok(()) };
     let api = session.cluster.instances(&namespace);
@@ -100,7 +88,7 @@ struct Done {
     phase: TenantPhase,
     word: &'static str,
     remark: &'static str,
-    /// The same when it was waited for.
+    /// The remark when the command waited.
     waited: &'static str,
 }
 

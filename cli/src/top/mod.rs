@@ -29,7 +29,6 @@ use usage::{Amount, Sums};
 /// Objects in one answer of the API server.
 const PAGE: u32 = 500;
 
-/// Arguments.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Of what
@@ -70,18 +69,18 @@ pub enum Sort {
     Name,
 }
 
-/// One line.
+/// One line of the table.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Row {
     name: String,
     state: String,
     pods: u32,
-    /// As measured; none when nothing is measured here.
+    /// As measured; None means that nothing is measured here.
     used: Option<Amount>,
     requested: Amount,
     limit: Amount,
-    /// None when it is not known.
+    /// None means that the number is not known.
     databases: Option<u32>,
 }
 
@@ -121,12 +120,11 @@ impl Listed for Row {
 struct Owner {
     name: String,
     state: String,
-    /// The value of the pods' label.
+    /// The value of the label on the owner's pods.
     key: String,
     databases: Option<u32>,
 }
 
-/// Runs it.
 pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
     let targets = Targets { selector: args.selector.clone(), ..Targets::default() };
     let (owners, label) = match args.what {
@@ -135,7 +133,7 @@ pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
         What::Servers => (servers(session, &targets).await?, names::LABEL_DATABASE_SERVER),
     };
     let client = session.cluster.client.clone();
-    // Install jobs of older versions carry the label of a server as well; what a server uses is its own pods.
+    // Install jobs of older versions carry the label of a server as well; only the server's own pods count.
     let selector = match args.what {
         What::Servers => format!("{label},{}=database-server", names::LABEL_PURPOSE),
         What::Tenants | What::Instances => label.to_owned(),
@@ -184,7 +182,7 @@ fn note(error: &kube::Error) -> String {
     format!("what is used is unknown: {why}; shown is what the pods ask for")
 }
 
-/// Every object that a selector matches, page by page; none is kept.
+/// Passes on every object that a selector matches, page by page; no object is kept.
 async fn each<K>(api: &Api<K>, selector: &str, mut told: impl FnMut(K)) -> kube::Result<()>
 where
     K: Clone + DeserializeOwned + Debug,
@@ -208,7 +206,7 @@ async fn tenants(session: &Session, targets: &Targets) -> Result<Vec<Owner>, Pro
     let mut databases: HashMap<String, u32> = HashMap::new();
     let all: Api<DeserializeGuard<CrmInstance>> = Api::all(session.cluster.client.clone());
     let counted = each(&all, "", |guarded| {
-        // One that cannot be read is told by other commands; here it must not hide the rest.
+        // An instance that cannot be read is reported by other commands; here it must not hide the rest.
         let Ok(instance) = guarded.0 else { return };
         let has = instance.status.as_ref().is_some_and(|s| s.database.is_some());
         *databases.entry(instance.spec.tenant).or_default() += u32::from(has);
@@ -243,7 +241,7 @@ async fn servers(session: &Session, targets: &Targets) -> Result<Vec<Owner>, Pro
         key: s.name_any(),
         name: s.name_any(),
     };
-    // An external server has no pods here: what it uses is not ours to say.
+    // An external server has no pods here, so its use is not known.
     Ok(found.into_iter().filter(|s| s.spec.managed.is_some()).map(owner).collect())
 }
 
@@ -260,7 +258,7 @@ fn row(owner: Owner, sums: &Sums, measured: bool) -> Row {
     }
 }
 
-/// Most first; those that are equal by name.
+/// Largest first; equal rows by name.
 fn sort(rows: &mut [Row], by: Sort) {
     let weight = |row: &Row| {
         let amount = row.used.unwrap_or(row.requested);

@@ -30,7 +30,7 @@ impl Amount {
         self.memory_bytes = self.memory_bytes.saturating_add(other.memory_bytes);
     }
 
-    /// Processors for people: `0.25`, never 0 for what is more than nothing.
+    /// Processors for people: `0.250`, never 0 for more than nothing.
     pub fn cpu(self) -> String {
         let thousandths = self.cpu_nanocores.div_ceil(NANO / 1_000);
         format!("{}.{:03}", thousandths / 1_000, thousandths % 1_000)
@@ -47,15 +47,15 @@ impl Amount {
 pub struct Sum {
     /// Pods that run or are about to.
     pub pods: u32,
-    /// What they use, as measured.
+    /// What the pods use, as measured.
     pub used: Amount,
-    /// What they ask for.
+    /// What the pods ask for.
     pub requested: Amount,
-    /// What they are held to; parts without a limit count nothing.
+    /// What the pods are limited to; containers without a limit count as nothing.
     pub limit: Amount,
 }
 
-/// Sums by owner, and whose each pod is, so that measurements find their owner.
+/// Sums by owner, and the owner of each pod, so that measurements find their owner.
 #[derive(Debug, Default)]
 pub struct Sums {
     sums: HashMap<String, Sum>,
@@ -63,7 +63,7 @@ pub struct Sums {
 }
 
 impl Sums {
-    /// Adds a pod to the owner that its label names. One that has ended uses nothing.
+    /// Adds a pod to the owner that its label names. A pod that has ended uses nothing.
     pub fn pod(&mut self, label: &str, pod: &Pod) {
         let Some(owner) = pod.labels().get(label) else { return };
         let phase = pod.status.as_ref().and_then(|s| s.phase.as_deref());
@@ -84,7 +84,7 @@ impl Sums {
         self.owners.insert((pod.namespace().unwrap_or_default(), pod.name_any()), owner.clone());
     }
 
-    /// Adds a measurement to the owner of its pod; those of other pods are left out.
+    /// Adds a measurement to the owner of its pod; measurements of other pods are left out.
     pub fn measured(&mut self, metrics: &DynamicObject) {
         let key = (metrics.namespace().unwrap_or_default(), metrics.name_any());
         let Some(sum) = self.owners.get(&key).and_then(|owner| self.sums.get_mut(owner)) else { return };

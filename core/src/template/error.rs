@@ -1,4 +1,4 @@
-//! What is wrong with a template, said so that its author finds it. No I/O.
+//! What is wrong with a template, in a form in which its author finds the place. No I/O.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use crate::class::ErrorClass;
 pub struct TemplateError {
     /// Name of the template, such as `files[/etc/x.conf]`.
     pub name: String,
-    /// Line, counted from 1, where it is known.
+    /// Line, counted from 1. None means that the line is not known.
     pub line: Option<usize>,
     /// The reason.
     pub reason: Reason,
@@ -21,20 +21,20 @@ pub enum Reason {
     /// The text is not a template.
     #[error("{0}")]
     Syntax(String),
-    /// A variable that does not exist. Only `is defined` and `is undefined` may ask for one.
+    /// A variable that does not exist. Only `is defined` and `is undefined` may name such a variable.
     #[error("unknown variable {path:?}{}", known_text(.under, .known))]
     Unknown {
-        /// The variable as far as it could be told, such as `database.pasword`.
+        /// The variable as far as it is known, such as `database.pasword`.
         path: String,
-        /// The longest part of it that exists; empty for the top.
+        /// The longest part of the variable's path that exists. Empty means that already the first name does not exist.
         under: String,
-        /// What exists below that part; empty where it cannot be told.
+        /// The names that exist below that part. Empty if they are not known.
         known: Vec<String>,
     },
-    /// Something that templates may not do here.
+    /// Something that templates may not do.
     #[error("{0}")]
     Refused(String),
-    /// A value that does not fit where it is used.
+    /// A value that does not fit the place where it is used.
     #[error("{0}")]
     Value(String),
     /// A limit was reached.
@@ -43,7 +43,7 @@ pub enum Reason {
 }
 
 impl TemplateError {
-    /// The class: a person must change the template or what it is given.
+    /// The class of the error: a person must change the template or its values.
     #[must_use]
     pub fn class(&self) -> ErrorClass {
         ErrorClass::Invalid
@@ -62,7 +62,7 @@ impl fmt::Display for TemplateError {
 
 impl std::error::Error for TemplateError {}
 
-/// Names shown at most in one message.
+/// Maximum number of names in one message.
 const KNOWN_SHOWN: usize = 20;
 
 fn known_text(under: &str, known: &[String]) -> String {

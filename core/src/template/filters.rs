@@ -1,4 +1,4 @@
-//! The filters and tests that templates may use; nothing here reads time, random, environment or files. No I/O.
+//! The filters and tests that templates may use. None of them reads time, randomness, environment or files. No I/O.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -12,13 +12,14 @@ use sha2::Digest;
 use super::quote;
 use crate::password;
 
-/// Largest text that one filter returns, and bytes that all filters of one rendering read together.
+/// Maximum size of the text that one filter returns, and maximum number of bytes that all filters of one rendering read
+/// together.
 const RESULT_MAX: usize = 1024 * 1024;
 const WORK_MAX: u64 = 32 * 1024 * 1024;
-/// What a password hash costs of that work: at most eight in one rendering.
+/// Share of that maximum that one password hash uses up, so that one rendering makes at most eight.
 const HASH_WORK: u64 = WORK_MAX / 8;
 
-/// Work that is left for one rendering.
+/// The work that one rendering may still do.
 #[derive(Debug, Clone)]
 struct Budget(Arc<AtomicU64>);
 
@@ -35,7 +36,7 @@ fn wrong(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::InvalidOperation, message.into())
 }
 
-/// The error of an undefined value, with the engine's knowledge of where it came from.
+/// The error about an undefined value, including what the engine knows about its origin.
 fn undefined(state: &mut State, value: &Value) -> Error {
     match state.format(value.clone()) {
         Err(error) => error,
@@ -43,7 +44,7 @@ fn undefined(state: &mut State, value: &Value) -> Error {
     }
 }
 
-/// Every filter that [`install`] adds, so that a template can be checked without being rendered.
+/// All filters that [`install`] adds, so that a template can be checked without being rendered.
 pub(super) const FILTERS: [&str; 27] = [
     "argon2",
     "b64encode",
@@ -73,7 +74,7 @@ pub(super) const FILTERS: [&str; 27] = [
     "upper",
     "urlencode",
 ];
-/// Every test.
+/// All tests that templates may use.
 pub(super) const TESTS: [&str; 12] = [
     "boolean",
     "defined",
@@ -89,11 +90,11 @@ pub(super) const TESTS: [&str; 12] = [
     "undefined",
 ];
 
-/// A value as text. Lists, maps and null have no text: writing them into a file is always a mistake.
+/// A value as text. Lists, maps and null have no text form, because writing them into a file is always a mistake.
 fn text(state: &mut State, value: &Value) -> Result<String, Error> {
     match value.kind() {
         ValueKind::String | ValueKind::Number => Ok(value.to_string()),
-        // The engine itself writes Python's words.
+        // The engine itself would write Python's words for true and false.
         ValueKind::Bool => Ok(if value.is_true() { "true" } else { "false" }.to_owned()),
         ValueKind::Undefined => Err(undefined(state, value)),
         kind => Err(wrong(format!("a text is needed here, not {kind}"))),
@@ -111,7 +112,7 @@ fn hex(bytes: impl AsRef<[u8]>) -> String {
     bytes.as_ref().iter().map(|b| format!("{b:02x}")).collect()
 }
 
-/// Adds everything to an environment that begins empty.
+/// Adds all filters and tests to an environment that has none yet.
 pub(super) fn install(env: &mut Environment<'_>) {
     let budget = Budget(Arc::new(AtomicU64::new(WORK_MAX)));
     quoting(env, &budget);
@@ -121,7 +122,7 @@ pub(super) fn install(env: &mut Environment<'_>) {
     ask(env);
 }
 
-/// A filter from text to text.
+/// Adds a filter that turns one text into another.
 fn simple<F>(env: &mut Environment<'_>, budget: &Budget, name: &'static str, f: F)
 where
     F: Fn(&str) -> Result<String, Error> + Send + Sync + 'static,
@@ -240,7 +241,7 @@ fn lists(env: &mut Environment<'_>, budget: &Budget) {
         spend.spend(value.len() as u64)?;
         Ok(Value::from(value.lines().map(Value::from).collect::<Vec<_>>()))
     });
-    // Keys in the order of their names, so that the same inputs always give the same text.
+    // Keys are sorted, so that the same inputs always give the same text.
     env.add_filter("keys", |state: &mut State, value: &Value| Ok(Value::from(sorted_keys(state, value)?)));
     env.add_filter("items", |state: &mut State, value: &Value| {
         let pairs = sorted_keys(state, value)?.into_iter().map(|key| {
@@ -275,7 +276,7 @@ fn sorted_keys(state: &mut State, value: &Value) -> Result<Vec<Value>, Error> {
     }
 }
 
-/// Tests. Only `defined` and `undefined` may ask for a variable that does not exist.
+/// Adds the tests. Only `defined` and `undefined` may name a variable that does not exist.
 fn ask(env: &mut Environment<'_>) {
     env.add_test("defined", tests::is_defined);
     env.add_test("undefined", tests::is_undefined);

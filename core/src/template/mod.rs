@@ -1,16 +1,16 @@
-//! Strict templates: what a blueprint's files, environment, commands, SQL and requests are written in. No I/O.
+//! Strict templates, used for a blueprint's files, environment, commands, SQL and requests. No I/O.
 //!
-//! The language is Jinja's, without anything that reaches out of the text: no other files, no functions, no
-//! macros, no time, no random. Nothing is escaped by itself; a value goes through the filter of the place it
-//! is written to. A variable that does not exist is an error with its name and line, everywhere but in
-//! `is defined` and `is undefined`; so is writing null, a list or a map.
+//! The language is Jinja, without anything that reaches outside the text: no other files, no functions, no macros, no
+//! time, no randomness. Nothing is escaped automatically: the author applies the filter for the place where a value is
+//! written. A variable that does not exist is an error with its name and line, except in `is defined` and
+//! `is undefined`. Writing null, a list or a map is an error, too.
 //!
-//! Filters: `base64` (`b64encode`), `md5`, `sha256`, `urlencode`, `tojson`, `sql_quote`, `shell_quote`,
-//! `ini_value`, `php_string`, `argon2(salt)`, `bcrypt(salt)`, `lower`, `upper`, `trim`, `string`,
-//! `replace(from, to)`, `indent(width)`, `int`, `length`, `join(between)`, `first`, `last`, `sort`, `lines`,
-//! `keys`, `items`. Tests: `defined`, `undefined`, `none`, `string`, `number`, `boolean`, `mapping`,
-//! `sequence`, `true`, `false`, `startingwith(text)`, `endingwith(text)`. Booleans are written `true` and
-//! `false`; before joining one with `~`, say `value|string`.
+//! Filters: `base64` (`b64encode`), `md5`, `sha256`, `urlencode`, `tojson`, `sql_quote`, `shell_quote`, `ini_value`,
+//! `php_string`, `argon2(salt)`, `bcrypt(salt)`, `lower`, `upper`, `trim`, `string`, `replace(from, to)`,
+//! `indent(width)`, `int`, `length`, `join(between)`, `first`, `last`, `sort`, `lines`, `keys`, `items`. Tests:
+//! `defined`, `undefined`, `none`, `string`, `number`, `boolean`, `mapping`, `sequence`, `true`, `false`,
+//! `startingwith(text)`, `endingwith(text)`. Booleans are written as `true` and `false`; before joining one with `~`,
+//! write `value|string`.
 
 mod error;
 mod filters;
@@ -30,19 +30,19 @@ use serde_json::Value;
 pub use self::error::{Reason, TemplateError};
 pub use self::secrets::{Redactor, SECRET_SETTINGS, is_secret, is_secret_in, secret_texts};
 
-/// Largest template, in bytes.
+/// Maximum size of a template, in bytes.
 pub const SOURCE_MAX: usize = 256 * 1024;
-/// Largest result, in bytes.
+/// Maximum size of a result, in bytes.
 pub const OUTPUT_MAX: usize = 1024 * 1024;
-/// Instructions of one rendering.
+/// Maximum number of instructions in one rendering.
 const FUEL: u64 = 100_000;
-/// Depth of one rendering.
+/// Maximum depth of one rendering.
 const DEPTH: usize = 100;
 
-/// Renders a template. `name` is only used in errors.
+/// Renders a template. `name` is used only in errors.
 ///
 /// # Errors
-/// [`TemplateError`] with the line, and the variable's name when one does not exist.
+/// [`TemplateError`] with the line, and with the variable's name if a variable does not exist.
 pub fn render(name: &str, source: &str, context: &Value) -> Result<String, TemplateError> {
     let syntax = syntax(name)?;
     sized(name, source)?;
@@ -59,8 +59,8 @@ pub fn render(name: &str, source: &str, context: &Value) -> Result<String, Templ
     })
 }
 
-/// Checks a template without values and returns the variables that it names, dotted, sorted and once each,
-/// such as `database.password`. Names that the template makes itself are left out.
+/// Checks a template without values. Returns the variables that it uses, in dotted form such as `database.password`,
+/// sorted and without duplicates. Names that the template itself defines are left out.
 ///
 /// # Errors
 /// [`TemplateError`] with the line.
@@ -92,7 +92,7 @@ fn sized(name: &str, source: &str) -> Result<(), TemplateError> {
     Err(TemplateError { name: name.into(), line: None, reason: Reason::Limit(text) })
 }
 
-/// A new environment for every rendering: the budget of the filters lives in it.
+/// Every rendering gets a new environment, because the environment holds the budget of the filters.
 fn environment<'a>(syntax: SyntaxConfig) -> Environment<'a> {
     let mut env = Environment::empty();
     env.set_syntax(syntax);
@@ -100,14 +100,14 @@ fn environment<'a>(syntax: SyntaxConfig) -> Environment<'a> {
     env.set_auto_escape_callback(|_| AutoEscape::None);
     env.set_fuel(Some(FUEL));
     env.set_recursion_limit(DEPTH);
-    // Lets the engine say which expression was undefined.
+    // Makes the engine report which expression was undefined.
     env.set_debug(true);
     env.set_formatter(|out, _state, value| match value.kind() {
         ValueKind::Bool => {
             out.write_str(if value.is_true() { "true" } else { "false" }).map_err(minijinja::Error::from)
         }
         ValueKind::String | ValueKind::Number => write!(out, "{value}").map_err(minijinja::Error::from),
-        // Undefined values fail before; this is the missing `else` of `a if b`.
+        // Other undefined values have failed before this point; this one is the missing `else` of `a if b`.
         ValueKind::Undefined => Ok(()),
         ValueKind::None => {
             Err(minijinja::Error::new(ErrorKind::InvalidOperation, "the value is null; ask `is none` before"))
@@ -121,7 +121,7 @@ fn environment<'a>(syntax: SyntaxConfig) -> Environment<'a> {
     env
 }
 
-/// Text that stops growing.
+/// A buffer for text that refuses to grow beyond the maximum.
 struct Bounded(Vec<u8>);
 
 impl io::Write for Bounded {
@@ -138,7 +138,7 @@ impl io::Write for Bounded {
     }
 }
 
-/// The engine's error in our words.
+/// Translates the engine's error.
 fn explain(name: &str, error: &minijinja::Error, uses: &[walk::Use], context: &Value) -> TemplateError {
     let said = error.detail().map_or_else(|| error.to_string(), str::to_owned);
     let reason = match error.kind() {
@@ -154,7 +154,8 @@ fn explain(name: &str, error: &minijinja::Error, uses: &[walk::Use], context: &V
     TemplateError { name: name.into(), line: error.line(), reason }
 }
 
-/// Names the variable: from what the engine says, else the one in that line that does not exist.
+/// Finds the name of the unknown variable: from the engine's message, else the variable of that line that does not
+/// exist.
 fn unknown(said: &str, line: Option<usize>, uses: &[walk::Use], context: &Value) -> Reason {
     let told = said.split('`').nth(1).filter(|p| !p.is_empty() && !p.contains(['(', ' ']));
     let dotted = told.map(|p| p.replace(['\'', '"', ']'], "").replace('[', "."));
@@ -163,7 +164,7 @@ fn unknown(said: &str, line: Option<usize>, uses: &[walk::Use], context: &Value)
         .or_else(|| here().find(|u| !u.local && resolve(&u.path, context).is_err()).map(|u| u.path.clone()))
         .or_else(|| here().find(|u| u.local).map(|u| u.path.clone()))
         .unwrap_or_else(|| "?".into());
-    // The full path as it stands in the template, when the engine stopped at its first half.
+    // The full path as written in the template, because the engine may have stopped at its first part.
     let prefix = format!("{path}.");
     let path = here().find(|u| u.path.starts_with(&prefix)).map_or(path, |u| u.path.clone());
     let local = uses.iter().any(|u| u.local && u.path.split('.').next() == path.split('.').next());
@@ -173,7 +174,7 @@ fn unknown(said: &str, line: Option<usize>, uses: &[walk::Use], context: &Value)
     }
 }
 
-/// Follows a dotted path; else the longest part that exists and what is below it.
+/// Follows a dotted path. The error holds the longest part that exists and the names below that part.
 fn resolve(path: &str, context: &Value) -> Result<(), (String, Vec<String>)> {
     let mut at = context;
     let mut under = String::new();

@@ -5,30 +5,30 @@ use std::fmt::Write;
 /// Why a text cannot be quoted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum QuoteError {
-    /// The target has no way to write this character.
+    /// The target language has no way to write this character.
     #[error("{0}: the text has a NUL")]
     Nul(&'static str),
-    /// An INI file has one line for a value.
+    /// A value in an INI file takes exactly one line.
     #[error("ini_value: the text has a line break or another control character")]
     Control,
-    /// A reader of INI files would drop these.
+    /// Readers of INI files would drop these spaces.
     #[error("ini_value: the text begins or ends with a space")]
     Space,
-    /// Some readers of INI files take this for a quote or a comment.
+    /// Some readers of INI files take this character for a quote or a comment.
     #[error("ini_value: the text has a quote at its beginning, or a `;` or `#` that would begin a comment")]
     Comment,
 }
 
-/// An SQL expression for a text that reads the same in PostgreSQL (`standard_conforming_strings` on, its
-/// default) and in MariaDB 10.3 and newer, with and without `NO_BACKSLASH_ESCAPES`.
+/// An SQL expression for a text. PostgreSQL (`standard_conforming_strings` on, its default) and MariaDB 10.3 and newer
+/// read it alike, with and without `NO_BACKSLASH_ESCAPES`.
 ///
-/// Quotes are doubled, which both read. A backslash is the one character that no plain literal writes for
-/// both: PostgreSQL takes it as it is, MariaDB as an escape. It is therefore never put between quotes: a
-/// text with backslashes becomes `CONCAT('a',CHR(92),'b')`, an expression in both. That is fine wherever a
-/// value stands; statements that take nothing but a literal refuse it, loudly.
+/// Quotes are doubled, which both engines read. A backslash is the one character for which no plain literal works in
+/// both: PostgreSQL reads it literally, MariaDB as an escape. So a backslash is never put between quotes: a text with
+/// backslashes becomes `CONCAT('a',CHR(92),'b')`, which both evaluate. That works wherever a value is allowed;
+/// statements that accept only a literal refuse it with an error.
 ///
 /// # Errors
-/// When the text has a NUL (PostgreSQL has none).
+/// When the text has a NUL, because PostgreSQL has none.
 pub fn sql(text: &str) -> Result<String, QuoteError> {
     if text.contains('\0') {
         return Err(QuoteError::Nul("sql_quote"));
@@ -46,7 +46,7 @@ pub fn sql(text: &str) -> Result<String, QuoteError> {
             parts.push(literal(part));
         }
     }
-    // CONCAT of a single argument is fine in both; the empty text keeps the result a text.
+    // CONCAT of a single argument works in both engines. The empty text makes sure that the result is a text.
     Ok(format!("CONCAT('',{})", parts.join(",")))
 }
 
@@ -61,10 +61,10 @@ pub fn shell(text: &str) -> Result<String, QuoteError> {
     Ok(format!("'{}'", text.replace('\'', r"'\''")))
 }
 
-/// A value of an INI file, unchanged, when every reader takes it as it is.
+/// A value of an INI file. It is returned unchanged, if every reader reads it unchanged.
 ///
 /// # Errors
-/// When a reader would see another value: line breaks, outer spaces, quotes, comments.
+/// When a reader would see a different value: line breaks, spaces at the ends, quotes, comments.
 pub fn ini(text: &str) -> Result<&str, QuoteError> {
     if text.chars().any(char::is_control) || text.contains(['\u{2028}', '\u{2029}']) {
         return Err(QuoteError::Control);
@@ -82,7 +82,7 @@ pub fn php(text: &str) -> String {
     format!("'{}'", text.replace('\\', r"\\").replace('\'', r"\'"))
 }
 
-/// A component of a URL: everything but letters, digits and `-._~` as `%XX`.
+/// A component of a URL: every byte but letters, digits and `-._~` is written as `%XX`.
 #[must_use]
 pub fn url(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -90,7 +90,7 @@ pub fn url(text: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
             out.push(char::from(byte));
         } else {
-            // Writing into a String does not fail.
+            // Writing into a String cannot fail.
             let _ = write!(out, "%{byte:02X}");
         }
     }
@@ -103,7 +103,7 @@ mod tests {
 
     use super::*;
 
-    /// Reads an expression of [`sql`] as a server would. `backslash` is MariaDB's default reading.
+    /// Reads an expression made by [`sql`] as a server would. `backslash` selects MariaDB's default reading.
     fn read_sql(expression: &str, backslash: bool) -> Option<String> {
         let inner = match expression.strip_prefix("CONCAT(") {
             Some(rest) => rest.strip_suffix(')')?,
@@ -179,7 +179,7 @@ mod tests {
         Some(out)
     }
 
-    /// Texts with many of the characters that break out of quotes.
+    /// Texts with many characters that could break out of quotes.
     fn nasty() -> impl Strategy<Value = String> {
         proptest::collection::vec(
             prop_oneof![

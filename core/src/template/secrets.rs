@@ -1,16 +1,16 @@
-//! Which variables are secret, and keeping their values out of messages. No I/O.
+//! Which variables are secret, and how their values are kept out of messages. No I/O.
 
 use serde_json::Value;
 
-/// Objects that hold secrets: used as a whole (in a loop, with `tojson`) they give them away.
+/// Objects that contain secrets. A template that uses one as a whole (in a loop, with `tojson`) reveals them.
 const HOLDERS: [&str; 4] = ["admin", "database", "secrets", "smtp"];
-/// Last words of a name that make it a secret.
+/// A name that ends with one of these words is secret.
 const WORDS: [&str; 7] = ["password", "passwd", "secret", "token", "apikey", "privatekey", "accesskey"];
 
-/// Name in a context of the list of settings that its blueprint declares as secret.
+/// Name of the list in a context that holds the settings declared as secret by the blueprint.
 pub const SECRET_SETTINGS: &str = "secret_settings";
 
-/// Whether a variable is a secret in a context: by its name, or as a setting that the context lists as secret.
+/// Whether a variable is secret in a context: because of its name, or as a setting that the context lists as secret.
 #[must_use]
 pub fn is_secret_in(context: &Value, path: &str) -> bool {
     let declared = || context.get(SECRET_SETTINGS).and_then(Value::as_array).into_iter().flatten();
@@ -18,7 +18,7 @@ pub fn is_secret_in(context: &Value, path: &str) -> bool {
     is_secret(path) || path.strip_prefix("settings.").is_some_and(listed)
 }
 
-/// Every secret text of a context, and the passwords inside of secret URLs.
+/// Every secret text of a context, and the passwords inside secret URLs.
 #[must_use]
 pub fn secret_texts(context: &Value) -> Vec<String> {
     let mut all = Vec::new();
@@ -29,14 +29,14 @@ pub fn secret_texts(context: &Value) -> Vec<String> {
     all
 }
 
-/// The password of a URL such as `smtp://user:password@host`, which programs write by itself too.
+/// The password in a URL such as `smtp://user:password@host`. Programs may also write the password without the URL.
 fn password_of(url: &str) -> Option<&str> {
     let (user, _) = url.split_once("://")?.1.rsplit_once('@')?;
     Some(user.split_once(':')?.1)
 }
 
-/// Whether a variable of a template is a secret, such as `admin.password`, `database.url` or `secrets.csrf`.
-/// `captures` of a verification are not.
+/// Whether a variable of a template is secret, such as `admin.password`, `database.url` or `secrets.csrf`. The
+/// `captures` of a verification are not secret.
 #[must_use]
 pub fn is_secret(path: &str) -> bool {
     let mut parts = path.split('.');
@@ -54,7 +54,8 @@ pub fn is_secret(path: &str) -> bool {
     })
 }
 
-/// Shortest text that is replaced: shorter ones would blacken the message and hide little.
+/// Length of the shortest text that is replaced. Replacing shorter texts would make messages unreadable and hide
+/// little.
 const REDACT_MIN: usize = 4;
 
 /// Replaces secret texts by `***`.
@@ -64,13 +65,13 @@ pub struct Redactor {
 }
 
 impl Redactor {
-    /// Knows every secret text of a template's context.
+    /// Replaces every secret text of a template's context.
     #[must_use]
     pub fn new(context: &Value) -> Self {
         Self::of(secret_texts(context))
     }
 
-    /// Knows these texts, also as JSON strings and URL components write them; very short ones are left out.
+    /// Replaces these texts, also in the forms of JSON strings and URL components. Very short texts are not replaced.
     #[must_use]
     pub fn of(texts: impl IntoIterator<Item = String>) -> Self {
         let mut redactor = Self { secrets: texts.into_iter().flat_map(|text| forms(&text)).collect() };
@@ -78,22 +79,23 @@ impl Redactor {
         redactor
     }
 
-    /// Learns one more text.
+    /// Adds one more text to replace.
     pub fn add(&mut self, text: &str) {
         self.secrets.extend(forms(text));
         self.sort();
     }
 
-    /// The longest first: a secret that contains another is replaced whole.
+    /// Sorts the longest secret first, so that a secret that contains another one is replaced as a whole.
     fn sort(&mut self) {
         self.secrets.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
         self.secrets.dedup();
     }
 
-    /// Like [`redact`](Self::redact), for a text that was cut off: the beginning of a secret at its end goes, too.
+    /// Like [`redact`](Self::redact), for a text that was cut off. The beginning of a secret at the end of the text is
+    /// replaced, too.
     #[must_use]
     pub fn redact_cut(&self, text: &str) -> String {
-        // Half a character at the cut would hide the beginning of a secret.
+        // Half a character at the cut would prevent finding the beginning of a secret.
         let mut out = self.redact(text.trim_end_matches('\u{fffd}'));
         let begun = |secret: &String| {
             let ends = secret.char_indices().map(|(at, _)| at).filter(|at| *at > 0);
@@ -126,7 +128,7 @@ impl std::fmt::Debug for Redactor {
     }
 }
 
-/// The ways in which a secret text is written.
+/// The forms in which a secret text may be written.
 fn forms(text: &str) -> Vec<String> {
     if text.len() < REDACT_MIN {
         return Vec::new();
@@ -141,7 +143,7 @@ fn collect(context: &Value, path: &str, value: &Value, secret: bool, all: &mut V
         Value::Object(map) => {
             for (key, value) in map {
                 let below = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-                // A holder as a whole is secret, its members are judged one by one.
+                // A holder as a whole is secret, but its members are judged one by one.
                 let whole = below == "secrets" || !HOLDERS.contains(&below.as_str());
                 let secret = secret || (is_secret_in(context, &below) && whole);
                 collect(context, &below, value, secret, all);

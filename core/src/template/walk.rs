@@ -1,8 +1,8 @@
-//! Reads a template's syntax tree: which variables it names, and whether it does only what it may. No I/O.
+//! Reads a template's syntax tree: which variables it uses, and whether it does only what is allowed. No I/O.
 //!
-//! What templates may not do keeps them small and quick: no calls, no macros, no captured blocks; `*` works
-//! on numbers; and a value made by `set`, `with` or `for` may not be doubled into the next one (fuel counts
-//! instructions, not bytes: thirty lines of `{% set x = x ~ x %}` would be a gigabyte).
+//! These restrictions keep templates small and fast: no calls, no macros, no captured blocks; `*` works only on
+//! numbers; and a value made by `set`, `with` or `for` must not be joined into another value (fuel counts instructions,
+//! not bytes: thirty lines of `{% set x = x ~ x %}` would be a gigabyte).
 
 use minijinja::machinery::ast::{BinOpKind, CallArg, Expr, ForLoop, Stmt, UnaryOpKind};
 use minijinja::machinery::{Token, parse, tokenize};
@@ -11,22 +11,22 @@ use minijinja::syntax::SyntaxConfig;
 use super::error::{Reason, TemplateError};
 use super::filters::{FILTERS, TESTS};
 
-/// Tokens in one tag, and tags that nest or chain: both bound the depth of the syntax tree.
+/// Maximum number of tokens in one tag, and of tags that nest or chain. Both limit the depth of the syntax tree.
 const TOKENS_IN_A_TAG: usize = 400;
 const BRANCHES: usize = 200;
 
-/// A variable where it is used.
+/// One use of a variable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Use {
     /// Dotted path, such as `database.password`.
     pub path: String,
     /// Line.
     pub line: usize,
-    /// Whether it begins with a name that the template itself made.
+    /// Whether the path begins with a name that the template itself defined.
     pub local: bool,
 }
 
-/// Everything a template uses, in the order of its text.
+/// All variables that a template uses, in the order of its text.
 pub(super) fn uses(name: &str, source: &str, syntax: &SyntaxConfig) -> Result<Vec<Use>, TemplateError> {
     shallow(name, source, syntax)?;
     let tree = parse(source, name, syntax.clone()).map_err(|e| syntax_error(name, &e))?;
@@ -39,7 +39,8 @@ pub(super) fn uses(name: &str, source: &str, syntax: &SyntaxConfig) -> Result<Ve
     }
 }
 
-/// Refuses a tree that would be deep, before it is built: parsing, compiling and dropping recurse.
+/// Refuses a template whose tree would be too deep, before the tree is built: parsing, compiling and dropping a tree
+/// recurse.
 fn shallow(name: &str, source: &str, syntax: &SyntaxConfig) -> Result<(), TemplateError> {
     let limit = |line: u16, text: String| TemplateError {
         name: name.into(),
@@ -118,7 +119,8 @@ impl<'a> Walk<'a> {
             Stmt::EmitExpr(e) => self.expr(&e.expr),
             Stmt::IfCond(c) => {
                 self.expr(&c.expr)?;
-                // A `set` in a branch reaches what follows, in Jinja's rules: no scope of its own.
+                // By Jinja's rules a `set` in a branch also applies after the branch, so branches have no scope of
+                // their own.
                 c.true_body.iter().chain(&c.false_body).try_for_each(|s| self.stmt(s))
             }
             Stmt::ForLoop(l) => self.for_loop(l, l.span().start_line),
@@ -140,7 +142,7 @@ impl<'a> Walk<'a> {
             Stmt::AutoEscape(s) => refuse(s.span().start_line, "{% autoescape %} does not exist here: use a filter"),
             Stmt::FilterBlock(s) => refuse(s.span().start_line, "{% filter %} takes no block here: use `value|filter`"),
             Stmt::Do(s) => refuse(s.span().start_line, CALLS),
-            // Other statements need features of the engine that are off.
+            // Other statements need features of the engine that are switched off.
             #[allow(unreachable_patterns)]
             _ => refuse(0, "a statement that templates may not use"),
         }
@@ -161,7 +163,7 @@ impl<'a> Walk<'a> {
         self.scoped(&l.else_body)
     }
 
-    /// Remembers the names that an assignment makes.
+    /// Remembers the names that an assignment defines.
     fn target(&mut self, target: &Expr<'a>) -> Result<(), Refusal> {
         match target {
             Expr::Var(v) => {
@@ -176,7 +178,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// An expression whose value gets a name: it may not grow what already has one.
+    /// Checks an expression whose value gets a name: it must not make a named value larger.
     fn assigned(&mut self, expr: &Expr<'a>) -> Result<(), Refusal> {
         if self.joins_a_local(expr, false) {
             return refuse(
@@ -187,7 +189,7 @@ impl<'a> Walk<'a> {
         self.expr(expr)
     }
 
-    /// Whether a name that the template made stands below an operator that makes larger values.
+    /// Whether a name that the template defined is used below an operator that makes larger values.
     fn joins_a_local(&self, expr: &Expr<'a>, below: bool) -> bool {
         let grows = below
             || match expr {
@@ -218,7 +220,7 @@ impl<'a> Walk<'a> {
                 }
                 _ => {}
             },
-            // The engine panics on some steps backwards and on the smallest of all numbers.
+            // The engine panics on some negative steps and on the smallest possible number.
             Expr::Slice(s) if s.step.is_some() || ![&s.start, &s.stop].into_iter().flatten().all(is_small) => {
                 return refuse(s.span().start_line, "a slice is two plain numbers, as in `value[2:8]`");
             }
@@ -289,7 +291,7 @@ fn is_number(expr: &Expr<'_>) -> bool {
     }
 }
 
-/// `a.b["c"].0` as root, dotted path and line.
+/// Splits `a.b["c"].0` into root, dotted path and line.
 fn path<'a>(expr: &Expr<'a>) -> Option<(&'a str, String, u16)> {
     match expr {
         Expr::Var(v) => Some((v.id, v.id.to_owned(), v.span().start_line)),

@@ -1,4 +1,4 @@
-//! Checks a verification before it ever runs. No I/O.
+//! Checks a verification before it runs. No I/O.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -7,12 +7,12 @@ use super::program::{regex, valid_header, valid_method};
 use super::{STEPS_MAX, Verify, VerifyStep};
 use crate::template;
 
-/// Something wrong in a verification.
+/// A problem in a verification.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// Where, such as `verify.steps[2].capture.token`.
+    /// The place, such as `verify.steps[2].capture.token`.
     pub place: String,
-    /// What, for the author of the blueprint.
+    /// The problem, for the author of the blueprint.
     pub message: String,
 }
 
@@ -22,11 +22,11 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Longest time for all steps together, in seconds.
+/// Maximum time for all steps together, in seconds.
 const TIMEOUT_MAX: u32 = 3_600;
 
-/// Everything that is wrong; empty when the verification can run. Whether the variables outside `captures`
-/// exist is for the caller to say, who knows the context: [`template::check`] names them.
+/// All problems. An empty list means that the verification can run. Whether variables outside `captures` exist is
+/// checked by the caller, who knows the context; [`template::check`] lists the variables.
 #[must_use]
 pub fn check(verify: &Verify) -> Vec<Problem> {
     let mut found = Found { at: "verify".into(), problems: Vec::new() };

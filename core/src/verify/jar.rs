@@ -1,17 +1,17 @@
-//! Cookies carried from one step to the next. No I/O and no clock.
+//! Cookies that are kept from one step to the next. No I/O and no clock.
 
 use std::collections::BTreeMap;
 
-/// Cookies by name. Path and domain are not looked at: all steps ask one application.
+/// Cookies by name. Path and domain are ignored, because all steps ask one application.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Jar(BTreeMap<String, String>);
 
-/// Cookies that are kept at most, and bytes of one.
+/// Maximum number of cookies, and maximum size of one cookie in bytes.
 const COOKIES_MAX: usize = 50;
 const COOKIE_MAX: usize = 4096;
 
 impl Jar {
-    /// Takes what an answer sets.
+    /// Stores the cookies that an answer sets.
     pub fn take(&mut self, headers: &[(String, String)]) {
         for (name, value, gone) in set_cookies(headers) {
             if gone {
@@ -22,19 +22,19 @@ impl Jar {
         }
     }
 
-    /// The header `cookie`, when there is anything to send.
+    /// The value of the `cookie` header, if there are cookies to send.
     pub fn header(&self) -> Option<String> {
         let pairs: Vec<String> = self.0.iter().map(|(name, value)| format!("{name}={value}")).collect();
         (!pairs.is_empty()).then(|| pairs.join("; "))
     }
 }
 
-/// The value of a cookie that this answer sets.
+/// The value of a cookie that an answer sets.
 pub(super) fn cookie<'h>(headers: &'h [(String, String)], wanted: &str) -> Option<&'h str> {
     set_cookies(headers).filter(|(name, _, gone)| *name == wanted && !gone).map(|(_, value, _)| value).last()
 }
 
-/// Name, value, and whether the cookie is being removed.
+/// The cookies in an answer: name, value, and whether the cookie is being removed.
 fn set_cookies(headers: &[(String, String)]) -> impl Iterator<Item = (&str, &str, bool)> {
     headers
         .iter()
@@ -47,7 +47,8 @@ fn set_cookies(headers: &[(String, String)]) -> impl Iterator<Item = (&str, &str
                 let (key, value) = attribute.split_once('=').unwrap_or((attribute, ""));
                 match key.trim().to_ascii_lowercase().as_str() {
                     "max-age" => value.trim().parse::<i64>().is_ok_and(|seconds| seconds <= 0),
-                    // How frameworks without max-age remove a cookie; there is no clock here to compare with.
+                    // Frameworks that do not use max-age remove a cookie with a date in 1970. There is no clock here to
+                    // compare other dates with.
                     "expires" => value.contains("1970"),
                     _ => false,
                 }

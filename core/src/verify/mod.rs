@@ -1,8 +1,8 @@
-//! Declarative verification over HTTP: a blueprint's steps, their check, and the machine that runs them. No I/O.
+//! Declarative verification over HTTP: a blueprint's steps, their static check, and the machine that runs them. No I/O.
 //!
-//! Whoever has a network drives [`Program`]: it says what to ask and judges the answers. Redirects are never
-//! followed: a step asks and looks at `status` and the header `location`; that is also how form log-ins are
-//! judged. Cookies are kept between steps, `Secure` ones too: the requests stand in for the ingress.
+//! The caller has the network and drives [`Program`], which says what to ask and judges the answers. Redirects are
+//! never followed: a step sends a request and checks `status` and the header `location`, and form log-ins are judged in
+//! the same way. Cookies are kept between steps, even `Secure` ones, because the requests stand in for the ingress.
 
 mod check;
 mod jar;
@@ -18,9 +18,9 @@ use serde::{Deserialize, Serialize};
 pub use self::check::{Problem, check};
 pub use self::program::{Failure, Program, Request, Response};
 
-/// Largest body of an answer in bytes; a larger one fails its step.
+/// Maximum size of an answer's body in bytes. A larger body fails its step.
 pub const BODY_MAX: usize = 1024 * 1024;
-/// Steps of one verification.
+/// Maximum number of steps of one verification.
 pub const STEPS_MAX: usize = 50;
 
 /// Verification of a running instance.

@@ -1,4 +1,4 @@
-//! The machine of a verification: says what to ask, judges the answers, carries captures and cookies. No I/O.
+//! The machine of a verification: says what to ask, judges the answers, keeps captures and cookies. No I/O.
 
 use std::fmt;
 
@@ -9,36 +9,36 @@ use super::jar::{self, Jar};
 use super::{BODY_MAX, Expectation, STEPS_MAX, Source, Verify, VerifyStep};
 use crate::template::{Redactor, render};
 
-/// Longest path with query, in bytes.
+/// Maximum length of a path with its query, in bytes.
 const PATH_MAX: usize = 8 * 1024;
-/// Characters of an answer that a failure shows.
+/// Characters of an answer that a failure shows at most.
 const SEEN_MAX: usize = 400;
-/// Shortest captured text that is kept out of failures: session ids are longer, ids of records are not.
+/// Length of the shortest captured text that is hidden in failures. Session ids are longer, ids of records are shorter.
 const CAPTURE_SECRET_MIN: usize = 8;
-/// Size of a compiled regular expression.
+/// Maximum size of a compiled regular expression.
 const REGEX_MAX: usize = 1024 * 1024;
 
-/// What to ask. Its Debug shows no headers and no body: they carry secrets.
+/// A request to send. Its Debug output shows no headers and no body, because they contain secrets.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Request {
     /// Name of the step.
     pub step: String,
-    /// Process whose port is asked; the one that serves when not set.
+    /// Process whose port is asked. None means the process that serves.
     pub process: Option<String>,
     /// HTTP method.
     pub method: String,
     /// Path and query.
     pub path: String,
-    /// Headers, `cookie` among them.
+    /// Headers, including `cookie`.
     pub headers: Vec<(String, String)>,
     /// Body.
     pub body: Option<String>,
 }
 
 impl Request {
-    /// Its headers, and those that a browser's request has behind an ingress: products compare `Host` with their own
-    /// address, port included, and some demand to hear of TLS. What the blueprint says goes before. `url` is the
-    /// instance's own.
+    /// The headers of the request, plus those that a browser's request has behind an ingress: products compare `Host`
+    /// with their own address, port included, and some must be told that the browser used TLS. The blueprint's headers
+    /// take precedence. `url` is the instance's own URL.
     #[must_use]
     pub fn headers_at(&self, url: &str) -> Vec<(String, String)> {
         let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
@@ -56,12 +56,12 @@ impl fmt::Debug for Request {
     }
 }
 
-/// What came back. A body longer than [`BODY_MAX`] need not be read further than one byte above it.
+/// The answer to a request. Of a body longer than [`BODY_MAX`], one byte more than that is enough.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Response {
     /// Status code.
     pub status: u16,
-    /// Headers in their order; a name may come more than once.
+    /// Headers in their order. A name may occur more than once.
     pub headers: Vec<(String, String)>,
     /// Body.
     pub body: Vec<u8>,
@@ -81,7 +81,7 @@ pub struct Failure {
     pub step: String,
     /// What was expected.
     pub expected: String,
-    /// What was seen, cut.
+    /// What was seen, shortened.
     pub seen: String,
 }
 
@@ -98,7 +98,7 @@ pub struct Program {
 }
 
 impl Program {
-    /// Begins a verification. `context` is what its templates know; `captures` is added to it.
+    /// Begins a verification. `context` holds the values for its templates; `captures` is added to it.
     #[must_use]
     pub fn new(verify: &Verify, context: Value) -> Self {
         let redactor = Redactor::new(&context);
@@ -117,10 +117,11 @@ impl Program {
         }
     }
 
-    /// The next request: the same one again until it is answered, none when all steps passed or one failed.
+    /// The next request. The same request is returned again until it is answered. None means that all steps passed or
+    /// one failed.
     ///
     /// An error ends the verification.
-    // Not an Iterator: between two items there is an answer.
+    // Not an Iterator, because the caller must give an answer between two requests.
     #[allow(clippy::should_implement_trait)]
     pub fn next(&mut self) -> Option<Result<Request, Failure>> {
         let step = self.current()?;
@@ -163,7 +164,7 @@ impl Program {
         if self.failed { None } else { self.steps.get(self.at).cloned() }
     }
 
-    /// Captured texts are sessions and tokens more often than not.
+    /// Hides captured texts in failures, because most of them are sessions and tokens.
     fn learn(&mut self, value: &Value) {
         match value {
             Value::String(text) if text.len() >= CAPTURE_SECRET_MIN => self.redactor.add(text),
@@ -176,7 +177,7 @@ impl Program {
         Failure {
             step: step.name.clone(),
             expected: cut(&self.redactor.redact(expected)),
-            // Spaces are folded after the secrets went: a secret may have two of them.
+            // Spaces are folded only after the secrets are replaced, because a secret may contain two spaces in a row.
             seen: cut(&folded(&self.redactor.redact(seen))),
         }
     }
@@ -225,7 +226,7 @@ impl Program {
         })
     }
 
-    /// The captures of an answer that passes, else what was expected and seen.
+    /// The captures of an answer that passes. The error holds what was expected and what was seen.
     fn judge(&self, step: &VerifyStep, response: &Response) -> Result<Vec<(String, Value)>, (String, String)> {
         if response.body.len() > BODY_MAX {
             return Err((format!("an answer of at most {BODY_MAX} bytes"), "a longer one".into()));
@@ -289,7 +290,7 @@ impl Program {
     }
 }
 
-/// An answer, read once.
+/// An answer whose body is decoded only once.
 struct Answer<'r> {
     response: &'r Response,
     body: String,
@@ -302,7 +303,7 @@ impl<'r> Answer<'r> {
         Self { response, json: serde_json::from_str(&body).ok(), body }
     }
 
-    /// The value that a source names. A body that is not JSON has no JSON values.
+    /// The value that a source points to. A body that is not JSON has no JSON values.
     fn find(&self, source: &Source) -> Result<Option<Value>, String> {
         if let Some(pointer) = &source.json {
             let found = self.json.as_ref().and_then(|json| json.pointer(pointer));
@@ -326,7 +327,7 @@ impl<'r> Answer<'r> {
         self.response.headers.iter().filter(|(n, _)| n.eq_ignore_ascii_case(wanted)).map(|(_, v)| v.as_str())
     }
 
-    /// Status, redirect and the beginning of the body: enough to see what kind of page it is.
+    /// Status, redirect and the beginning of the body, which are enough to recognise the kind of page.
     fn summary(&self) -> String {
         let to = self.headers("location").next().map_or_else(String::new, |to| format!(" to {to}"));
         let body = if self.body.trim().is_empty() { "an empty body" } else { self.body.as_str() };
@@ -362,7 +363,7 @@ fn cut(text: &str) -> String {
     }
 }
 
-/// Compiles a regular expression within bounds.
+/// Compiles a regular expression within a maximum size.
 pub(super) fn regex(source: &str) -> Result<Regex, String> {
     RegexBuilder::new(source)
         .size_limit(REGEX_MAX)

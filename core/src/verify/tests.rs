@@ -1,4 +1,4 @@
-//! Whole sessions against recorded forms of answers, and what goes wrong. No I/O.
+//! Tests: whole sessions against recorded forms of answers, and sessions that fail. No I/O.
 
 use serde_json::{Value, json};
 

@@ -9,8 +9,8 @@ use crate::quote::{account, grant_pattern};
 use crate::session::Session;
 use crate::verifier;
 
-/// What a tenant may do in its own database. Named one by one, never ALL: no TRIGGER (the seat guard's
-/// triggers must stay out of its reach), no EVENT (an event would run unseen), no GRANT OPTION.
+/// Rights of a tenant in its own database. They are listed one by one instead of ALL: no TRIGGER (the tenant must not
+/// be able to change the seat guard's triggers), no EVENT (an event would run unseen), no GRANT OPTION.
 const RIGHTS: &str = "SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, REFERENCES, INDEX, ALTER, \
                       CREATE TEMPORARY TABLES, LOCK TABLES, EXECUTE, CREATE VIEW, SHOW VIEW, CREATE ROUTINE, ALTER ROUTINE";
 
@@ -20,10 +20,10 @@ pub(super) async fn exists(session: &mut Session, role: &str) -> Result<bool> {
     session.yes("role exists", sql).await
 }
 
-/// Makes the account or sets it right. The password travels as its hash: it cannot reach the server's log.
+/// Creates the account or corrects it. The password is sent as its hash, so it cannot reach the server's log.
 pub(super) async fn put(session: &mut Session, new: &NewDatabase) -> Result<()> {
     let verb = if exists(session, &new.role).await? { "ALTER USER" } else { "CREATE USER" };
-    // 0 means: not limited.
+    // 0 means not limited.
     let limit = new.connection_limit.unwrap_or(0);
     let sql = format!(
         "{verb} {} {} WITH MAX_USER_CONNECTIONS {limit} ACCOUNT UNLOCK",
@@ -43,7 +43,7 @@ pub(super) async fn grant(session: &mut Session, role: &str, database: &str) -> 
     session.run("grant database", sql).await.map(drop)
 }
 
-/// Account lock, then the end of all its sessions, and none is left when this returns.
+/// Locks the account and ends all its sessions. No session is left when this returns.
 pub(super) async fn lock(session: &mut Session, role: &str) -> Result<()> {
     if !exists(session, role).await? {
         return Ok(());

@@ -1,30 +1,23 @@
 //! MariaDB: the copy of a sealed template by SQL inside the server — does I/O.
 //!
-//! Nobody enters a sealed template, so it does not change under the copy. Order: sequences and tables
-//! with their keys (foreign keys unchecked), rows, then what runs (routines, views, triggers, events).
-//! Not copied: packages of Oracle mode, and rows of the past of system-versioned tables.
+//! Nobody connects to a sealed template, so it does not change during the copy. Order: sequences and tables with their
+//! keys (foreign keys unchecked), rows, then executable objects (routines, views, triggers, events). Not copied:
+//! packages of Oracle mode, and historical rows of system-versioned tables.
 
+use super::copying::Copy;
 use super::{ident, literal, lock, routines};
 use crate::error::{Error, Result};
 use crate::model::{DatabaseRecord, NewDatabase};
 use crate::pool::Pool;
 use crate::session::{COPY, Session};
 
-/// A copy that runs: two databases, one session, the names of the roles.
-pub(super) struct Copy<'a> {
-    pub session: Session,
-    pub from: &'a str,
-    pub to: &'a str,
-    pub build: &'a str,
-    pub tenant: &'a str,
-}
-
 pub(super) async fn copy(pool: &Pool, alone: &mut Session, template: &DatabaseRecord, new: &NewDatabase) -> Result<()> {
-    // A connection of its own: its limit, its modes and its current database are others.
+    // The copy has a connection of its own, because its limit, its modes and its current database differ.
     let mut session = pool.own(Some(&new.name), COPY, "connect to copy").await?;
     lock::hand(alone, &mut session, &new.name).await?;
     let mut copy = Copy { session, from: &template.name, to: &new.name, build: &template.role, tenant: &new.role };
-    // NO_AUTO_VALUE_ON_ZERO: a row whose key is 0 keeps it. No strict mode: what the template holds is taken as it is.
+    // NO_AUTO_VALUE_ON_ZERO keeps a row's key of 0. Strict mode is off, so that the template's content is taken as it
+    // is.
     let modes = "SET SESSION foreign_key_checks = 0, unique_checks = 0, sql_mode = 'NO_AUTO_VALUE_ON_ZERO'";
     copy.session.run("set modes of the copy", modes).await?;
     copy.database_defaults().await?;
@@ -42,29 +35,6 @@ pub(super) async fn copy(pool: &Pool, alone: &mut Session, template: &DatabaseRe
 }
 
 impl Copy<'_> {
-    /// Tables of a kind, in the order of names.
-    pub(super) async fn names(&mut self, kinds: &str) -> Result<Vec<String>> {
-        let sql = format!(
-            "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = {} AND TABLE_TYPE IN ('{kinds}') \
-             ORDER BY TABLE_NAME",
-            literal(self.from)
-        );
-        self.column("list tables", sql).await
-    }
-
-    /// The first column of all rows.
-    pub(super) async fn column(&mut self, label: &str, sql: String) -> Result<Vec<String>> {
-        let rows = self.session.run(label, sql).await?;
-        Ok(rows.into_iter().filter_map(|row| row.into_iter().next().flatten()).collect())
-    }
-
-    /// One named column position of `SHOW CREATE ...`.
-    pub(super) async fn shown(&mut self, label: &str, sql: String, column: usize) -> Result<String> {
-        let row = self.session.run(label, sql).await?.pop().unwrap_or_default();
-        let text = row.into_iter().nth(column).flatten();
-        text.ok_or_else(|| Error::Registry { why: format!("the administrator may not see the definition ({label})") })
-    }
-
     async fn database_defaults(&mut self) -> Result<()> {
         let sql = format!(
             "SELECT DEFAULT_CHARACTER_SET_NAME, DEFAULT_COLLATION_NAME FROM information_schema.SCHEMATA \
@@ -96,8 +66,8 @@ impl Copy<'_> {
 
     async fn structure(&mut self, table: &str) -> Result<()> {
         let sql = format!("SHOW CREATE TABLE {}.{}", ident(self.from), ident(table));
-        // The statement names the table without its database: it is made in the current one.
-        // AUTO_INCREMENT is part of it.
+        // The statement names the table without its database, so the table is created in the current one.
+        // AUTO_INCREMENT is part of the statement.
         let create = self.shown("show table", sql, 1).await?;
         self.session.run("create table", create).await.map(drop)
     }

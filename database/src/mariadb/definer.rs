@@ -1,10 +1,10 @@
-//! The DEFINER clause of a statement that `SHOW CREATE` gave. No I/O.
+//! The DEFINER clause of a statement returned by `SHOW CREATE`. No I/O.
 
-/// Who an object of a copy runs as.
+/// The account that an object of a copy runs as.
 ///
-/// What the template's build role made is handed to the tenant's role; for everything else the clause is
-/// dropped, which makes the administrator the definer (the build role has no right to name another, so
-/// only the administrator can have made it: seat guards, events).
+/// Objects that the template's build role made are given to the tenant's role. For all other objects the clause is
+/// dropped, which makes the administrator the definer. Only the administrator can have made them (seat guards, events),
+/// because the build role has no right to name another definer.
 pub(super) fn rewrite(sql: &str, build: &str, tenant: &str) -> String {
     let Some(clause) = find(sql) else { return sql.to_owned() };
     let keep = if clause.user == build { format!("DEFINER={} ", crate::quote::account(tenant)) } else { String::new() };
@@ -17,7 +17,7 @@ struct Clause {
     user: String,
 }
 
-/// The clause stands before the kind of the object; a body that holds the word later is not touched.
+/// Finds the clause only before the kind of the object. A body that contains the word later is not changed.
 fn find(sql: &str) -> Option<Clause> {
     let start = sql.find("DEFINER=`")?;
     let head = &sql[..start];
@@ -31,7 +31,7 @@ fn find(sql: &str) -> Option<Clause> {
     Some(Clause { start, end: sql.len() - after_host.len(), user })
 }
 
-/// A name in backticks, and what follows it.
+/// Splits off a name in backticks from the text that follows it.
 fn quoted(text: &str) -> Option<(String, &str)> {
     let inner = text.strip_prefix('`')?;
     let mut name = String::new();

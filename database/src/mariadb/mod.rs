@@ -1,10 +1,11 @@
 //! MariaDB: the steps of an administrator — does I/O.
 //!
-//! The engine has no templates and no transactions around DDL: a copy is made by SQL inside the server
-//! (see `copy`), and what a crash left half made is dropped and made anew.
+//! The engine has no templates and no transactions around DDL. So a copy is made by SQL inside the server (see `copy`),
+//! and anything that a crash left incomplete is dropped and created again.
 
 mod account;
 mod copy;
+mod copying;
 mod definer;
 mod lock;
 mod prepare;
@@ -101,7 +102,7 @@ impl Server for Mariadb {
         let charset = literal(new.charset.as_deref().unwrap_or("utf8mb4"));
         let sql = format!("CREATE DATABASE {} CHARACTER SET {charset}", ident(&new.name));
         session.run("create database", sql).await?;
-        // Before the copy: views are checked against the rights of their definer, the tenant's role.
+        // Before the copy, because views are checked against the rights of their definer, the tenant's role.
         account::grant(session, &new.role, &new.name).await?;
         if let Some(template) = template {
             copy::copy(&self.pool, session, template, new).await?;
@@ -117,8 +118,8 @@ impl Server for Mariadb {
         session.run("unlock role", format!("ALTER USER {} ACCOUNT UNLOCK", quote::account(role))).await.map(drop)
     }
 
-    /// The account is locked already, and that is all: without its rights, views that run as the build
-    /// role could not be read out any more (SHOW CREATE VIEW gives names that do not resolve).
+    /// Nothing to do: the account is locked already. Its rights must stay, because without them the views that run as
+    /// the build role could not be read any more (SHOW CREATE VIEW returns names that do not resolve).
     async fn seal(&self, _session: &mut Session, _record: &DatabaseRecord) -> Result<()> {
         Ok(())
     }
@@ -131,7 +132,7 @@ impl Server for Mariadb {
         session.run("drop role", format!("DROP USER IF EXISTS {}", quote::account(role))).await.map(drop)
     }
 
-    /// As the engine's own statistics say: they follow after a tenth of a table has changed.
+    /// The size according to the engine's own statistics, which are updated after a tenth of a table has changed.
     async fn size(&self, session: &mut Session, name: &str) -> Result<u64> {
         let sql = format!(
             "SELECT CAST(COALESCE(SUM(DATA_LENGTH + INDEX_LENGTH), 0) AS UNSIGNED) \

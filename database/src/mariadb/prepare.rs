@@ -7,7 +7,7 @@ use crate::pool::Pool;
 use crate::registry::{Registry, number};
 use crate::session::Session;
 
-/// Whether the table of the registry is there.
+/// Whether the table of the registry exists.
 pub(super) const REGISTRY_EXISTS: &str = "SELECT count(*) FROM information_schema.TABLES \
     WHERE TABLE_SCHEMA = 'tenantry_registry' AND TABLE_NAME = 'databases'";
 
@@ -25,7 +25,7 @@ async fn facts(pool: &Pool, session: &mut Session) -> Result<ServerFacts> {
     let sql = "SELECT version(), @@max_connections, \
                (SELECT VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS WHERE VARIABLE_NAME = 'THREADS_CONNECTED')";
     let mut row = match session.run("server facts", sql).await {
-        // MySQL has no such table: a server of another kind, not a mistake.
+        // MySQL has no such table. So this is a server of another kind, not an error.
         Err(Error::Server { server, code, .. }) if code == "1109" || code == "1146" || code == "3167" => {
             return Err(Error::Unsupported { server, why: "it is not a MariaDB server".into() });
         }
@@ -54,7 +54,7 @@ fn version(text: &str) -> Option<(u32, u32)> {
     if !text.contains("MariaDB") {
         return None;
     }
-    // Behind some proxies the text begins with a made-up "5.5.5-".
+    // Behind some proxies the text begins with a false "5.5.5-".
     let text = text.strip_prefix("5.5.5-").unwrap_or(text);
     let mut parts = text.split(['.', '-']);
     Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))

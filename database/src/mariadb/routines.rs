@@ -1,13 +1,13 @@
-//! MariaDB: what runs in a copy of a template: routines, views, triggers, events — does I/O.
+//! MariaDB: the executable objects in a copy of a template: routines, views, triggers, events — does I/O.
 
-use super::copy::Copy;
+use super::copying::Copy;
 use super::definer;
 use super::{ident, literal};
 use crate::error::{Error, Result};
 
 pub(super) async fn copy(copy: &mut Copy<'_>) -> Result<()> {
-    // Definitions come without the name of their database only when it is the current one; all of them
-    // are read first, so that the current database changes twice, not for every object.
+    // The server returns definitions without the name of their database only when it is the current one. All
+    // definitions are read first, so that the current database changes only twice and not for every object.
     copy.session.run("enter template", format!("USE {}", ident(copy.from))).await?;
     let routines = copy.routines().await?;
     let views = copy.views().await?;
@@ -48,7 +48,7 @@ impl Copy<'_> {
         Ok(views)
     }
 
-    /// Views may read each other: rounds, each of which must make at least one.
+    /// Creates views in rounds, because views may read each other. Each round must create at least one view.
     async fn make_views(&mut self, mut views: Vec<Object>) -> Result<()> {
         while !views.is_empty() {
             let mut left = Vec::new();
@@ -71,7 +71,7 @@ impl Copy<'_> {
         Ok(())
     }
 
-    /// Gives back the error of a view that reads one which is not there yet.
+    /// Creates a view. Returns the error if the view reads another view that does not exist yet.
     async fn make_or_keep(&mut self, view: &Object) -> Result<Option<Error>> {
         let sql = definer::rewrite(&view.sql, self.build, self.tenant);
         match self.session.attempt("create view", sql).await {

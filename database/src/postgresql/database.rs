@@ -1,7 +1,7 @@
-//! PostgreSQL: databases made, handed over, sealed and dropped — does I/O.
+//! PostgreSQL: creates databases, hands them over, seals and drops them — does I/O.
 //!
-//! A clone is closed to everybody while it is made (`ALLOW_CONNECTIONS false`), and opened only in the
-//! same transaction that takes CONNECT from PUBLIC: there is no moment in which a neighbour could enter.
+//! A clone is closed to everybody while it is being created (`ALLOW_CONNECTIONS false`). It is opened only in the same
+//! transaction that takes CONNECT from PUBLIC, so that a neighbour can never enter.
 
 use super::{Admin, ident, literal, role};
 use crate::error::Result;
@@ -11,13 +11,13 @@ use crate::session::{COPY, STATEMENT, Session};
 
 /// How a template is copied from PostgreSQL 15 on.
 ///
-/// Seen with a template of 44 MB (150 tables) on two busy cores, PostgreSQL 15, five copies each, medians:
-/// `WAL_LOG` 1.9 s, `FILE_COPY` 2.7 s; while another database was written to, 1.3 s and 2.1 s. `FILE_COPY`
-/// makes two checkpoints of the whole server, so that the neighbours pay for it as well.
+/// Measured with a template of 44 MB (150 tables) on two busy cores, PostgreSQL 15, five copies each, medians:
+/// `WAL_LOG` 1.9 s, `FILE_COPY` 2.7 s; while another database was written to, 1.3 s and 2.1 s. `FILE_COPY` makes two
+/// checkpoints of the whole server, so that neighbours are slowed down as well.
 const STRATEGY: &str = "WAL_LOG";
-/// How PostgreSQL marks a database whose files may be gone in part (`datconnlimit`).
+/// The value of `datconnlimit` with which PostgreSQL marks a database whose files may be partly gone.
 const TORN: i32 = -2;
-/// First major version that knows strategies.
+/// First major version with strategies.
 const STRATEGY_SINCE: u32 = 15;
 
 pub(super) async fn make(
@@ -42,7 +42,8 @@ pub(super) async fn make(
     if build.is_some() {
         role::leave(admin, session, &roles).await?;
     }
-    // No comment says whose it is: every tenant can read those of all databases. The registry says it.
+    // The database gets no comment with its owner, because every tenant can read the comments of all databases. The
+    // registry has the owner.
     let sql = format!("GRANT CONNECT, TEMPORARY ON DATABASE {name} TO {tenant}");
     session.run("open database to its role", sql).await.map(drop)
 }
@@ -57,23 +58,24 @@ async fn copy(admin: Admin, session: &mut Session, new: &NewDatabase, template: 
         Some(t) => format!("TEMPLATE {}", ident(&t.name)),
     };
     let sql = format!("CREATE DATABASE {} {source} ALLOW_CONNECTIONS false IS_TEMPLATE false", ident(&new.name));
-    // By the session that holds the lock of the name, with another limit: nobody else can have dropped it meanwhile.
+    // Run by the session that holds the lock of the name, with another limit, so that nobody else can have dropped the
+    // database meanwhile.
     session.set_limit(COPY, format!("SET statement_timeout = {}", COPY.as_millis())).await?;
     session.run("create database", sql).await?;
     session.set_limit(STATEMENT, "RESET statement_timeout".to_owned()).await
 }
 
-/// By a session of its own, which holds no lock: whoever comes late here does what was done before, to the roles that
-/// the same record names, and changes nothing of a database that is finished.
+/// Sets up the new database from within: extensions, the schema's rights, and the objects of the template's build role.
 ///
-/// Within the new database: extensions, the schema's rights, and the objects of the template's build role.
+/// Runs in a session of its own, which holds no lock. A process that is late here repeats what was done before, for the
+/// roles that the same record names, and changes nothing in a complete database.
 async fn inside(pool: &Pool, new: &NewDatabase, build: Option<&str>) -> Result<()> {
     let tenant = ident(&new.role);
     let mut session = pool.own(Some(&new.name), COPY, "connect to the new database").await?;
     for extension in &new.extensions {
         session.run("create extension", format!("CREATE EXTENSION IF NOT EXISTS {}", ident(extension))).await?;
     }
-    // Before PostgreSQL 15 the schema belongs to the bootstrap superuser and everybody has both rights.
+    // Before PostgreSQL 15 the schema belongs to the bootstrap superuser, and everybody has both rights.
     let has = format!(
         "SELECT has_schema_privilege({role}, 'public', 'CREATE') AND has_schema_privilege({role}, 'public', 'USAGE')",
         role = literal(&new.role)
@@ -83,8 +85,8 @@ async fn inside(pool: &Pool, new: &NewDatabase, build: Option<&str>) -> Result<(
     }
     if let Some(build) = build {
         let build = ident(build);
-        // The build role owns no database and has no right on one, so nothing outside this database changes.
-        // DROP OWNED takes its rights and default rights inside: else the role could never be dropped.
+        // The build role owns no database and has no right on one, so nothing outside this database changes. DROP OWNED
+        // removes its rights and default rights inside; otherwise the role could never be dropped.
         let sql = format!("REASSIGN OWNED BY {build} TO {tenant}; DROP OWNED BY {build}");
         session.run("hand over", sql).await?;
     }
@@ -92,7 +94,8 @@ async fn inside(pool: &Pool, new: &NewDatabase, build: Option<&str>) -> Result<(
     Ok(())
 }
 
-/// One transaction: nobody enters any more, the build role has no right on a database, copies may be made.
+/// In one transaction: nobody can connect any more, the build role loses its rights on the database, and copies may be
+/// made.
 pub(super) async fn seal(session: &mut Session, record: &DatabaseRecord) -> Result<()> {
     let name = ident(&record.name);
     let sql = format!(
@@ -102,14 +105,14 @@ pub(super) async fn seal(session: &mut Session, record: &DatabaseRecord) -> Resu
     session.run("seal database", sql).await.map(drop)
 }
 
-/// Closes, ends sessions, drops; nothing happens if it does not exist.
+/// Closes the database, ends its sessions and drops it. Nothing happens if it does not exist.
 pub(super) async fn remove(admin: Admin, session: &mut Session, name: &str, role_name: &str) -> Result<()> {
     let sql = format!("SELECT count(*) FROM pg_database WHERE datname = {}", literal(name));
     if !session.yes("database exists", sql).await? {
         return Ok(());
     }
     let quoted = ident(name);
-    // One in which a drop was broken off cannot be changed any more, nor entered: it can only be dropped again.
+    // A database whose drop was interrupted can neither be changed nor entered any more. It can only be dropped again.
     let whole =
         format!("SELECT count(*) FROM pg_database WHERE datname = {} AND datconnlimit <> {TORN}", literal(name));
     if session.yes("database is whole", whole).await? {
@@ -120,8 +123,8 @@ pub(super) async fn remove(admin: Admin, session: &mut Session, name: &str, role
     if admin.superuser {
         return session.run("drop database", format!("DROP DATABASE IF EXISTS {quoted} WITH (FORCE)")).await.map(drop);
     }
-    // FORCE is refused to others than superusers while autovacuum is in the database (its worker has no
-    // role that one could be a member of); a plain DROP ends autovacuum by itself and waits some seconds.
+    // For administrators who are not superusers, FORCE is refused while autovacuum is in the database (its worker has
+    // no role that one could be a member of). A plain DROP ends autovacuum by itself and waits some seconds.
     let member = role::exists(session, role_name).await?;
     if member {
         role::join(admin, session, &[role_name]).await?;

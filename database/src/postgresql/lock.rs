@@ -1,15 +1,16 @@
-//! PostgreSQL: the lock of a database's name, which a session holds until it ends or gives it back — does I/O.
+//! PostgreSQL: the lock of a database's name, which a session holds until it ends or releases it — does I/O.
 
 use crate::error::Result;
 use crate::session::{ALONE, Session};
 
-/// Gives all locks of the session back.
+/// Releases all locks of the session.
 pub(super) const UNLOCK: &str = "SELECT pg_advisory_unlock_all()";
 
-/// Advisory locks belong to a database of the server: this one is taken in the registry, where all sessions are that
-/// administer. The number is made of the name.
+/// Takes the lock. An advisory lock belongs to one database of the server, so this lock is taken in the registry, to
+/// which all administering sessions connect. Its number is made from the name.
 pub(super) async fn lock(session: &mut Session, name: &str) -> Result<()> {
-    // Known since PostgreSQL 14: who was paused for so long with the lock loses it with the session.
+    // The setting exists since PostgreSQL 14: a process that was paused for this long while it held the lock loses its
+    // session, and the lock with it.
     let idle = format!(
         "SELECT CASE WHEN current_setting('server_version_num')::int >= 140000 \
          THEN set_config('idle_session_timeout', '{}s', false) END",

@@ -14,7 +14,7 @@ use tenantry_core::calls::Gate;
 use tenantry_core::secret::Secret;
 
 use crate::error::{Error, Result};
-use crate::flow::COPIES;
+use crate::limits::COPIES;
 use crate::model::{DatabaseRecord, Endpoint, Engine, Login, NewDatabase, ServerFacts};
 use crate::pool::Pool;
 use crate::quote;
@@ -29,12 +29,12 @@ pub(crate) struct Postgresql {
     admin: OnceLock<Admin>,
 }
 
-/// What is known of the administrator and the server after `prepare`.
+/// Facts about the administrator and the server, known after `prepare`.
 #[derive(Debug, Clone, Copy)]
 struct Admin {
     superuser: bool,
     version_major: u32,
-    /// Whether the server itself bounds the temporary files of a session.
+    /// Whether the server itself limits the temporary files of a session.
     bounds_files: bool,
 }
 
@@ -101,9 +101,9 @@ impl Server for Postgresql {
         role::set_password(session, role, password).await
     }
 
-    /// `CREATE DATABASE` takes a lock on its source that others of its kind may share, and nobody enters a sealed
-    /// template, so copies run side by side. Not for an administrator who is no superuser: he becomes a member of
-    /// the template's role for the hand-over, and one copy would end the membership that another still needs.
+    /// `CREATE DATABASE` takes a lock on its source that other copies may share, and nobody enters a sealed template,
+    /// so copies can run side by side. An administrator who is no superuser runs them one by one, because he becomes a
+    /// member of the template's role for the hand-over, and one copy would end the membership that another still needs.
     fn turns_of_a_copy(&self) -> u32 {
         match self.admin.get() {
             Some(Admin { superuser: true, .. }) => 1,
@@ -146,7 +146,8 @@ impl Server for Postgresql {
         number("size", session.text("database size", sql).await?)
     }
 
-    /// One that the administrator may not look at would fail the whole question.
+    /// Counts only databases that the administrator may look at, because any other database would make the whole query
+    /// fail.
     async fn total(&self, session: &mut Session) -> Result<u64> {
         let sql = "SELECT COALESCE(sum(pg_database_size(oid)), 0)::bigint FROM pg_database \
                    WHERE has_database_privilege(oid, 'CONNECT') OR pg_has_role('pg_read_all_stats', 'USAGE')";

@@ -1,7 +1,7 @@
-//! PostgreSQL: what is left of a role in the databases of others, once its own is gone — does I/O.
+//! PostgreSQL: removes what other databases still say about a role whose own database is gone — does I/O.
 //!
 //! Any tenant may name its neighbour in a GRANT, a policy or default privileges of its own database, and PostgreSQL
-//! drops no role that is named anywhere. Such a mention goes; nothing of the database that holds it does.
+//! drops no role that is named anywhere. The mention is removed; everything else in that database stays.
 
 use super::{Admin, ident, literal, role};
 use crate::REGISTRY;
@@ -12,12 +12,13 @@ use crate::session::{STATEMENT, Session};
 /// A database that names the role.
 struct Place {
     database: String,
-    /// The role that works in it; none when it is not ours.
+    /// The role that works in the database. None means that the database is not ours.
     tenant: Option<String>,
     enterable: bool,
 }
 
-/// Takes the role out of every database that names it. The role works in none any more: its own is dropped.
+/// Removes the role from every database that names it. The role no longer works in any database, because its own is
+/// dropped.
 pub(super) async fn forget(pool: &Pool, admin: Admin, session: &mut Session, gone: &str) -> Result<()> {
     for place in places(session, gone).await? {
         if !place.enterable {
@@ -26,14 +27,14 @@ pub(super) async fn forget(pool: &Pool, admin: Admin, session: &mut Session, gon
             );
             return Err(Error::State { name: place.database, state: "sealed".into(), why });
         }
-        // Rights are taken back in the name of who gave them.
+        // Rights must be revoked in the name of the role that granted them.
         let roles: Vec<&str> = [gone].into_iter().chain(place.tenant.as_deref()).collect();
         role::join(admin, session, &roles).await?;
         let heir = place.tenant.as_deref().map_or_else(|| "CURRENT_USER".to_owned(), ident);
         let gone = ident(gone);
-        // One transaction. What a neighbour gave to the role is the neighbour's: it gets it back before anything that
-        // the role owns there is dropped, so that nothing is. What is left for DROP OWNED are rights, default rights
-        // and places in policies.
+        // One transaction. Objects that a neighbour gave to the role belong to the neighbour: it gets them back before
+        // DROP OWNED, so that no object is dropped. What is left for DROP OWNED are rights, default rights and places
+        // in policies.
         let sql = format!("REASSIGN OWNED BY {gone} TO {heir}; DROP OWNED BY {gone}");
         if place.database == REGISTRY {
             session.run("forget role", sql).await?;
@@ -48,7 +49,8 @@ pub(super) async fn forget(pool: &Pool, admin: Admin, session: &mut Session, gon
     Ok(())
 }
 
-/// As the server itself keeps it. Rights on what all databases share are told of the registry, which is always there.
+/// The server's own list of databases that name the role. Rights on objects that all databases share are listed for the
+/// registry, which always exists.
 async fn places(session: &mut Session, gone: &str) -> Result<Vec<Place>> {
     let sql = format!(
         "SELECT DISTINCT d.datname, r.rolname, d.datallowconn FROM pg_shdepend s \

@@ -1,4 +1,4 @@
-//! PostgreSQL: facts of the server, its own databases closed to the public, the registry — does I/O.
+//! PostgreSQL: facts of the server, closing of its own databases to the public, the registry — does I/O.
 
 use super::{Admin, ident, settings};
 use crate::REGISTRY;
@@ -8,16 +8,16 @@ use crate::pool::Pool;
 use crate::registry::{Registry, number};
 use crate::session::{STATEMENT, Session};
 
-/// Oldest major version that is served.
+/// Oldest supported major version.
 const OLDEST: u32 = 13;
 
-/// Whether the table of the registry is there, asked in its database.
+/// Whether the table of the registry exists. Asked in the registry's database.
 const TABLE_EXISTS: &str = "SELECT to_regclass('public.databases') IS NOT NULL";
 
-/// Whether the server has a registry; makes none.
+/// Whether the server has a registry. Does not create one.
 pub(super) async fn has_registry(pool: &Pool) -> Result<bool> {
     let mut session = pool.own(Some("postgres"), STATEMENT, "connect to look for the registry").await?;
-    // While it is made it cannot be entered.
+    // A registry that is still being created does not allow connections.
     let sql = format!("SELECT count(*) FROM pg_database WHERE datname = '{REGISTRY}' AND datallowconn");
     let database = session.yes("registry exists", sql).await?;
     session.close().await;
@@ -27,9 +27,9 @@ pub(super) async fn has_registry(pool: &Pool) -> Result<bool> {
     pool.session().await?.yes("registry table exists", TABLE_EXISTS).await
 }
 
-/// `first`: whatever a version before this one made otherwise is put right as well.
+/// `first` means that leftovers of older versions of this program are corrected as well.
 pub(super) async fn prepare(pool: &Pool, first: bool) -> Result<(ServerFacts, Admin)> {
-    // The registry may not exist yet: the maintenance database is entered, which is there from the start.
+    // Connects to the maintenance database, which always exists, because the registry may not exist yet.
     let mut session = pool.own(Some("postgres"), STATEMENT, "connect to prepare").await?;
     let (mut facts, admin) = facts(&mut session).await?;
     if facts.version_major < OLDEST {
@@ -67,7 +67,8 @@ async fn facts(session: &mut Session) -> Result<(ServerFacts, Admin)> {
     Ok((facts, admin))
 }
 
-/// Closes `postgres`, `template1` and the registry; gives the names of those that are not ours to close.
+/// Closes `postgres`, `template1` and the registry to the public. Returns the names of databases that belong to
+/// somebody else and so cannot be closed.
 async fn close_to_public(session: &mut Session) -> Result<Vec<String>> {
     let sql = "SELECT datname, has_database_privilege('public', oid, 'CONNECT') OR \
                has_database_privilege('public', oid, 'TEMPORARY'), pg_has_role(datdba, 'USAGE'), datallowconn \
@@ -88,7 +89,7 @@ async fn close_to_public(session: &mut Session) -> Result<Vec<String>> {
             }
         } else if public && ours {
             let (name, revoke) = (ident(&name), "REVOKE CONNECT, TEMPORARY ON DATABASE");
-            // The administrator keeps its own way in.
+            // The administrator can still connect.
             let sql = format!("GRANT CONNECT ON DATABASE {name} TO CURRENT_USER; {revoke} {name} FROM PUBLIC");
             session.run("close a database of the server", sql).await?;
         } else if public {
@@ -103,7 +104,7 @@ async fn close_to_public(session: &mut Session) -> Result<Vec<String>> {
     Ok(open)
 }
 
-/// Opens the registry for the administrator, not before it is closed to everybody else.
+/// Opens the registry to the administrator, but only after it is closed to everybody else.
 async fn open_registry(session: &mut Session) -> Result<()> {
     let sql =
         format!("REVOKE ALL ON DATABASE {REGISTRY} FROM PUBLIC; ALTER DATABASE {REGISTRY} ALLOW_CONNECTIONS true");

@@ -12,13 +12,13 @@ pub(super) async fn exists(session: &mut Session, role: &str) -> Result<bool> {
     session.yes("role exists", format!("SELECT count(*) FROM pg_roles WHERE rolname = {}", literal(role))).await
 }
 
-/// Makes the role or sets it right. The password travels as a verifier: it cannot reach the server's log.
+/// Creates the role or corrects it. The password is sent as a verifier, so it cannot reach the server's log.
 pub(super) async fn put(admin: Admin, session: &mut Session, new: &NewDatabase) -> Result<()> {
     let role = ident(&new.role);
     let limit = new.connection_limit.map_or(-1, i64::from);
     let password = literal(&verifier(&new.password)?);
     let sql = if exists(session, &new.role).await? {
-        // Naming NOSUPERUSER here would need a superuser, even where nothing changes.
+        // NOSUPERUSER is left out here, because naming it needs a superuser even if it changes nothing.
         format!("ALTER ROLE {role} LOGIN CONNECTION LIMIT {limit} PASSWORD {password}")
     } else {
         format!(
@@ -34,7 +34,7 @@ pub(super) async fn set_password(session: &mut Session, role: &str, password: &S
     session.run("set password", sql).await.map(drop)
 }
 
-/// NOLOGIN, then the end of all its sessions, and none is left when this returns.
+/// Sets NOLOGIN and ends all sessions of the role. No session is left when this returns.
 pub(super) async fn lock(admin: Admin, session: &mut Session, role: &str) -> Result<()> {
     if !exists(session, role).await? {
         return Ok(());
@@ -47,7 +47,7 @@ pub(super) async fn lock(admin: Admin, session: &mut Session, role: &str) -> Res
     leave(admin, session, &[role]).await
 }
 
-/// An administrator that is no superuser becomes a member of roles whose objects or sessions it must touch.
+/// An administrator who is no superuser becomes a member of the roles whose objects or sessions it must change.
 pub(super) async fn join(admin: Admin, session: &mut Session, roles: &[&str]) -> Result<()> {
     if admin.superuser {
         return Ok(());
@@ -56,7 +56,7 @@ pub(super) async fn join(admin: Admin, session: &mut Session, roles: &[&str]) ->
     session.run("join roles", grants.join("; ")).await.map(drop)
 }
 
-/// Ends the membership: with thousands of roles it would slow down every check of a right.
+/// Ends the membership, because memberships in thousands of roles would slow down every check of a right.
 pub(super) async fn leave(admin: Admin, session: &mut Session, roles: &[&str]) -> Result<()> {
     if admin.superuser {
         return Ok(());

@@ -1,32 +1,34 @@
-//! PostgreSQL: settings of tenants' roles that they cannot change, as far as the administrator may give them — does I/O.
+//! PostgreSQL: settings that tenants' roles cannot change, as far as the administrator may set them — does I/O.
 
 use super::{Admin, ident, literal, lock};
 use crate::REGISTRY;
 use crate::error::{Error, Result};
 use crate::session::Session;
 
-/// What a role of ours writes into the server's log: no statement, no value, and no message of an error, for that
-/// holds fragments of both ("unterminated quoted string at or near ..."). The application gets all of it and has a
-/// log of its own. Only a superuser sets these, and only one could take them back.
+/// Limits what a tenant's role writes into the server's log: no statement, no value, and no error message, because
+/// error messages contain fragments of both ("unterminated quoted string at or near ..."). The application receives all
+/// of it and has a log of its own. Only a superuser can set these settings, and only a superuser could reset them.
 const SILENT: &[(&str, &str)] = &[
     ("log_min_messages", "log"),
     ("log_min_error_statement", "panic"),
     ("log_error_verbosity", "terse"),
     ("log_parameter_max_length", "0"),
 ];
-/// Temporary files of one session, where the server itself has no bound. Only a superuser sets it.
+/// Limit on the temporary files of one session, for servers that have no limit of their own. Only a superuser can set
+/// it.
 const FILES: (&str, &str) = ("temp_file_limit", "2GB");
-/// How long a transaction may be left open: it keeps its locks and all dead rows. A role may change it for itself.
+/// How long a transaction may stay open without work: it keeps its locks and all dead rows. A role may change this
+/// setting for itself.
 const IDLE: (&str, &str) = ("idle_in_transaction_session_timeout", "30min");
 
-/// The settings of every role of ours on this server.
+/// The settings of every tenant's role on this server.
 fn all(admin: Admin) -> Vec<(&'static str, &'static str)> {
     let silent = SILENT.iter().copied().filter(|_| admin.superuser);
     let files = Some(FILES).filter(|_| admin.superuser && !admin.bounds_files);
     silent.chain(files).chain([IDLE]).collect()
 }
 
-/// The statements that give them to a role; each begins with a separator.
+/// The statements that give a role these settings. Each begins with a separator.
 pub(super) fn of(admin: Admin, role: &str) -> String {
     all(admin)
         .iter()
@@ -34,8 +36,8 @@ pub(super) fn of(admin: Admin, role: &str) -> String {
         .collect()
 }
 
-/// What a version before this one left otherwise: roles without these settings, and comments beside the databases,
-/// which every tenant can read. Asked once for each process; a second time by the one that may write.
+/// Corrects what older versions of this program left: roles without these settings, and comments on databases, which
+/// every tenant can read. Checked once in each process, and a second time under the lock before anything is written.
 pub(super) async fn catch_up(admin: Admin, registry: &mut Session) -> Result<()> {
     if left(admin, registry).await?.is_empty() {
         return Ok(());
@@ -43,7 +45,8 @@ pub(super) async fn catch_up(admin: Admin, registry: &mut Session) -> Result<()>
     lock::lock(registry, REGISTRY).await?;
     for sql in left(admin, registry).await? {
         match registry.attempt("catch up", sql).await {
-            // It may be dropped at this moment, or somebody else's: no reason to call the server away.
+            // The role or database may be about to be dropped, or belong to somebody else. That is no reason to report
+            // the server as failed.
             Err(error @ (Error::Server { .. } | Error::Forbidden { .. })) => {
                 tracing::warn!(%error, "a role or a comment of an older version stays as it is");
             }
@@ -53,7 +56,7 @@ pub(super) async fn catch_up(admin: Admin, registry: &mut Session) -> Result<()>
     registry.unlock(lock::UNLOCK).await
 }
 
-/// The statements that put right what was left.
+/// The statements that correct these leftovers.
 async fn left(admin: Admin, registry: &mut Session) -> Result<Vec<String>> {
     let wanted: Vec<_> = all(admin).iter().map(|(name, value)| literal(&format!("{name}={value}"))).collect();
     let sql = format!(

@@ -1,4 +1,4 @@
-//! What an Archive knows of people goes with the data: contacts, addresses, settings. Does I/O (Kubernetes).
+//! Removes personal data (contacts, addresses, settings) from an Archive whose data is purged. Does I/O (Kubernetes).
 
 use kube::ResourceExt;
 use kube::api::{Api, Patch, PatchParams};
@@ -14,8 +14,8 @@ use crate::life::adopt::archives_of;
 
 pub(super) const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
-/// Blanks the spec that an Archive carries; id, name, what there was and the end of the ledger stay. Returns the new
-/// generation.
+/// Blanks the spec of the archived object that an Archive carries. The id, the name, the names of what existed and the
+/// end of the ledger stay. Returns the new generation.
 ///
 /// # Errors
 /// [`Error::Kube`].
@@ -24,7 +24,7 @@ pub async fn one(archive: &Archive, ctx: &Ctx) -> Result<Option<i64>> {
         return Ok(archive.metadata.generation);
     }
     let api: Api<Archive> = Api::all(ctx.client.clone());
-    // What `kubectl apply` keeps of an archive that was put back by it is the same text once more.
+    // If the archive was put back by `kubectl apply`, this annotation holds a second copy of the same text.
     let body = json!({ "metadata": { "uid": archive.metadata.uid, "annotations": { LAST_APPLIED: null } },
         "spec": { "object": BLANK } });
     let params = PatchParams { field_manager: Some(names::MANAGED_BY.into()), ..PatchParams::default() };
@@ -33,7 +33,7 @@ pub async fn one(archive: &Archive, ctx: &Ctx) -> Result<Option<i64>> {
     Ok(blanked.metadata.generation)
 }
 
-/// The same for the archives of earlier lives, which were adopted: what they held went on into this one.
+/// Blanks the archives of earlier lives too. They were adopted: the data that they held passed on to this archive.
 ///
 /// # Errors
 /// [`Halt`] at `Purged`.

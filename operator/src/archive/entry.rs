@@ -1,4 +1,4 @@
-//! An Archive as it is remembered: what it may be asked for, without what it keeps. No I/O.
+//! The cached form of an Archive: the fields that decide what is to be done, without the bulk of it. No I/O.
 
 use super::blank::LAST_APPLIED;
 use kube::Resource;
@@ -6,14 +6,14 @@ use kube::api::ObjectMeta;
 use serde::{Deserialize, Deserializer, Serialize};
 use tenantry_api::archive::{Archive, ArchivePhase, ArchiveStatus, BLANK, KeptDatabase, Purge};
 
-/// An Archive without the object that was archived, its ledger and the names of what is kept: those are hundreds of
-/// kilobytes at worst, of archives that stay for ever, and are read when there is something to be done.
+/// An Archive without the archived object, the ledger and the names of kept volumes and Secrets. At worst these are
+/// hundreds of kilobytes per archive, and archives stay for ever: they are read only when there is something to do.
 #[derive(Resource, Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[resource(inherit = "Archive")]
 pub struct Entry {
     /// Its metadata.
     pub metadata: ObjectMeta,
-    /// Of its spec.
+    /// The remembered part of its spec.
     pub spec: EntrySpec,
     /// Its status.
     pub status: Option<ArchiveStatus>,
@@ -28,10 +28,10 @@ pub struct EntrySpec {
     /// Databases kept.
     #[serde(default)]
     pub databases: Vec<KeptDatabase>,
-    /// Until when the data is kept at least, RFC 3339.
+    /// The data is kept at least until this time, RFC 3339.
     #[serde(default)]
     pub retain_until: String,
-    /// The demand to destroy the data.
+    /// The request to destroy the data.
     pub purge: Option<Purge>,
     /// Whether the archived object was blanked; the object itself is not remembered.
     #[serde(default, rename = "object", deserialize_with = "is_blank", skip_serializing)]
@@ -49,19 +49,19 @@ impl Entry {
         self.status.as_ref().map(|s| s.phase).unwrap_or_default()
     }
 
-    /// Whether its data is still its own, as far as it says.
+    /// Whether the archive still holds its data, according to its status.
     #[must_use]
     pub fn is_kept(&self) -> bool {
         matches!(self.phase(), ArchivePhase::Archived | ArchivePhase::Purging)
     }
 
-    /// Whether nothing is to be done about it, so that the whole of it need not be read.
+    /// Whether there is nothing to do for this archive, so that the full object need not be read.
     #[must_use]
     pub fn rests(&self) -> bool {
         let observed = self.status.as_ref().and_then(|s| s.observed_generation);
         let purged = self.spec.purge.is_none() || !self.is_kept();
         let goes = self.metadata.deletion_timestamp.is_some();
-        // One that was purged before archives were blanked is blanked now.
+        // An archive that was purged by a version that did not blank archives is blanked now.
         let annotations = self.metadata.annotations.as_ref();
         let is_blank = self.spec.blank && annotations.is_none_or(|a| !a.contains_key(LAST_APPLIED));
         let blanked = self.phase() != ArchivePhase::Purged || is_blank;
@@ -77,7 +77,7 @@ mod tests {
 
     use super::*;
 
-    /// As the API server sends it, with the longest object that an Archive may hold.
+    /// An Archive as the API server sends it, with the longest object that an Archive may hold.
     fn sent(n: usize, status: Value) -> Value {
         json!({
             "apiVersion": "tenantry.dev/v1alpha1", "kind": "Archive",

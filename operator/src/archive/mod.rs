@@ -1,4 +1,4 @@
-//! The Archive controller: keeps, and purges what was asked for by name. Does I/O.
+//! The Archive controller: keeps archived data, and purges it when a person asks for that by name. Does I/O.
 
 mod blank;
 mod entry;
@@ -12,6 +12,6 @@ pub use entry::{Entry, EntrySpec};
 pub use reconcile::{reconcile, turn};
 pub use volumes::{set_policy, set_reclaim_policy};
 
-/// Archives, and other objects of our own, that are listed at once. A page of the longest archives is read whole before
-/// it is shortened, and must fit beside everything else.
+/// Objects per page when archives, or other objects of our own kinds, are listed. A page of the longest archives is
+/// read in full before it is shortened, and must fit into memory beside everything else.
 pub const PAGE: u32 = 50;

@@ -1,4 +1,4 @@
-//! What is there of a tenant that no object and no archive leads to: refused to a purge, told to people. Does I/O.
+//! Finds remains of a tenant to which no object and no archive leads: they block a purge, and are reported. Does I/O.
 
 use std::time::Duration;
 
@@ -24,15 +24,15 @@ use crate::error::{Error, Result};
 use crate::halt::Halt;
 use crate::sql::{self, Server};
 
-/// How often a server's registry is compared with what lives; oftener while something is known, so that what was
-/// put in order is soon not told any more.
+/// How often a server's registry is compared with instances and archives. More often while orphans are known, so that
+/// they are soon no longer reported after somebody has dealt with them.
 const EVERY: Duration = Duration::from_secs(3_600);
 const EVERY_WHILE_KNOWN: Duration = Duration::from_secs(300);
-/// Objects of a kind that are read at a time.
+/// Objects of a kind per page.
 const PAGE: u32 = 500;
 
-/// Refuses the purge of a tenant while its namespace or a database server holds something of it that no purged
-/// archive names. Touches nothing; every server is asked, and one that cannot be asked refuses as well.
+/// Refuses the purge of a tenant while its namespace or a database server holds something of the tenant that no purged
+/// archive names. Changes nothing. Every server is asked, and a server that cannot be asked leads to a refusal as well.
 ///
 /// # Errors
 /// [`Halt`] at `Purged` with the list and the commands.
@@ -69,7 +69,8 @@ pub async fn none_of(ctx: &Ctx, archives: &[Archive], tenant: &Id) -> std::resul
     }
 }
 
-/// Claims that no purged archive names, Secrets and processes of instances that have no purged archive.
+/// Finds volume claims that no purged archive names, and Secrets and processes of instances that have no purged
+/// archive.
 async fn in_namespace(ctx: &Ctx, archives: &[Archive], namespace: &str) -> Result<Vec<Found>> {
     let purged: Vec<&Archive> = archives.iter().filter(|a| phase(a) == ArchivePhase::Purged).collect();
     let mut found = Vec::new();
@@ -79,13 +80,13 @@ async fn in_namespace(ctx: &Ctx, archives: &[Archive], namespace: &str) -> Resul
         (Kind::Deployment, "Deployment"),
         (Kind::CronJob, "CronJob"),
     ] {
-        // Of claims also those that somebody else made: a volume holds data, whoever wrote it.
+        // Claims that the operator did not create count too: a volume holds data, whoever wrote it.
         let of_instances = ListParams::default().labels(names::LABEL_INSTANCE_ID);
         let params = if kind == Kind::PersistentVolumeClaim { ListParams::default() } else { of_instances };
         let listed = dynamic_api(&ctx.client, kind, Some(namespace)).list_metadata(&params).await;
         let all = match listed.map_err(Error::kube(format!("list what is left in {namespace}"))) {
             Ok(all) => all.items,
-            // The right to read Secrets goes with the namespace, and so did they.
+            // The namespace is gone, and with it both the Secrets and the right to read them.
             Err(e) if e.api_code() == Some(403) && !has_namespace(ctx, namespace).await? => return Ok(found),
             Err(e) => return Err(e),
         };
@@ -103,17 +104,18 @@ async fn in_namespace(ctx: &Ctx, archives: &[Archive], namespace: &str) -> Resul
     Ok(found)
 }
 
-/// Whether it is time to look at a server for databases to which nothing leads.
+/// Whether it is time to look for databases on a server to which nothing leads.
 #[must_use]
 pub fn is_due(ctx: &Ctx, uid: &str, status: &DatabaseServerStatus, now: Timestamp) -> bool {
     let every = if status.orphans.is_empty() { EVERY } else { EVERY_WHILE_KNOWN };
     ctx.memory.is_due(uid, now, every)
 }
 
-/// Databases of a server to which no living instance and no open archive leads, for people: only some are told.
+/// Databases of a server to which no living instance and no open archive leads. Returns their number, and the first few
+/// of them for a report to people.
 ///
-/// The registry is read first: what is made or archived meanwhile is led to when objects and archives are read, and
-/// what was purged meanwhile has no record any more.
+/// The registry is read first, then objects and archives. A database that is created or archived meanwhile is therefore
+/// found through its object or archive, and a database that is purged meanwhile has no record any more.
 ///
 /// # Errors
 /// [`Error`].
@@ -144,7 +146,7 @@ pub async fn on_server(ctx: &Ctx, server: &Server) -> Result<(u32, Vec<OrphanedD
     Ok((count, told))
 }
 
-/// What a server's condition says of them; nothing as long as there never were any.
+/// The server's condition about orphans. The caller does not set it as long as there never were any orphans.
 #[must_use]
 pub fn said(server: &str, count: u32, told: &[OrphanedDatabase]) -> Said {
     let Some(first) = told.first() else {
@@ -160,7 +162,7 @@ pub fn said(server: &str, count: u32, told: &[OrphanedDatabase]) -> Said {
     Said::no(ConditionType::NoOrphans, "Orphans", text)
 }
 
-/// Reads all objects of a kind, some at a time, so that they are never held all at once.
+/// Reads all objects of a kind page by page, so that they are never all in memory at once.
 async fn pages<K>(ctx: &Ctx, mut each: impl FnMut(Vec<K>)) -> Result<()>
 where
     K: kube::Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned,

@@ -1,5 +1,5 @@
-//! What goes at the pace of the cluster when something is purged: when to look again, and whether it is gone. Does I/O
-//! (Kubernetes).
+//! What a purge waits for while the cluster removes objects at its own pace: when to look again, and whether a
+//! namespace is gone. Does I/O (Kubernetes).
 
 use std::time::Duration;
 
@@ -15,13 +15,13 @@ use crate::error::Error;
 /// The condition of a purge.
 pub(super) const CONDITION: ConditionType = ConditionType::Purged;
 
-/// When to look again at what goes at the pace of the cluster.
+/// When to look again at objects that the cluster removes at its own pace.
 pub(super) fn again(archive: &Archive, ctx: &Ctx) -> Duration {
     let passes = ctx.memory.failed(archive.metadata.uid.as_deref().unwrap_or_default());
     Duration::from_secs(ErrorClass::Transient.backoff_seconds(passes))
 }
 
-/// Whether there is a namespace of a name.
+/// Whether a namespace exists.
 pub(super) async fn has_namespace(ctx: &Ctx, name: &str) -> crate::error::Result<bool> {
     let found = dynamic_api(&ctx.client, Kind::Namespace, None).get_opt(name).await;
     Ok(found.map_err(Error::kube("get the namespace"))?.is_some())

@@ -1,4 +1,4 @@
-//! Destroying archived data: only what the Archive names, only what the server's record says is its own. Does I/O.
+//! Destroys archived data: only what the Archive names, and only what the server's record says is its own. Does I/O.
 
 use std::time::Duration;
 
@@ -27,27 +27,28 @@ use crate::life::{Stream, claim, record, replay};
 use crate::sql;
 use crate::status::write;
 
-/// Longest time without a look at the clock.
+/// Longest pause before the next look at the clock.
 const LONGEST: Duration = Duration::from_secs(86_400);
 
 fn blocked(message: String) -> Halt {
     Halt::fail(CONDITION, "Blocked", message, ErrorClass::Blocked)
 }
 
-/// Whether the data may be destroyed: a person confirmed it by name, and nothing lives on it. Touches nothing.
+/// Whether the data may be destroyed: a person confirmed the purge by name, and no living object uses the data. Changes
+/// nothing.
 ///
 /// # Errors
-/// [`Halt`] at `Purged` that says what is in the way.
+/// [`Halt`] at `Purged` that says what prevents the purge.
 pub async fn may(archive: &Archive, ctx: &Ctx, now: Timestamp) -> Result<(), Halt> {
     let spec = &archive.spec;
     let id = Id::parse(&spec.id).map_err(|e| blocked(e.to_string()))?;
     let tenant_id = Id::parse(&spec.tenant_id).map_err(|e| blocked(e.to_string()))?;
     let name = archive.name_any();
-    // Earlier versions asked for the archived name.
+    // Earlier versions asked for the name of the archived object.
     if spec.purge.as_ref().is_none_or(|p| p.confirm != name && p.confirm != spec.name) {
         return Err(blocked(format!("spec.purge.confirm is not {name}, the name of this Archive")));
     }
-    // What was begun cannot be taken back, also not by a retention that somebody makes longer.
+    // A purge that has begun cannot be taken back, not even by a longer retention.
     let begun = archive.status.as_ref().is_some_and(|s| s.phase == ArchivePhase::Purging);
     if !begun && !demand_holds(spec, now) {
         return Err(retained(archive, now));
@@ -72,7 +73,7 @@ pub async fn may(archive: &Archive, ctx: &Ctx, now: Timestamp) -> Result<(), Hal
         ArchivedKind::CrmInstance => nobody_lives_on(archive, ctx, &id).await,
         ArchivedKind::Tenant => {
             nobody_lives_in(archive, &all, ctx, &id).await?;
-            // Once it has begun there is nothing to find but what is going.
+            // Once the purge has begun, a search would find only what is being removed.
             match archive.status.as_ref().map(|s| s.phase) {
                 Some(ArchivePhase::Purging) => Ok(()),
                 _ => orphans::none_of(ctx, &all, &id).await,
@@ -81,24 +82,24 @@ pub async fn may(archive: &Archive, ctx: &Ctx, now: Timestamp) -> Result<(), Hal
     }
 }
 
-/// The retention is not over: the purge waits for it.
+/// The halt while the retention is not over: the purge waits for its end.
 fn retained(archive: &Archive, now: Timestamp) -> Halt {
     let (name, until) = (archive.name_any(), &archive.spec.retain_until);
     let message = format!(
         "the data is kept until {until} at least; nothing was destroyed, and the purge begins after that day. Sooner: `tenantry archive purge {name} --before-retention`. Not at all: adopt it, or set spec.retainUntil to a later day"
     );
     let left = until.parse::<Timestamp>().map_or(LONGEST, |day| {
-        // A second later, so that the clock has passed it.
+        // One second more, so that the clock has passed that time.
         Duration::try_from(day.duration_since(now)).unwrap_or_default().saturating_add(Duration::from_secs(1))
     });
     Halt::wait(CONDITION, "Retained", message, left.min(LONGEST))
 }
 
-/// Destroys the data of an archive and records it; asked only after [`may`] and after `Purging` was written, so
-/// that nobody takes the data over meanwhile.
+/// Destroys the data of an archive and records that. Called only after [`may`] has agreed and the phase `Purging` was
+/// written, so that nobody takes the data over meanwhile.
 ///
 /// # Errors
-/// [`Halt`] at `Purged` while something holds it up.
+/// [`Halt`] at `Purged` while something holds up the purge.
 #[tracing::instrument(target = "tenantry::trace", level = "debug", name = "purge", skip_all)]
 pub async fn run(archive: &Archive, ctx: &Ctx, status: &mut ArchiveStatus, now: Timestamp) -> Result<(), Halt> {
     let at = Halt::at(CONDITION);
@@ -120,7 +121,7 @@ pub async fn run(archive: &Archive, ctx: &Ctx, status: &mut ArchiveStatus, now: 
     };
     let mut recorded = ledger_of(archive)?;
     if recorded.sequence == 0 {
-        // An orphan's archive that was written without the operator.
+        // This is an orphan's archive that was written without the operator.
         recorded = replay(ctx, &subject.id).await.map_err(&at)?;
     }
     let facts = Facts { life: Life::Purged, ..recorded.facts.clone() };
@@ -128,8 +129,8 @@ pub async fn run(archive: &Archive, ctx: &Ctx, status: &mut ArchiveStatus, now: 
     Ok(())
 }
 
-/// A living instance with the id has taken the data over: it is no longer the archive's to destroy. The claim
-/// tells it; this asks the objects themselves.
+/// Refuses the purge while an instance with the id lives: it has taken the data over, and the archive may no longer
+/// destroy it. The id's claim shows that already; this check asks the objects themselves.
 async fn nobody_lives_on(archive: &Archive, ctx: &Ctx, id: &Id) -> Result<(), Halt> {
     let living: Api<CrmInstance> = Api::namespaced(ctx.client.clone(), &archive.spec.namespace);
     let list = living.list(&ListParams::default()).await;
@@ -140,7 +141,8 @@ async fn nobody_lives_on(archive: &Archive, ctx: &Ctx, id: &Id) -> Result<(), Ha
     }
 }
 
-/// Notes the volumes behind the claims, stores that, and takes all away; done when nothing of it is there any more.
+/// Notes the volumes behind the claims, stores the note, and removes all data. Succeeds when nothing of it exists any
+/// more.
 async fn instance(archive: &Archive, ctx: &Ctx, status: &mut ArchiveStatus, id: &Id) -> Result<(), Halt> {
     let at = Halt::at(CONDITION);
     let claims = volumes::claims_of(archive, ctx).await.map_err(&at)?;
@@ -190,8 +192,9 @@ async fn databases(archive: &Archive, ctx: &Ctx, id: &Id) -> Result<(), Halt> {
     Ok(())
 }
 
-/// What an install left that never ended in a database, on whichever server that was. A server that cannot be asked
-/// holds up nothing: it collects its templates itself.
+/// Drops the templates that are left of an install that never led to a database; they may be on any server. A server
+/// that cannot be asked does not hold up the purge, because the reconcile of each server collects its unneeded
+/// templates anyway.
 async fn templates_anywhere(archive: &Archive, ctx: &Ctx, settings: &Settings) {
     for object in ctx.database_servers().await.unwrap_or_default() {
         let name = object.name_any();
@@ -205,14 +208,14 @@ async fn templates_anywhere(archive: &Archive, ctx: &Ctx, settings: &Settings) {
     }
 }
 
-/// Takes away every Secret of the instance, listed in the archive or not: rendered configuration and the Secrets of
-/// jobs hold passwords, too. Returns how many were there.
+/// Removes every Secret of the instance, whether the archive lists it or not: rendered configuration and the Secrets of
+/// jobs hold passwords, too. Returns how many Secrets were found.
 async fn secrets(archive: &Archive, ctx: &Ctx, id: &Id) -> crate::error::Result<usize> {
     let namespace = archive.spec.namespace.as_str();
     let all = dynamic_api(&ctx.client, Kind::Secret, Some(namespace)).list_metadata(&ListParams::default()).await;
     let all = match all.map_err(Error::kube("list the Secrets")) {
         Ok(all) => all.items,
-        // The right to read them goes with the namespace, and so did they.
+        // The namespace is gone, and with it both the Secrets and the right to read them.
         Err(e) if e.api_code() == Some(403) && !has_namespace(ctx, namespace).await? => return Ok(0),
         Err(e) => return Err(e),
     };
@@ -227,9 +230,9 @@ async fn secrets(archive: &Archive, ctx: &Ctx, id: &Id) -> crate::error::Result<
     Ok(mine.len())
 }
 
-/// Templates of a Blueprint that was deleted are copied by nobody any more: they go with what was made from them,
-/// also those of releases that were mended before. They belong to no tenant, and would be built again if an instance
-/// of that Blueprint came back to its install.
+/// Drops the templates of a Blueprint that was deleted. Nobody copies them any more, so they go with the data that was
+/// made from them, including the templates of releases that were corrected later. They belong to no tenant, and would
+/// be built again if an instance of that Blueprint had to be installed again.
 async fn drop_templates(archive: &Archive, ctx: &Ctx, name: &str, server: &sql::Server) -> Result<(), Halt> {
     let at = Halt::at(CONDITION);
     let blueprint = serde_json::from_str::<serde_json::Value>(&archive.spec.object).ok();
@@ -238,7 +241,7 @@ async fn drop_templates(archive: &Archive, ctx: &Ctx, name: &str, server: &sql::
     if ctx.blueprint(&blueprint).await.map_err(&at)?.is_some() {
         return Ok(());
     }
-    // Only what the server's own registry says is a template of it.
+    // Only databases that the server's own registry records as templates of this Blueprint.
     let whose = names::owner_of_template(&blueprint, "");
     let mut page = Page { prefix: names::TEMPLATE_PREFIX.into(), after: None, limit: 0 };
     loop {
@@ -246,7 +249,8 @@ async fn drop_templates(archive: &Archive, ctx: &Ctx, name: &str, server: &sql::
         let Some(last) = records.last() else { return Ok(()) };
         page.after = Some(last.name.clone());
         for record in records.iter().filter(|r| r.owner.starts_with(&whose)) {
-            // Instances of one release are often purged together, and nobody builds it meanwhile.
+            // Instances of one release are often purged at the same time. With the lock, nobody builds the template
+            // meanwhile.
             let turn = ctx.servers.lock_template(name, &record.name).await;
             let _mine = turn.lock().await;
             server.admin.drop_database(&record.name, &record.owner).await.map_err(|e| at(e.into()))?;
@@ -254,7 +258,7 @@ async fn drop_templates(archive: &Archive, ctx: &Ctx, name: &str, server: &sql::
     }
 }
 
-/// Whether the data of an archive went on into a later life, which has an archive of its own.
+/// Whether the data of an archive passed on to a later life, which has an archive of its own.
 ///
 /// # Errors
 /// [`Error::Kube`].
@@ -265,7 +269,7 @@ pub async fn is_superseded(archive: &Archive, ctx: &Ctx) -> crate::error::Result
     Ok(all.items.iter().any(|a| supersedes(a, archive)))
 }
 
-/// Whether `a` holds what `b` held, for a later life.
+/// Whether archive `a` holds the data that archive `b` held, for a later life.
 fn supersedes(a: &Archive, b: &Archive) -> bool {
     a.spec.id == b.spec.id && a.spec.life > b.spec.life
 }

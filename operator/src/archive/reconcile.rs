@@ -16,10 +16,10 @@ use crate::halt::Halt;
 use crate::requeue::pause;
 use crate::status::write;
 
-/// Reconciles an archive of which only what is remembered is at hand. It is read when there is something to do.
+/// Reconciles an archive from its cached entry. The full archive is read only when there is something to do.
 ///
 /// # Errors
-/// As [`reconcile`]; [`Error::Kube`] when it cannot be read.
+/// As [`reconcile`]; [`Error::Kube`] when the archive cannot be read.
 pub async fn turn(entry: Arc<Entry>, ctx: &Ctx, now: Timestamp) -> Result<Option<Duration>> {
     if entry.rests() {
         return Ok(None);
@@ -39,11 +39,11 @@ pub async fn reconcile(archive: Arc<Archive>, ctx: &Ctx, now: Timestamp) -> Resu
     let mut status = archive.status.clone().unwrap_or_default();
     let mut generation = archive.metadata.generation;
     if archive.status.is_none() && purge::is_superseded(&archive, ctx).await? {
-        // Its status was lost; that a later life exists tells that it was taken over.
+        // The archive's status was lost. Because a later life exists, the archive must have been taken over.
         status.phase = ArchivePhase::Adopted;
     }
     if status.phase == ArchivePhase::Adopted {
-        // A purge that waited is none of this archive's any more.
+        // A purge that was waiting no longer concerns this archive.
         status.conditions.retain(|c| c.type_ != ConditionType::Purged.word());
     }
     let mut again = None;
@@ -71,7 +71,7 @@ pub async fn reconcile(archive: Arc<Archive>, ctx: &Ctx, now: Timestamp) -> Resu
         }
     }
     if archive.status.as_ref().is_some_and(|s| s.phase == ArchivePhase::Purged) {
-        // Purged before archives were blanked.
+        // The archive was purged by a version that did not blank archives.
         generation = blank::one(&archive, ctx).await?;
     }
     status.observed_generation = generation;
@@ -79,10 +79,10 @@ pub async fn reconcile(archive: Arc<Archive>, ctx: &Ctx, now: Timestamp) -> Resu
     Ok(again)
 }
 
-/// Purges an archive once nothing is in its way. Returns its new generation.
+/// Purges an archive once nothing prevents that. Returns the archive's new generation.
 ///
-/// `Purging` is stored before anything is destroyed and refuses every adoption; then it is asked once more whether
-/// an adoption came before that. A purge that is refused leaves the archive as it was.
+/// The phase `Purging` is stored before anything is destroyed: from then on every adoption is refused. After that, the
+/// check whether an adoption came first is made once more. A refused purge leaves the archive as it was.
 async fn purge_it(
     archive: &Archive,
     ctx: &Ctx,
@@ -94,7 +94,7 @@ async fn purge_it(
     }
     if status.phase != ArchivePhase::Purging {
         status.phase = ArchivePhase::Purging;
-        // Pauses are counted anew for what goes now.
+        // From here on the purge waits for removals: their pauses are counted from the start.
         ctx.memory.recovered(archive.metadata.uid.as_deref().unwrap_or_default());
         if archive.spec.kind == ArchivedKind::CrmInstance {
             let noted = match volumes::claims_of(archive, ctx).await {
@@ -124,6 +124,6 @@ async fn purge_it(
     if let Err(halt) = blank::earlier(archive, ctx).await {
         return Ok(Err(halt));
     }
-    // Last: what it knows is needed by a purge that is begun again.
+    // The archive is blanked last: a purge that has to begin again needs what the archive knows.
     Ok(blank::one(archive, ctx).await.map_err(Halt::at(pace::CONDITION)))
 }

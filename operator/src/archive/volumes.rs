@@ -1,4 +1,4 @@
-//! Volumes behind claims: whether they go with their claim, and whether they are gone. Does I/O (Kubernetes).
+//! Volumes behind claims: whether they are deleted with their claim, and whether they are gone. Does I/O (Kubernetes).
 
 use k8s_openapi::api::core::v1::{ObjectReference, PersistentVolume, PersistentVolumeClaim};
 use kube::ResourceExt;
@@ -13,10 +13,10 @@ use crate::context::Ctx;
 use crate::error::{Error, Result};
 use crate::halt::Halt;
 
-/// Volumes read at once.
+/// Volumes per page.
 const PAGE: u32 = 500;
 
-/// Sets what becomes of the volumes of some claims when the claims go: `Retain` or `Delete`.
+/// Sets what happens to the volumes behind claims when the claims are deleted: `Retain` or `Delete`.
 ///
 /// # Errors
 /// [`Error::Kube`].
@@ -31,7 +31,7 @@ pub async fn set_reclaim_policy(ctx: &Ctx, namespace: &str, claims: &[String], p
     Ok(())
 }
 
-/// Sets what becomes of a volume when its claim goes; writes only when that differs.
+/// Sets what happens to a volume when its claim is deleted. Writes only when the volume has another policy.
 ///
 /// # Errors
 /// [`Error::Kube`].
@@ -47,7 +47,7 @@ pub async fn set_policy(ctx: &Ctx, volume: &str, policy: &str) -> Result<()> {
     patched.map(drop).map_err(Error::kube(format!("set volume {volume} to {policy}")))
 }
 
-/// The claims of an archive that are there.
+/// The claims of an archive that still exist.
 ///
 /// # Errors
 /// [`Error::Kube`].
@@ -60,7 +60,7 @@ pub async fn claims_of(archive: &Archive, ctx: &Ctx) -> Result<Vec<PersistentVol
     Ok(found)
 }
 
-/// Adds the volumes of which an archive's claims are gone already: nothing but the volumes themselves leads to them.
+/// Adds the volumes of an archive whose claims are gone already: only the volumes themselves still name their claims.
 ///
 /// # Errors
 /// [`Error::Kube`].
@@ -81,8 +81,8 @@ pub async fn note_unclaimed(archive: &Archive, ctx: &Ctx, noted: &mut Vec<String
     }
 }
 
-/// Adds the volumes behind claims to those that are known; once a claim is gone nothing else leads to its volume.
-/// Returns whether there was a new one.
+/// Adds the volumes behind claims to the noted volumes: once a claim is gone, nothing else leads to its volume. Returns
+/// whether a volume was added.
 pub fn note(claims: &[PersistentVolumeClaim], noted: &mut Vec<String>) -> bool {
     let before = noted.len();
     for volume in claims.iter().filter_map(|c| c.spec.as_ref()?.volume_name.clone()) {
@@ -93,7 +93,7 @@ pub fn note(claims: &[PersistentVolumeClaim], noted: &mut Vec<String>) -> bool {
     noted.len() > before
 }
 
-/// Takes claims away, with what is behind them.
+/// Removes claims, together with the volumes behind them.
 ///
 /// # Errors
 /// [`Error::Kube`].
@@ -107,17 +107,17 @@ pub async fn remove(archive: &Archive, ctx: &Ctx, claims: &[PersistentVolumeClai
     Ok(())
 }
 
-/// Looks whether the volumes of an archive are gone, when its claims are: until then the files can be read.
+/// Checks whether the volumes of an archive are gone too, after its claims are gone: until then the files can be read.
 ///
 /// # Errors
-/// [`Halt`] at `Purged` while one is there.
+/// [`Halt`] at `Purged` while a volume still exists.
 pub async fn gone(archive: &Archive, ctx: &Ctx, noted: &[String]) -> std::result::Result<(), Halt> {
     let at = Halt::at(CONDITION);
     let api: Api<PersistentVolume> = Api::all(ctx.client.clone());
     let mut left = Vec::new();
     for name in noted {
         let found = api.get_opt(name).await.map_err(|e| at(Error::kube(format!("get volume {name}"))(e)))?;
-        // One that serves another claim by now holds nothing of this archive.
+        // A volume that serves another claim by now holds nothing of this archive.
         let Some(volume) = found.filter(|v| is_behind(v, archive)) else { continue };
         set_policy(ctx, name, "Delete").await.map_err(&at)?;
         if let Some(why) = failed(&volume) {
@@ -134,7 +134,7 @@ pub async fn gone(archive: &Archive, ctx: &Ctx, noted: &[String]) -> std::result
     }
 }
 
-/// That volumes are going, at the pace of the cluster: looked at again soon, then less often.
+/// The halt while the cluster removes volumes at its own pace: looked at again soon, then less often.
 pub fn going(archive: &Archive, ctx: &Ctx, text: &str) -> Halt {
     Halt::wait(CONDITION, "RemovingVolumes", text, again(archive, ctx))
 }
@@ -143,7 +143,8 @@ fn claim_of(volume: &PersistentVolume) -> Option<&ObjectReference> {
     volume.spec.as_ref().and_then(|s| s.claim_ref.as_ref())
 }
 
-/// Whether a volume served a claim of the archive: one that it lists, or one of its id that was gone by then.
+/// Whether a volume served a claim of the archive: a claim that the archive lists, or a claim named after the archive's
+/// id that was gone when the archive was made.
 fn is_behind(volume: &PersistentVolume, archive: &Archive) -> bool {
     let own = format!("{}-", archive.spec.id);
     claim_of(volume).is_none_or(|c| {
@@ -152,7 +153,7 @@ fn is_behind(volume: &PersistentVolume, archive: &Archive) -> bool {
     })
 }
 
-/// Why a volume cannot be removed, if the storage has said so.
+/// Why a volume cannot be removed, if the storage has reported that.
 fn failed(volume: &PersistentVolume) -> Option<String> {
     let status = volume.status.as_ref().filter(|s| s.phase.as_deref() == Some("Failed"))?;
     Some(status.message.clone().or_else(|| status.reason.clone()).unwrap_or_else(|| "it does not say why".into()))

@@ -1,4 +1,4 @@
-//! The Blueprint controller: says whether a blueprint can be used. Does I/O (Kubernetes).
+//! The Blueprint controller: reports whether a blueprint can be used. Does I/O (Kubernetes).
 
 use std::sync::Arc;
 use std::time::Duration;

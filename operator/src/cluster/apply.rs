@@ -18,8 +18,8 @@ pub enum Applied {
 }
 
 impl Ctx {
-    /// Brings a child to what it should be. Reads only when this process has not applied it itself, and
-    /// writes only when the object differs.
+    /// Brings a child to its desired state. Reads only when this process has not applied it itself, and writes only
+    /// when the object differs.
     ///
     /// # Errors
     /// [`Error::Kube`].
@@ -28,8 +28,8 @@ impl Ctx {
             return Ok(Applied::Unchanged);
         }
         let api = dynamic_api(&self.client, child.kind, child.namespace.as_deref());
-        // A child that no watch has seen is new in all likelihood: applying it at once saves the read, and does
-        // no harm when it is there after all.
+        // A child that no watch has seen is very likely new: applying it at once saves the read, and does no harm if
+        // the child exists after all.
         if !self.memory.is_unseen(child) {
             let live = api.get_opt(&child.name).await.map_err(Error::kube(format!("get {}", child.describe())))?;
             if let Some(live) = live {
@@ -50,7 +50,8 @@ impl Ctx {
         Ok(Applied::Written)
     }
 
-    /// Makes an object if there is none of its name, and returns what is there, ours or not.
+    /// Creates an object unless an object with its name exists. Returns the stored object, whether the operator created
+    /// it or not.
     ///
     /// # Errors
     /// [`Error::Kube`].
@@ -67,7 +68,7 @@ impl Ctx {
         }
     }
 
-    /// Removes an object; none is fine. Its own children go with it.
+    /// Removes an object together with its own children. It is no error if the object does not exist.
     ///
     /// # Errors
     /// [`Error::Kube`].

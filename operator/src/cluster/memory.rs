@@ -1,4 +1,4 @@
-//! What this process applied last and what it has seen since: no write and no read without a change. No I/O.
+//! What this process applied last and has seen since, so that nothing is read or written without a change. No I/O.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
@@ -26,44 +26,45 @@ pub struct Seen {
     pub version: String,
     /// Generation after our apply, for kinds that count one.
     pub generation: Option<i64>,
-    /// Hash of who had written what after our apply, statuses apart; none when the server does not tell.
+    /// Hash of who had written which fields after our apply, without statuses. None means that the server does not
+    /// report it.
     pub fields: Option<String>,
 }
 
 /// Memory of one process. Losing it costs one read for each object, never a write.
 #[derive(Debug, Default)]
 pub struct Memory {
-    /// What is known of integrations.
+    /// What is known about integrations.
     pub checks: Checks,
-    /// Addresses that there was no way to.
+    /// Addresses that could not be reached.
     pub away: Away,
     applied: Mutex<HashMap<Key, Seen>>,
     settled: Mutex<HashMap<String, String>>,
     failures: Mutex<HashMap<String, u32>>,
-    /// For what an object waits, and how often it was looked at since, by uid.
+    /// The reason why an object waits, and how often the object was looked at since, by uid.
     waits: Mutex<HashMap<String, (String, u32)>>,
     pruned: Mutex<HashMap<Id, String>>,
     /// Versions of our own objects as this process last wrote them, by uid.
     written: Mutex<HashMap<String, u64>>,
-    /// When rare looks were made, by uid.
+    /// When checks that are made only now and then were made last, by uid.
     looked: Mutex<HashMap<String, jiff::Timestamp>>,
     /// Volumes that outlive their claims.
     kept: Mutex<HashSet<String>>,
-    /// Pinned releases whose copies are there, by hash.
+    /// Pinned releases whose copies exist, by hash.
     releases: Mutex<HashSet<String>>,
-    /// Names of all children of a kind, once its watch has told all of them.
+    /// Names of the children of each kind: all of them, once the watch of the kind has listed them.
     present: Mutex<HashMap<Kind, Present>>,
-    /// Instances whose database a sweep of its server did not find, by uid. They ask for it themselves.
+    /// Instances whose database was not found by the sweep of its server, by uid. Each instance checks that itself.
     doubted: Mutex<HashSet<String>>,
     /// Objects of our own kinds of which no version could be read, by kind.
     unreadable: Mutex<HashMap<String, HashSet<String>>>,
-    /// Servers that had nothing of an object, by its uid.
+    /// Servers that had nothing of an object, by the object's uid.
     nothing: Mutex<HashMap<String, String>>,
-    /// Numbers after which a stream of billing events holds no other, by id.
+    /// Numbers of the last event in streams of billing events, by id.
     ends: Mutex<HashMap<Id, u64>>,
 }
 
-/// What a watch has told of a kind.
+/// What a watch has reported about a kind.
 #[derive(Debug, Default)]
 struct Present {
     whole: bool,
@@ -74,12 +75,12 @@ fn key(kind: Kind, namespace: Option<&str>, name: &str) -> Key {
     (kind, namespace.unwrap_or_default().to_owned(), name.to_owned())
 }
 
-/// The version as a number, which grows with every write of any object.
+/// The resource version as a number, which grows with every write of any object.
 fn version(meta: &ObjectMeta) -> Option<u64> {
     meta.resource_version.as_deref().and_then(|v| v.parse().ok())
 }
 
-/// Hash of who wrote which fields, statuses apart: another one means that somebody wrote, and not only a status.
+/// Hash of who wrote which fields, without statuses. A different hash means that somebody wrote more than a status.
 fn fields(meta: &ObjectMeta) -> Option<String> {
     let entries = meta.managed_fields.as_ref().filter(|all| !all.is_empty())?;
     let spec: Vec<_> = entries.iter().filter(|e| e.subresource.as_deref() != Some("status")).collect();
@@ -88,7 +89,7 @@ fn fields(meta: &ObjectMeta) -> Option<String> {
 
 impl Memory {
     fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-        // A panic elsewhere leaves the map whole: every change is one insert or remove.
+        // A panic elsewhere leaves the map intact: every change is one insert or remove.
         mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
@@ -99,8 +100,8 @@ impl Memory {
         }
     }
 
-    /// Whether an object is older than what this process wrote: the watch is about to bring the newer one, and
-    /// work on the old one would be done for nothing.
+    /// Whether an object is older than the version that this process wrote: the watch is about to bring the newer
+    /// version, and work on the old version would be wasted.
     #[must_use]
     pub fn is_stale(&self, meta: &ObjectMeta) -> bool {
         let written = meta.uid.as_ref().and_then(|uid| Self::lock(&self.written).get(uid).copied());
@@ -119,15 +120,15 @@ impl Memory {
         Self::lock(&self.applied).insert(key(child.kind, child.namespace.as_deref(), &child.name), seen);
     }
 
-    /// Whether exactly this child was applied and nothing foreign was seen since.
+    /// Whether exactly this child was applied, and no foreign change was seen since.
     #[must_use]
     pub fn knows(&self, child: &Child) -> bool {
         let all = Self::lock(&self.applied);
         all.get(&key(child.kind, child.namespace.as_deref(), &child.name)).is_some_and(|s| s.hash == child.hash())
     }
 
-    /// A watch saw a change of a child. Returns whether it is foreign: not the echo of our own apply, and
-    /// not a mere change of status. A foreign change is forgotten here, so that the child is compared anew.
+    /// A watch saw a change of a child. Returns whether the change is foreign: not the echo of our own apply, and not
+    /// only a change of status. After a foreign change the child is forgotten here, so that it is compared again.
     pub fn observe(&self, kind: Kind, meta: &ObjectMeta, deleted: bool) -> bool {
         let k = key(kind, meta.namespace.as_deref(), meta.name.as_deref().unwrap_or_default());
         {
@@ -151,7 +152,7 @@ impl Memory {
             }
         };
         if !deleted && same_object && same {
-            // Statuses of processes and jobs matter to their instance even when the spec is untouched.
+            // Statuses of processes and jobs matter to their instance even when the spec is unchanged.
             let echo = meta.resource_version.as_deref() == Some(seen.version.as_str());
             return !echo && kind.status_matters();
         }
@@ -164,40 +165,40 @@ impl Memory {
         Self::lock(&self.applied).remove(&key(kind, namespace, name));
     }
 
-    /// Forgets every child of a kind: a watch began anew and may have missed something.
+    /// Forgets every child of a kind: a watch was restarted and may have missed something.
     pub fn forget_kind(&self, kind: Kind) {
         Self::lock(&self.applied).retain(|(k, _, _), _| *k != kind);
     }
 
-    /// A watch begins: what it told before says nothing about absence any more.
+    /// A watch begins to list: what it reported before no longer proves that an object does not exist.
     pub fn watch_begins(&self, kind: Kind) {
         Self::lock(&self.present).insert(kind, Present::default());
     }
 
-    /// A watch has told all there is.
+    /// A watch has listed all objects of a kind.
     pub fn watch_is_whole(&self, kind: Kind) {
         Self::lock(&self.present).entry(kind).or_default().whole = true;
     }
 
-    /// Whether a watch that has told all there is has not told of this child, so that it is new in all likelihood.
+    /// Whether a watch that has listed all objects has not reported this child, so that the child is very likely new.
     #[must_use]
     pub fn is_unseen(&self, child: &Child) -> bool {
         let name = (child.namespace.clone().unwrap_or_default(), child.name.clone());
         Self::lock(&self.present).get(&child.kind).is_some_and(|p| p.whole && !p.names.contains(&name))
     }
 
-    /// Remembers that an object is as it should be, for this fingerprint of all that it depends on.
+    /// Remembers that an object is as it should be, for this fingerprint of everything that it depends on.
     pub fn settle(&self, uid: &str, fingerprint: String) {
         Self::lock(&self.settled).insert(uid.to_owned(), fingerprint);
     }
 
-    /// Whether nothing that it depends on has changed since.
+    /// Whether nothing that the object depends on has changed since it was settled.
     #[must_use]
     pub fn is_settled(&self, uid: &str, fingerprint: &str) -> bool {
         Self::lock(&self.settled).get(uid).is_some_and(|f| f == fingerprint)
     }
 
-    /// Something changed: look at the object anew.
+    /// Something changed: the object must be looked at again.
     pub fn unsettle(&self, uid: &str) {
         Self::lock(&self.settled).remove(uid);
     }
@@ -208,28 +209,28 @@ impl Memory {
         Self::lock(&self.releases).clear();
     }
 
-    /// Remembers that the copy of a pinned release is there.
+    /// Remembers that the copy of a pinned release exists.
     pub fn release_is_kept(&self, hash: &str) {
         Self::lock(&self.releases).insert(hash.to_owned());
     }
 
-    /// Forgets the copy of a release that was not found.
+    /// Forgets the copy of a release, because the copy was not found.
     pub fn forget_release(&self, hash: &str) {
         Self::lock(&self.releases).remove(hash);
     }
 
-    /// Whether the copy of a pinned release is there.
+    /// Whether the copy of a pinned release is known to exist.
     #[must_use]
     pub fn has_release(&self, hash: &str) -> bool {
         Self::lock(&self.releases).contains(hash)
     }
 
-    /// Remembers that nothing old is left beside what an instance uses.
+    /// Remembers that no outdated objects are left beside the objects that an instance uses.
     pub fn pruned(&self, instance: &Id, in_use: String) {
         Self::lock(&self.pruned).insert(instance.clone(), in_use);
     }
 
-    /// Whether nothing old is left beside what an instance uses.
+    /// Whether no outdated objects are known to be left beside the objects that an instance uses.
     #[must_use]
     pub fn is_pruned(&self, instance: &Id, in_use: &str) -> bool {
         Self::lock(&self.pruned).get(instance).is_some_and(|known| known == in_use)
@@ -240,19 +241,19 @@ impl Memory {
         Self::lock(&self.nothing).insert(uid.to_owned(), servers);
     }
 
-    /// Whether these servers were asked and had nothing of it.
+    /// Whether these servers were asked and had nothing of the object.
     #[must_use]
     pub fn has_found_nothing(&self, uid: &str, servers: &str) -> bool {
         Self::lock(&self.nothing).get(uid).is_some_and(|asked| asked == servers)
     }
 
-    /// Whether a look that is made only now and then is due; a process looks when it starts.
+    /// Whether a check that is made only now and then is due. It is always due when a process has just started.
     #[must_use]
     pub fn is_due(&self, uid: &str, now: jiff::Timestamp, every: std::time::Duration) -> bool {
         Self::lock(&self.looked).get(uid).is_none_or(|at| now.duration_since(*at).unsigned_abs() >= every)
     }
 
-    /// Remembers such a look.
+    /// Remembers that such a check was made.
     pub fn looked(&self, uid: &str, now: jiff::Timestamp) {
         Self::lock(&self.looked).insert(uid.to_owned(), now);
     }
@@ -268,7 +269,8 @@ impl Memory {
         Self::lock(&self.kept).contains(volume)
     }
 
-    /// Remembers that a stream of billing events ends with this number; none: an event is about to be written.
+    /// Remembers that a stream of billing events ends with this number. None means that the end is not known, because
+    /// an event is about to be written.
     pub fn stream_ends(&self, id: &Id, sequence: Option<u64>) {
         let mut all = Self::lock(&self.ends);
         all.remove(id);
@@ -281,7 +283,7 @@ impl Memory {
         Self::lock(&self.ends).get(id) == Some(&sequence)
     }
 
-    /// A sweep of its server did not find an instance's database: it looks for it at its next pass.
+    /// The sweep of a server did not find an instance's database: the instance looks for its database in its next pass.
     pub fn doubt(&self, uid: &str) {
         Self::lock(&self.doubted).insert(uid.to_owned());
         self.unsettle(uid);
@@ -306,7 +308,7 @@ impl Memory {
         *count
     }
 
-    /// Counts a look at an object that waits, and returns how many there were for the same reason.
+    /// Counts a look at a waiting object, and returns how many looks there were for the same reason.
     pub fn waited(&self, uid: &str, reason: &str) -> u32 {
         let mut all = Self::lock(&self.waits);
         let entry = all.entry(uid.to_owned()).or_default();
@@ -323,13 +325,13 @@ impl Memory {
         Self::lock(&self.failures).get(uid).copied().unwrap_or_default()
     }
 
-    /// The object is well again.
+    /// The object is fine again: its failures and waits are forgotten.
     pub fn recovered(&self, uid: &str) {
         Self::lock(&self.failures).remove(uid);
         Self::lock(&self.waits).remove(uid);
     }
 
-    /// Remembers which objects of a kind cannot be read, and could not be read before either.
+    /// Remembers which objects of a kind cannot be read and have no earlier version that could be read.
     pub fn cannot_read(&self, kind: &str, names: &HashSet<String>) {
         let mut all = Self::lock(&self.unreadable);
         if all.get(kind) != Some(names) {
@@ -337,7 +339,7 @@ impl Memory {
         }
     }
 
-    /// Whether there are objects of a kind that nothing is known of, so that a list of them is not whole.
+    /// Whether a list of a kind is complete. It is incomplete while nothing is known about some object of the kind.
     #[must_use]
     pub fn is_list_whole(&self, kind: &str) -> bool {
         Self::lock(&self.unreadable).get(kind).is_none_or(HashSet::is_empty)
@@ -354,7 +356,7 @@ impl Memory {
         Self::lock(&self.written).remove(uid);
     }
 
-    /// Forgets an instance that is gone, and its children: their names begin with its id.
+    /// Forgets an instance that is gone, and its children, whose names begin with the instance's id.
     pub fn forget_instance(&self, uid: &str, namespace: &str, id: &Id) {
         self.forget_object(uid);
         Self::lock(&self.pruned).remove(id);

@@ -19,7 +19,7 @@ pub fn dynamic_api(client: &Client, kind: Kind, namespace: Option<&str>) -> Api<
     }
 }
 
-/// Data of a Secret as text; what is not UTF-8 is left out.
+/// Data of a Secret as text; values that are not UTF-8 are left out.
 #[must_use]
 pub fn data_of(data: Option<&BTreeMap<String, ByteString>>) -> BTreeMap<String, String> {
     data.into_iter()
@@ -28,10 +28,10 @@ pub fn data_of(data: Option<&BTreeMap<String, ByteString>>) -> BTreeMap<String, 
         .collect()
 }
 
-/// An untyped object as what it is.
+/// Converts an untyped object to its type.
 ///
 /// # Errors
-/// [`crate::error::Error::Json`] when it is something else.
+/// [`crate::error::Error::Json`] when the object is of another type.
 pub fn typed<K: DeserializeOwned>(object: &DynamicObject) -> Result<K> {
     Ok(serde_json::from_value(serde_json::to_value(object)?)?)
 }

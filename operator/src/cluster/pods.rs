@@ -18,7 +18,7 @@ pub fn trouble(pods: &[Pod]) -> Option<Trouble> {
     [image, unstarted, crash, unscheduled].into_iter().find_map(|kind| pods.iter().find_map(kind))
 }
 
-/// What keeps a Deployment from having the pods that it should have: a quota, for example.
+/// What keeps a Deployment from creating the pods that it should have: a quota, for example.
 #[must_use]
 pub fn refused(deployment: &Deployment) -> Option<Trouble> {
     let conditions = deployment.status.as_ref()?.conditions.as_ref()?;
@@ -52,7 +52,7 @@ fn image(pod: &Pod) -> Option<Trouble> {
     })
 }
 
-/// A container that was never begun: there is no log to look at.
+/// A container that was never started: it has no log to look at.
 fn unstarted(pod: &Pod) -> Option<Trouble> {
     statuses(pod).find_map(|c| {
         let waiting = c.state.as_ref()?.waiting.as_ref()?;

@@ -1,4 +1,4 @@
-//! Turns: how many CRMs are exchanged at once when something that is not their own changes, such as the Site. No I/O.
+//! Turns: limit how many CRMs restart at once after a change that is not their own, such as of the Site. No I/O.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Mutex;
@@ -9,14 +9,14 @@ use tenantry_api::crm_instance::CrmInstance;
 /// An instance, by uid, and how to wake it.
 pub type Who = (String, ObjectRef<CrmInstance>);
 
-/// Who has a turn, and who stands in line for one. An instance that has a turn also says so in its status, so that
-/// the next process knows it.
+/// Which instances have a turn, and which stand in line for one. An instance that has a turn also notes that in its
+/// status, so that the next process knows it.
 #[derive(Debug, Default)]
 pub struct Turns(Mutex<Line>);
 
 #[derive(Debug, Default)]
 struct Line {
-    /// Whether it is known who had a turn when this process began.
+    /// Whether it is known which instances had a turn when this process started.
     known: bool,
     most: usize,
     have: HashSet<String>,
@@ -24,7 +24,7 @@ struct Line {
 }
 
 impl Line {
-    /// Gives what is free to those who wait longest.
+    /// Gives free turns to the instances that have waited longest.
     fn next(&mut self) -> Vec<Who> {
         let mut called = Vec::new();
         while self.have.len() < self.most
@@ -39,27 +39,27 @@ impl Line {
 
 impl Turns {
     fn line(&self) -> std::sync::MutexGuard<'_, Line> {
-        // A panic elsewhere leaves the line whole: every change is one insert or remove.
+        // A panic elsewhere leaves the line intact: every change is one insert or remove.
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// Whether it is known who had a turn when this process began.
+    /// Whether it is known which instances had a turn when this process started.
     #[must_use]
     pub fn are_known(&self) -> bool {
         self.line().known
     }
 
-    /// Those who had a turn when this process began.
+    /// Notes the instances that had a turn when this process started.
     pub fn known(&self, uids: impl IntoIterator<Item = String>) {
         let mut line = self.line();
-        // Who was looked at first: another pass of this process may have given that turn back meanwhile.
+        // Only the first answer counts: another pass of this process may have given one of these turns back meanwhile.
         if !line.known {
             line.have.extend(uids);
             line.known = true;
         }
     }
 
-    /// Takes a turn, when one is free and nobody has waited longer; else the instance stands in line.
+    /// Takes a turn if a turn is free and no other instance has waited longer. Otherwise the instance stands in line.
     pub fn take(&self, who: Who, most: usize) -> bool {
         let mut line = self.line();
         line.most = most;
@@ -81,7 +81,7 @@ impl Turns {
         self.line().have.insert(uid.to_owned());
     }
 
-    /// The instance needs no turn, or no longer. Gives those whose turn it is now.
+    /// The instance needs no turn, or no longer needs its turn. Returns the instances whose turn it is now.
     #[must_use]
     pub fn leave(&self, uid: &str) -> Vec<Who> {
         let mut line = self.line();

@@ -1,4 +1,4 @@
-//! Volumes behind claims: kept when their claim goes, whether they can grow, found when it is gone. Does I/O (Kubernetes).
+//! Volumes behind claims: keeps them, checks whether they can grow, finds those of lost claims. Does I/O (Kubernetes).
 
 use k8s_openapi::api::core::v1::PersistentVolume;
 use k8s_openapi::api::storage::v1::StorageClass;
@@ -10,8 +10,8 @@ use crate::archive::set_policy;
 use crate::context::Ctx;
 use crate::error::{Error, Result};
 
-/// Makes sure that volumes outlive their claims, from the moment at which they are bound. This process looks at
-/// each volume once.
+/// Makes sure that volumes outlive their claims, from the moment at which they are bound. Each process looks at each
+/// volume once.
 ///
 /// # Errors
 /// [`Error::Kube`].
@@ -25,7 +25,7 @@ pub async fn keep(ctx: &Ctx, volumes: Vec<String>) -> Result<()> {
     Ok(())
 }
 
-/// Finds out whether a claim that should be larger can be.
+/// Finds out whether a claim that is too small can grow.
 ///
 /// # Errors
 /// [`Error::Kube`].
@@ -40,11 +40,11 @@ pub async fn look_at_growth(ctx: &Ctx, claim: &mut Claim, wanted: u64) -> Result
     Ok(())
 }
 
-/// Volumes that are read at once. A cluster may have many.
+/// Volumes per page. A cluster may have many.
 const PAGE: u32 = 500;
 
-/// The volumes that belonged to claims which are gone. All volumes are read, which is why it is asked only when a
-/// claim is missing that was there.
+/// The volumes that belonged to claims which are gone. Because all volumes are read, this is called only when a claim
+/// is missing that existed before.
 ///
 /// # Errors
 /// [`Error::Kube`].

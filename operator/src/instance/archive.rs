@@ -29,10 +29,10 @@ use crate::life::{self, Stream, adopt, claim, record, recorded_of, release as le
 
 const CONDITION: ConditionType = ConditionType::Archived;
 
-/// Archives the instance and lets the object go.
+/// Archives the instance and lets Kubernetes delete the object.
 ///
 /// # Errors
-/// [`Halt`] at `Archived` while something holds it up; the data is safe then.
+/// [`Halt`] at `Archived` while something holds the archiving up; the data is safe meanwhile.
 #[tracing::instrument(target = "tenantry::trace", level = "debug", name = "archive", skip_all)]
 pub async fn run(instance: &CrmInstance, ctx: &Ctx, now: Timestamp) -> std::result::Result<(), Halt> {
     let at = Halt::at(CONDITION);
@@ -44,7 +44,7 @@ pub async fn run(instance: &CrmInstance, ctx: &Ctx, now: Timestamp) -> std::resu
     let reported = instance.status.as_ref().is_some_and(|s| s.data_generation.is_some());
     let orphan = adopt::is_orphan(instance.annotations(), instance.spec.id.as_deref());
     let (Some(id), true, Some(tenant_id)) = (id, reported || recorded.is_some() || orphan, tenant_id) else {
-        // Nothing was ever made from it.
+        // Nothing was ever made from this object.
         return let_go(&api, instance).await.map_err(at);
     };
     let free = match (orphan, reported) {
@@ -57,7 +57,7 @@ pub async fn run(instance: &CrmInstance, ctx: &Ctx, now: Timestamp) -> std::resu
         refused => refused,
     };
     if let Err(halt) = mine {
-        // A copy with another's id was never accepted: nothing of that id is its own.
+        // An object that carries another object's id was never accepted: nothing with that id belongs to it.
         let refused = halt.reason == life::ID_TAKEN && !reported;
         return if refused { let_go(&api, instance).await.map_err(at) } else { Err(halt) };
     }
@@ -92,7 +92,7 @@ pub async fn run(instance: &CrmInstance, ctx: &Ctx, now: Timestamp) -> std::resu
     hide::secrets(ctx, instance, &id, &mut data).await.map_err(&at)?;
     let selector = format!("{LABEL_INSTANCE_ID}={id},{LABEL_DATA_GENERATION}");
     let volumes = names_of::<PersistentVolumeClaim>(ctx, &namespace, &selector).await.map_err(&at)?;
-    // Rendered configuration is rendered again; what is kept are keys and the way to the database.
+    // Configuration is left out, because it is rendered again. The keys and the database access are kept.
     let kept_secrets = format!("{selector},{LABEL_PURPOSE}!=config");
     let secrets = names_of::<Secret>(ctx, &namespace, &kept_secrets).await.map_err(&at)?;
     retain(ctx, &namespace, &volumes).await.map_err(&at)?;
@@ -128,7 +128,8 @@ pub async fn run(instance: &CrmInstance, ctx: &Ctx, now: Timestamp) -> std::resu
     let_go(&api, instance).await.map_err(at)
 }
 
-/// The release that wrote the data, whoever still knows it. An end is not held up for want of it.
+/// The release that wrote the data, from any source that still knows it. A missing release does not hold the archiving
+/// up.
 async fn release_hash(
     ctx: &Ctx,
     instance: &CrmInstance,
@@ -156,7 +157,7 @@ async fn release_hash(
     })
 }
 
-/// Removes what runs and what leads to it. Volumes and Secrets stay.
+/// Removes the running workloads and the objects that lead to them. Volumes and Secrets stay.
 async fn stop(ctx: &Ctx, namespace: &str, id: &Id) -> Result<()> {
     for kind in Kind::stopped() {
         let api = dynamic_api(&ctx.client, kind, Some(namespace));
@@ -199,8 +200,9 @@ async fn kept_data(
     })
 }
 
-/// Locks the database that is to be kept. What an archive names is there: one that was never made is left out, and one
-/// that somebody dropped holds the archiving up, until it is back or a person says that it is lost.
+/// Locks the database that is to be kept. Every database that an archive names must exist: a database that was never
+/// made is left out. A database that somebody dropped holds the archiving up until it is restored or a person confirms
+/// that it is lost.
 async fn promised(
     ctx: &Ctx,
     instance: &CrmInstance,
@@ -214,7 +216,7 @@ async fn promised(
     let gone = match looked.found {
         Found::There => false,
         Found::Unknown if !installed => return Ok(None),
-        // Its record is listed, so that a purge takes that away.
+        // The server has a record of the database: the archive lists it, so that a purge removes the record.
         Found::Unmade | Found::Lost => installed,
         Found::Unknown => true,
     };
@@ -234,14 +236,14 @@ async fn promised(
     Ok((looked.found != Found::Unknown).then_some(kept))
 }
 
-/// Where the data lies: as its Secret says, or, when that was lost, as the object says.
+/// Where the data lies: as its Secret says or, when the Secret was lost, as the object says.
 async fn kept_database(ctx: &Ctx, instance: &CrmInstance, id: &Id, generation: u32) -> Result<Option<KeptDatabase>> {
     let api: Api<Secret> = Api::namespaced(ctx.client.clone(), &instance.namespace().unwrap_or_default());
     let name = names::database_secret(id, generation);
     let found = api.get_opt(&name).await.map_err(Error::kube("get the database's Secret"))?;
     let data = data_of(found.and_then(|s| s.data).as_ref());
     let reported = instance.status.as_ref().and_then(|s| s.database.clone());
-    // It was found, and held up before it had a Secret.
+    // The database was found on a server, and the instance was held up before its Secret was written.
     let taken = instance.annotations().get(ANNOTATION_TAKEN_OVER).and_then(|place| place.split_once('/'));
     Ok(access_of(&data)
         .map(|(server, access)| KeptDatabase { server, name: access.name })
@@ -264,7 +266,7 @@ where
     Ok(names)
 }
 
-/// Makes sure that no volume goes with its claim.
+/// Makes sure that no volume is deleted together with its claim.
 async fn retain(ctx: &Ctx, namespace: &str, claims: &[String]) -> Result<()> {
     crate::archive::set_reclaim_policy(ctx, namespace, claims, "Retain").await
 }

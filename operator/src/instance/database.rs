@@ -17,7 +17,7 @@ use crate::sql::{self, Server};
 
 /// The condition of an instance's database.
 pub const CONDITION: ConditionType = ConditionType::DatabaseReady;
-/// Reason of a stop: the database is not where it was.
+/// Reason of a halt: the database is not where it was.
 pub const DATABASE_LOST: &str = "DatabaseLost";
 
 /// Brings the database to the state in which processes can start.
@@ -29,9 +29,10 @@ pub async fn ensure(ctx: &Ctx, pass: &Pass, inputs: &Inputs<'_>, placed: &Placed
     let Inputs { wanted, settings, now, .. } = *inputs;
     let known = pass.held(CONDITION, wanted.generation) && pass.held(ConditionType::Installed, wanted.generation);
     let uid = pass.instance.metadata.uid.as_deref().unwrap_or_default();
-    // Until it was verified once its blueprint may be mended: then the server is asked which one made it its own.
+    // Until the instance was verified once, its blueprint may be fixed: then the server is asked which release
+    // personalised the database.
     if known && !placed.untold && pass.installed_before() && !ctx.memory.is_doubted(uid) {
-        // Made, and its server's sweeps tell of one that somebody drops by hand.
+        // The database is made. If somebody drops it by hand, the sweeps of its server report that.
         return Ok(());
     }
     let at = Halt::at(CONDITION);
@@ -53,10 +54,10 @@ pub async fn ensure(ctx: &Ctx, pass: &Pass, inputs: &Inputs<'_>, placed: &Placed
     }
     let of_another_release = record.as_ref().is_some_and(|r| r.release_hash != wanted.release.hash);
     if state == Some(State::Personalised) {
-        // What came out of an archive, and a copy of another instance, keep what they were made by.
+        // A database that came out of an archive and a copy of another instance keep the release that made them.
         let as_it_is = lost(pass) || pass.instance.spec.adopt.is_some() || pass.instance.spec.from.is_some();
         if of_another_release && !as_it_is && record.as_ref().is_some_and(|r| r.owner == owner) {
-            // Its role may not have been told this password yet, and the steps log in with it.
+            // The server may not know this password of the role yet, and the steps log in with it.
             place::tell(ctx, wanted, placed, &server).await?;
             personalise::run(ctx, inputs, placed, &server).await?;
             server.admin.set_release(name, &owner, &wanted.release.hash).await.map_err(|e| at(e.into()))?;
@@ -73,25 +74,27 @@ pub async fn ensure(ctx: &Ctx, pass: &Pass, inputs: &Inputs<'_>, placed: &Placed
         return Box::pin(copy::database(&filling, &target, record)).await;
     }
     if state == Some(State::Installing) {
-        // Only a copy that was never finished is left so: it may hold the original's passwords and mail.
+        // Only an unfinished copy is left in this state: it may hold the original's passwords and mail.
         return Err(copy::unfinished());
     }
-    // Begun for the same reason and broken off: it is finished, or nothing could be made in its place.
+    // `Dropping` is a drop that was begun for the same reason and broken off. It is finished here, because otherwise no
+    // new database could be made in its place.
     let replaced = state == Some(State::Dropping) || (state == Some(State::Loaded) && of_another_release);
     if replaced
         && !lost(pass)
-        // What came out of an archive, or was there before this object, may have been worked in, however far it was
-        // installed: it is never dropped.
+        // People may have worked in a database that came out of an archive or existed before this object, however far
+        // its installation came: such a database is never dropped.
         && pass.instance.spec.adopt.is_none()
         && record.as_ref().is_some_and(|r| r.owner == owner)
     {
-        // A copy of what another release installed. Nobody has worked in it yet: processes start after this.
+        // The database is a copy of what another release installed. Nobody has worked in it yet, because processes
+        // start only after this step.
         server.admin.drop_database(name, &owner).await.map_err(|e| at(e.into()))?;
     }
     if state == Some(State::Archived) {
         server.admin.unlock_role(name, &owner).await.map_err(|e| at(e.into()))?;
-        // One that was archived before it was installed may never have been made this instance's own: it still
-        // has the template's passwords, and the steps may be repeated.
+        // A database that was archived before the instance was installed may never have been personalised: it still has
+        // the template's passwords, and the steps may be repeated.
         let was = if pass.installed_before() { State::Personalised } else { State::Loaded };
         server.admin.set_state(name, &owner, was).await.map_err(|e| at(e.into()))?;
         if was == State::Personalised {
@@ -127,34 +130,34 @@ pub async fn ensure(ctx: &Ctx, pass: &Pass, inputs: &Inputs<'_>, placed: &Placed
     }
     personalise::run(ctx, inputs, placed, &server).await?;
     if of_another_release {
-        // What is in it was made by that one, and this one works with it from now on.
+        // Another release made the content of the database, and this release works with it from now on.
         server.admin.set_release(name, &owner, &wanted.release.hash).await.map_err(|e| at(e.into()))?;
     }
     server.admin.set_state(name, &owner, State::Personalised).await.map_err(|e| at(e.into()))
 }
 
-/// What brings a database back that somebody dropped.
+/// How to restore a database that somebody dropped.
 const RESTORE: &str = "No new one is made in its place. Restore it on that server from the server's own backup; the instance goes on by itself within two minutes";
 
-/// The same for an instance that never ran: there is nothing to be restored.
+/// The remedy for an instance that never ran: there is nothing to restore.
 const ANEW: &str = "Nobody has worked in it: delete this instance and make a new one";
-/// What is said of a database that is not where it was.
+/// What the message says of a database that is not where it was.
 pub const GONE: &str = "is gone from server";
 
-/// What there is of a database.
+/// What exists of a database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Found {
-    /// It is there.
+    /// The database exists.
     There,
-    /// It was never finished, or it is being dropped: nobody worked in it.
+    /// The database was never finished, or it is being dropped: nobody worked in it.
     Unmade,
-    /// There is no trace of it.
+    /// There is no trace of the database.
     Unknown,
-    /// The server's own record says that it was made, and it is gone.
+    /// The server's own record says that the database was made, and the database is gone.
     Lost,
 }
 
-/// Looks whether a database is there, which its server's record alone does not tell.
+/// Finds out whether a database exists, which its server's record alone does not tell.
 async fn found(server: &Server, name: &str, record: Option<&DatabaseRecord>) -> crate::error::Result<Found> {
     if record.is_some_and(|r| matches!(r.state, State::Creating | State::Dropping)) {
         return Ok(Found::Unmade);
@@ -166,27 +169,27 @@ async fn found(server: &Server, name: &str, record: Option<&DatabaseRecord>) -> 
     })
 }
 
-/// A stop because a database is not where it was.
+/// A halt because a database is not where it was.
 #[must_use]
 pub fn missing(name: &str, server: &str, what: &str, remedy: &str) -> Halt {
     let text = format!("database {name} {what} {server:?}. {remedy}");
     Halt::fail(CONDITION, DATABASE_LOST, text, ErrorClass::Blocked)
 }
 
-/// A database that is kept, on its server, as it was found.
+/// A kept database, and what was found of it on its server.
 #[derive(Debug)]
 pub struct Kept {
     server: Server,
     owner: String,
     record: Option<DatabaseRecord>,
-    /// What there is of it.
+    /// What exists of the database.
     pub found: Found,
 }
 
-/// Looks for a database of an instance on the server that is said to have it.
+/// Looks for a database of an instance on the server that `kept` names.
 ///
 /// # Errors
-/// [`Error`] of the server; [`Error::Blocked`] while its object does not exist.
+/// [`Error`] of the server; [`Error::Blocked`] while the server's object does not exist.
 pub async fn look(
     ctx: &Ctx,
     instance_id: &tenantry_core::id::Id,
@@ -207,7 +210,7 @@ fn lost(pass: &Pass) -> bool {
     pass.installed_before() || pass.taken_over()
 }
 
-/// Locks the role of a database: nobody logs in with it until the data is taken over again.
+/// Locks the role of a database: nobody can log in with the role until the data is taken over again.
 ///
 /// # Errors
 /// [`Error`] of the server.
@@ -220,8 +223,8 @@ pub async fn lock(kept: &Kept) -> crate::error::Result<()> {
     {
         server.admin.lock_role(&record.name, owner).await?;
         if matches!(record.state, State::Installing | State::Dropping) {
-            // A copy that was never finished keeps saying so: nobody may take it for one that was neutralised. One
-            // that was being thrown away, for nobody had worked in it, is gone for good when it is purged.
+            // An unfinished copy keeps its state, so that nobody takes it for a neutralised copy. A database that was
+            // being dropped, because nobody had worked in it, is gone for good when it is purged.
             return Ok(());
         }
         server.admin.set_state(&record.name, owner, State::Archived).await?;

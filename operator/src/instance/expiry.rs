@@ -14,15 +14,16 @@ use crate::error::{Error, Result};
 /// Longest time without a look at the clock.
 const LONGEST: Duration = Duration::from_secs(86_400);
 
-/// When an instance ends, if it does. One of production never does, whatever its spec says.
+/// When an instance ends. None means that it does not end by itself. A production instance never does, whatever its
+/// spec says.
 #[must_use]
 pub fn of(instance: &CrmInstance) -> Option<Timestamp> {
     let spec = &instance.spec;
-    // What cannot be read is told by the validation, and ends nothing.
+    // The validation reports a time that cannot be read; such a time ends nothing.
     spec.expires.as_deref().filter(|_| spec.environment != Environment::Production)?.parse().ok()
 }
 
-/// Deletes the instance, which archives it like any deletion. The next look finds it going.
+/// Deletes the instance, which archives it like any deletion. The next pass finds it being deleted.
 ///
 /// # Errors
 /// [`Error::Kube`].
@@ -31,7 +32,7 @@ pub async fn end(ctx: &Ctx, instance: &CrmInstance, at: Timestamp) -> Result<Opt
     let api: Api<CrmInstance> = Api::namespaced(ctx.client.clone(), &instance.namespace().unwrap_or_default());
     let text =
         format!("its time was over at {}: it is archived now, and its data is kept", at.strftime("%Y-%m-%dT%H:%M:%SZ"));
-    // Of this version only: whoever gives it more time at this moment is heard.
+    // Deletes this version only: if a person gives the instance more time at this moment, that change counts.
     let preconditions =
         Preconditions { uid: instance.uid(), resource_version: instance.metadata.resource_version.clone() };
     match api.delete(&name, &DeleteParams::default().preconditions(preconditions)).await {
@@ -40,17 +41,17 @@ pub async fn end(ctx: &Ctx, instance: &CrmInstance, at: Timestamp) -> Result<Opt
             Ok(None)
         }
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
-        // It was changed meanwhile; the watch brings it as it is now.
+        // The instance was changed meanwhile; the watch brings the new version.
         Err(kube::Error::Api(status)) if status.code == 409 => Ok(Some(Duration::from_secs(1))),
         Err(e) => Err(Error::kube(format!("delete {name}, whose time is over"))(e)),
     }
 }
 
-/// When to look again: as was said, but not after the end.
+/// When to look again: after `again`, or at the instance's end if that comes first.
 #[must_use]
 pub fn soonest(again: Option<Duration>, ends: Option<Timestamp>, now: Timestamp) -> Option<Duration> {
     let Some(ends) = ends else { return again };
-    // A second later, so that the clock has passed it.
+    // One second after the end, so that the clock has passed it.
     let left = u64::try_from(ends.as_second().saturating_sub(now.as_second())).unwrap_or(0).saturating_add(1);
     let left = Duration::from_secs(left).min(LONGEST);
     Some(again.map_or(left, |again| again.min(left)))

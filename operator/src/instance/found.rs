@@ -1,8 +1,8 @@
 //! What lies on the database servers already for an instance of which nothing is known here. Does I/O (SQL,
 //! Kubernetes reads).
 //!
-//! After the loss of a cluster its objects come back with their ids, from Git or a backup: then the servers' own
-//! records are all that knows of the data. They are asked before anything is made.
+//! After the loss of a cluster, its objects come back with their ids, from Git or a backup. Then only the servers' own
+//! records know of the data. The servers are asked before anything is made.
 
 use futures::future::join_all;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Secret};
@@ -28,7 +28,7 @@ use crate::sql;
 /// The condition of the place of a database.
 const CONDITION: ConditionType = ConditionType::DatabaseReady;
 
-/// A database that is there.
+/// A database that exists on a server.
 #[derive(Debug, Clone)]
 pub struct Found {
     /// Name of its DatabaseServer.
@@ -38,7 +38,7 @@ pub struct Found {
 }
 
 impl Found {
-    /// Whether it holds more than what a try before left half made.
+    /// Whether the database holds more than the half-made content of an earlier attempt.
     #[must_use]
     pub fn is_data(&self) -> bool {
         match self.record.state {
@@ -51,18 +51,19 @@ impl Found {
 /// How much is known of an id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trust {
-    /// It was minted together with its object: it has data nowhere but in this life.
+    /// The id was minted together with its object: there is no data from an earlier life.
     Young,
-    /// This object is written down as one that this cluster knows.
+    /// It is recorded that this cluster knows the object.
     Known,
-    /// A person gave it.
+    /// A person gave the id.
     Given,
 }
 
-/// Looks for the database of an instance that was never reported: where its Secret says, or on every server.
+/// Looks for the database of an instance that was never reported: where its Secret says that it lies, or on every
+/// server.
 ///
 /// # Errors
-/// [`Halt`] at `DatabaseReady` when it cannot be known, and at `Ready` when the id is another tenant's.
+/// [`Halt`] at `DatabaseReady` when the answer cannot be known, and at `Ready` when the id belongs to another tenant.
 pub async fn look(ctx: &Ctx, instance: &CrmInstance, id: &Id, trust: Trust) -> Result<Option<Found>, Halt> {
     let at = Halt::at(CONDITION);
     let settings = ctx.settings().await.map_err(&at)?;
@@ -78,7 +79,7 @@ pub async fn look(ctx: &Ctx, instance: &CrmInstance, id: &Id, trust: Trust) -> R
         return Ok(found);
     }
     let servers = ctx.database_servers().await.map_err(&at)?;
-    // One that was minted a moment ago waits for nobody who is away.
+    // An instance whose id was minted a moment ago does not wait for a server that is away.
     let asked: Vec<&DatabaseServer> = match trust {
         Trust::Young => servers.iter().filter(|s| is_ready(s)).collect(),
         Trust::Known | Trust::Given => servers.iter().collect(),
@@ -114,7 +115,8 @@ pub async fn look(ctx: &Ctx, instance: &CrmInstance, id: &Id, trust: Trust) -> R
     Ok(found)
 }
 
-/// The database servers that came after an instance, and which of them are ready: they were not asked when it came.
+/// The database servers that were created after an instance, and which of them are ready: they were not asked when the
+/// instance was created.
 ///
 /// # Errors
 /// [`Halt`] at `DatabaseReady`.
@@ -132,7 +134,7 @@ fn is_ready(server: &DatabaseServer) -> bool {
     server.status.as_ref().is_some_and(|s| s.phase == DatabaseServerPhase::Ready)
 }
 
-/// The row of an instance that is known, for its release; none: it has no database, or no row.
+/// The row of a known instance, read for its release. None means that the instance has no database, or no row.
 ///
 /// # Errors
 /// [`Halt`] at `DatabaseReady` while a server cannot be asked.
@@ -159,7 +161,7 @@ pub async fn row(ctx: &Ctx, instance: &CrmInstance, id: &Id) -> Result<Option<Fo
     }
 }
 
-/// What the servers said.
+/// The answers of the servers.
 #[derive(Debug)]
 pub struct Everywhere {
     /// The database.
@@ -168,10 +170,11 @@ pub struct Everywhere {
     pub away: Option<(String, Error)>,
 }
 
-/// Asks servers at once, by owner: data before what is half made, and the newest generation of it.
+/// Asks all given servers at the same time, by owner. Data comes before half-made databases, and the newest generation
+/// of the data counts.
 ///
 /// # Errors
-/// [`Halt`] when two servers have data, or when it is another tenant's.
+/// [`Halt`] when two servers have data, or when the data belongs to another tenant.
 pub async fn everywhere(
     ctx: &Ctx,
     instance: &CrmInstance,
@@ -213,7 +216,7 @@ pub async fn everywhere(
     }
 }
 
-/// Several servers say that they have the data: a person must say which is meant.
+/// Several servers say that they have the data: a person must say which server is meant.
 fn disputed(instance: &CrmInstance, data: &[Found]) -> Halt {
     let each = data.iter().map(|f| {
         let r = &f.record;
@@ -228,7 +231,7 @@ fn disputed(instance: &CrmInstance, data: &[Found]) -> Halt {
     Halt::fail(CONDITION, "DatabaseDisputed", text, ErrorClass::Blocked)
 }
 
-/// Whether a row is this instance's: its own, and its tenant's.
+/// Whether a row belongs to this instance and to its tenant.
 fn is_of(found: &Found, instance: &CrmInstance, id: &Id) -> bool {
     let tenant = instance.namespace().unwrap_or_default();
     found.record.owner == names::owner_of_instance(id)
@@ -248,7 +251,7 @@ async fn on(ctx: &Ctx, server: &str, name: &str, settings: &Settings) -> Result<
     Ok(record.map(|record| Found { server: server.to_owned(), record }))
 }
 
-/// Server and database as the Secret says.
+/// Server and database that the Secret names.
 async fn placed(ctx: &Ctx, instance: &CrmInstance, id: &Id) -> Result<Option<(String, String)>, Halt> {
     let api: Api<Secret> = Api::namespaced(ctx.client.clone(), &instance.namespace().unwrap_or_default());
     let found = api.get_opt(&names::database_secret(id, data_generation(instance))).await;
@@ -257,7 +260,7 @@ async fn placed(ctx: &Ctx, instance: &CrmInstance, id: &Id) -> Result<Option<(St
     Ok(access.map(|(server, access)| (server, access.name)))
 }
 
-/// What there is of an instance before it was made: its keys, or a volume claim.
+/// What exists of an instance before it was made: its keys, or a volume claim.
 async fn left(ctx: &Ctx, instance: &CrmInstance, id: &Id) -> Result<Option<String>, Halt> {
     if keys_are_there(ctx, instance, id).await? {
         let name = names::keys_secret(id, data_generation(instance));
@@ -285,7 +288,7 @@ async fn keys_are_there(ctx: &Ctx, instance: &CrmInstance, id: &Id) -> Result<bo
     Ok(found.map_err(|e| Halt::at(CONDITION)(Error::kube("look for the keys")(e)))?.is_some())
 }
 
-/// Whether its product keeps a database, as far as the Blueprint tells.
+/// Whether the instance's product keeps a database, as far as the Blueprint tells.
 async fn has_database(ctx: &Ctx, instance: &CrmInstance) -> Result<bool, Halt> {
     let blueprint = ctx.blueprint(&instance.spec.blueprint).await.map_err(Halt::at(CONDITION))?;
     Ok(blueprint.is_none_or(|b| b.spec.database.is_some()))

@@ -16,8 +16,8 @@ use crate::cluster::{FIELD_MANAGER, dynamic_api};
 use crate::context::Ctx;
 use crate::error::{Error, Result};
 
-/// Moves them into the instance's Secret of settings, where an adoption finds them. Without the release nobody knows
-/// which are secret, and all stay where they are.
+/// Moves the secret settings into the instance's Secret of settings, where an adoption finds them. Without the release
+/// it is not known which settings are secret, and all of them stay where they are.
 ///
 /// # Errors
 /// [`Error::Kube`].
@@ -42,7 +42,7 @@ pub(super) async fn secrets(ctx: &Ctx, instance: &CrmInstance, id: &Id, data: &m
     write(ctx, instance, id, &name, &values).await
 }
 
-/// Puts values beside those that are there, which need not be read for it.
+/// Adds values to the Secret. The values that are there already need not be read for that.
 async fn write(
     ctx: &Ctx,
     instance: &CrmInstance,

@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::halt::Halt;
 use crate::life::claim;
 
-/// Ingresses that are read at once.
+/// Number of Ingresses that one request reads.
 const PAGE: u32 = 250;
 
 fn build(ctx: &Ctx, wanted: &Wanted) -> Child {
@@ -28,11 +28,12 @@ fn build(ctx: &Ctx, wanted: &Wanted) -> Child {
     Child::new(Kind::ConfigMap, Some(&ctx.system_namespace), &name, &labels, rest)
 }
 
-/// Claims the host, or finds it claimed by this instance already; `claimed_before` says to look first. Before a claim
-/// is made it is looked whether somebody else's Ingress serves the host; what was claimed is never asked for again.
+/// Claims the host, or finds that this instance has claimed it already; `claimed_before` says to look for the claim
+/// first. Before a claim is made, a check finds out whether somebody else's Ingress serves the host. This check is not
+/// repeated for a host that is claimed.
 ///
 /// # Errors
-/// [`Halt`] at `HostClaimed` when another instance has it, or an Ingress that is none of ours.
+/// [`Halt`] at `HostClaimed` when another instance has the host, or an Ingress that is not ours serves it.
 #[tracing::instrument(target = "tenantry::trace", level = "debug", name = "host", skip_all)]
 pub async fn claim(ctx: &Ctx, wanted: &Wanted, class: Option<&str>, claimed_before: bool) -> Result<(), Halt> {
     let child = build(ctx, wanted);
@@ -58,7 +59,7 @@ pub async fn claim(ctx: &Ctx, wanted: &Wanted, class: Option<&str>, claimed_befo
         return Ok(());
     }
     if let Some(claimed) = released(ctx, &stored, &owner).await? {
-        // Whoever is first to make it anew has it.
+        // The first instance that creates the claim again has the host.
         let again = ctx.create_once(&child).await.map_err(&at)?;
         if again.labels().get(names::LABEL_INSTANCE_ID).map(String::as_str) == Some(wanted.id.as_str()) {
             ctx.memory.applied(&child, &again.metadata);
@@ -78,8 +79,8 @@ pub async fn claim(ctx: &Ctx, wanted: &Wanted, class: Option<&str>, claimed_befo
     Err(Halt::fail(ConditionType::HostClaimed, "HostTaken", text, ErrorClass::Blocked))
 }
 
-/// Stops at a host that an Ingress of somebody else serves: the controller would go on sending people there. All that
-/// are not ours are looked through once for a claim; the API server cannot be asked by host.
+/// Refuses a host that somebody else's Ingress serves: the ingress controller would go on sending people there. All
+/// Ingresses that are not ours are searched once for a claim, because the API server cannot be asked by host.
 async fn served_elsewhere(ctx: &Ctx, wanted: &Wanted, class: Option<&str>) -> Result<(), Halt> {
     if !wanted.release.spec.processes.iter().any(|p| p.serves) {
         return Ok(());
@@ -107,8 +108,8 @@ async fn served_elsewhere(ctx: &Ctx, wanted: &Wanted, class: Option<&str>) -> Re
     }
 }
 
-/// Takes away a claim whose holder is gone, with everything that could serve its host. Returns who had it; none: it
-/// is in use.
+/// Removes a claim when its holder and everything that could serve its host are gone. Returns who had the claim. None
+/// means that the claim is in use.
 async fn released(ctx: &Ctx, stored: &DynamicObject, owner: &str) -> Result<Option<String>, Halt> {
     let at = Halt::at(ConditionType::HostClaimed);
     let text = |key: &str| stored.data.pointer(&format!("/data/{key}")).and_then(|v| v.as_str()).unwrap_or_default();
@@ -131,7 +132,7 @@ async fn released(ctx: &Ctx, stored: &DynamicObject, owner: &str) -> Result<Opti
         return Err(Halt::fail(ConditionType::HostClaimed, "HostOrphaned", message, ErrorClass::Blocked));
     }
     let api = crate::cluster::dynamic_api(&ctx.client, Kind::ConfigMap, Some(&ctx.system_namespace));
-    // This very claim: what was claimed anew meanwhile is left alone.
+    // Deletes this very claim: a new claim that was made meanwhile is left alone.
     let preconditions = Preconditions { uid: stored.metadata.uid.clone(), resource_version: None };
     let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
     match api.delete(&stored.name_any(), &params).await {
@@ -142,7 +143,7 @@ async fn released(ctx: &Ctx, stored: &DynamicObject, owner: &str) -> Result<Opti
     Ok(Some(format!("{}/{}", text("tenant"), text("name"))))
 }
 
-/// Gives back every host of an instance but the one it keeps.
+/// Gives back every host of an instance except the one that it keeps.
 ///
 /// # Errors
 /// [`crate::error::Error::Kube`].

@@ -16,7 +16,7 @@ pub struct Placed {
     pub server: String,
     /// Access for the instance.
     pub access: DatabaseAccess,
-    /// Whether the server was not told its password yet.
+    /// Whether the server does not know the password yet.
     pub untold: bool,
 }
 
@@ -29,11 +29,11 @@ pub struct Inputs<'a> {
     pub settings: &'a Settings,
     /// Limits of the tenant.
     pub limits: &'a Limits,
-    /// Resources of the plan; none: the plan names none.
+    /// Resources of the plan. None means that the plan names no resources.
     pub resources: Option<&'a Resources>,
-    /// Its keys.
+    /// Keys of the instance.
     pub keys: &'a Keys,
-    /// The way to its database; none: the product has none.
+    /// Access to the instance's database. None means that the product has no database.
     pub database: Option<&'a DatabaseAccess>,
     /// When the reconcile began.
     pub now: Timestamp,

@@ -13,11 +13,11 @@ use crate::halt::Halt;
 use crate::operation::attempt;
 use crate::sql::FailedBuild;
 
-/// Shortest limit of a step: no time at all would mean no limit to the server.
+/// Shortest time limit of a step: the server would take a limit of zero as no limit.
 pub(super) const SHORTEST: Duration = Duration::from_secs(1);
 
 impl Build<'_> {
-    /// Another pass of this process is at it.
+    /// The wait while another pass of this process builds the template.
     pub(super) fn under_way(&self) -> Halt {
         let text = format!(
             "{} is being installed on {} by SQL; then it is copied for this instance",
@@ -27,7 +27,7 @@ impl Build<'_> {
         Halt::wait(CONDITION, "BuildingTemplate", text, Duration::from_secs(2))
     }
 
-    /// Stops while the pause after a failure lasts.
+    /// Halts while the pause after a failure lasts.
     pub(super) async fn rest(&self) -> Result<(), Halt> {
         let Some(failed) = self.ctx.servers.failed_build(self.key).await else { return Ok(()) };
         match attempt::pause_left(failed.attempt, failed.since.elapsed()) {
@@ -36,7 +36,8 @@ impl Build<'_> {
         }
     }
 
-    /// Fills an empty database and seals it. What an earlier attempt left is dropped, however far it came.
+    /// Fills an empty database and seals it. The remains of an earlier attempt are dropped, however far that attempt
+    /// came.
     pub(super) async fn by_sql(&self, list: &StepList, record: Option<(State, u32)>) -> Result<(), Halt> {
         let at = Halt::at(CONDITION);
         // Another pass may have failed since this one looked.
@@ -68,7 +69,8 @@ impl Build<'_> {
         use tenantry_database::Error::{Fault, Unreachable};
         let said = format!("step {step:?}: {error}");
         if matches!(error, Fault(_) | Unreachable { .. }) {
-            // The server went away: that says nothing of the step, which is tried again as soon as it is back.
+            // The server went away. That says nothing about the step, which is tried again as soon as the server is
+            // back.
             return Halt {
                 message: format!("the install was broken off: {said}"),
                 ..Halt::at(CONDITION)(error.into())

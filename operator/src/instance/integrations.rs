@@ -20,8 +20,8 @@ use crate::integration::{self, Begun, Found, Question};
 /// Longest message, in characters.
 const MESSAGE_MAX: usize = 300;
 
-/// Finds out what is known of the integrations and has asked what nobody has asked. Never stops a pass: a mail
-/// server that is away is no reason for a CRM not to be Ready.
+/// Finds out what is known of the integrations and starts the checks that are due. Never halts a pass: a mail server
+/// that is away is no reason for a CRM not to be Ready.
 pub async fn look(ctx: &Ctx, pass: &mut Pass, inputs: &Inputs<'_>) {
     let Inputs { wanted, settings, now, .. } = *inputs;
     let uid = pass.instance.metadata.uid.clone().unwrap_or_default();
@@ -39,7 +39,7 @@ pub async fn look(ctx: &Ctx, pass: &mut Pass, inputs: &Inputs<'_>) {
     let mut told = Vec::with_capacity(all.len());
     for (name, work) in all {
         let (found, met) = match work {
-            // Where there is nothing to check, whoever asks knows it at once.
+            // Where there is nothing to check, a request for a check is met at once.
             Work::Not(why) => (Found::new(IntegrationState::NotChecked, why), request.clone()),
             Work::Check(aim) => known(ctx, &pass.instance, &name, aim, request.clone(), now).await,
         };
@@ -48,8 +48,8 @@ pub async fn look(ctx: &Ctx, pass: &mut Pass, inputs: &Inputs<'_>) {
     pass.integrations = Some(told);
 }
 
-/// What is known of an integration, and the request that was met last; asks when nobody has, or not for long, or when
-/// somebody wants to know.
+/// What is known of an integration, and the request that was met last. Starts a check when there was none yet, when the
+/// last one was long ago, or when a person requests one.
 async fn known(
     ctx: &Ctx,
     instance: &CrmInstance,
@@ -63,7 +63,7 @@ async fn known(
     let begun = ctx.memory.checks.begin(&uid, name, &question, now);
     if begun != Begun::No {
         match ctx.wake.clone() {
-            // Nobody would come back for the answer, so it is waited for.
+            // No later pass would come for the answer, so this pass waits for it.
             None => {
                 let found = integration::run(&ctx.gate, &aim).await;
                 ctx.memory.checks.end(&uid, name, &question, found, now);
@@ -72,7 +72,7 @@ async fn known(
                 let (ctx, name, question, uid) = (ctx.clone(), name.to_owned(), question.clone(), uid.clone());
                 let reference = ObjectRef::from_obj(instance);
                 tokio::spawn(async move {
-                    // It is never closed.
+                    // The semaphore is never closed.
                     let _place = ctx.memory.checks.places.clone().acquire_owned().await;
                     let found = integration::run(&ctx.gate, &aim).await;
                     if ctx.memory.checks.end(&uid, &name, &question, found, Timestamp::now()) {
@@ -85,7 +85,7 @@ async fn known(
     }
     let before = || {
         let status = instance.status.as_ref()?.integrations.iter().find(|s| s.name == name)?;
-        // What an earlier process found stands until this one has asked.
+        // The finding of an earlier process stands until this process has asked.
         let asked = status.state != IntegrationState::NotChecked && begun != Begun::Anew;
         asked.then(|| Found::new(status.state, status.message.clone()))
     };
@@ -95,7 +95,8 @@ async fn known(
     })
 }
 
-/// The status, with the time of the last finding unless this is another one, and the last request that was met.
+/// The status of an integration, with the last request that was met. The time of the last finding stays unless this
+/// finding is another one.
 fn status(
     instance: &CrmInstance,
     name: String,
@@ -111,12 +112,12 @@ fn status(
     IntegrationStatus { name, state: found.state, message, since, checked_for }
 }
 
-/// When an instance that is as it should be is to be looked at again although nothing tells of a change: for its
-/// next check, and for Secrets that are not watched.
+/// When to look again at an instance that is as it should be, although nothing reports a change: for its next check,
+/// and for Secrets that are not watched.
 #[must_use]
 pub fn again(ctx: &Ctx, instance: &CrmInstance, now: Timestamp) -> Option<Duration> {
     let check = ctx.memory.checks.next(&instance.uid().unwrap_or_default(), now);
-    // At once would be at the same time as the check itself.
+    // Without any pause, the pass would come at the same time as the check itself.
     let check = check.map(|due| due.max(Duration::from_secs(1)));
     let secrets = (!instance.spec.settings_from.is_empty()).then_some(referenced::EVERY);
     check.into_iter().chain(secrets).min()

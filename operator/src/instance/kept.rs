@@ -16,11 +16,11 @@ use crate::error::Error;
 use crate::halt::Halt;
 use crate::life::{adopt, refuse};
 
-/// Makes sure that everything an archive names is still there. Nothing was taken over before; what is missing can be
-/// brought back, and the archive stays open until then.
+/// Makes sure that everything that an archive names still exists. Nothing was taken over before this check. What is
+/// missing can be restored, and the archive stays open until then.
 ///
 /// # Errors
-/// [`Halt`] that names what is gone and how it comes back.
+/// [`Halt`] that names what is gone and how to restore it.
 pub async fn all_there(ctx: &Ctx, archive: &Archive) -> Result<(), Halt> {
     let spec = &archive.spec;
     let id = Id::parse(&spec.id).map_err(|e| refuse(e.to_string()))?;
@@ -32,7 +32,7 @@ pub async fn all_there(ctx: &Ctx, archive: &Archive) -> Result<(), Halt> {
         let looked = database::look(ctx, &id, kept, &settings).await.map_err(Halt::at(database::CONDITION))?;
         match looked.found {
             Found::There => {}
-            // It was archived before it was made: it is made now.
+            // The instance was archived before its database was made: the database is made now.
             Found::Unmade | Found::Unknown if !installed => {}
             Found::Unmade | Found::Unknown | Found::Lost => {
                 let remedy = restored_by(archive, kept);
@@ -51,7 +51,8 @@ fn restored_by(archive: &Archive, kept: &KeptDatabase) -> String {
     )
 }
 
-/// The Secret with the way to the database is left out: it is made again from the server's own record.
+/// Makes sure that the archive's Secrets exist. The Secret with the database access is left out, because it is made
+/// again from the server's own record.
 async fn secrets(ctx: &Ctx, archive: &Archive, id: &Id) -> Result<(), Halt> {
     let spec = &archive.spec;
     let remade = spec.data_generation.map(|g| names::database_secret(id, g));
@@ -66,7 +67,7 @@ async fn secrets(ctx: &Ctx, archive: &Archive, id: &Id) -> Result<(), Halt> {
     let there: Vec<String> = list.items.iter().map(ResourceExt::name_any).collect();
     let mut gone = Vec::new();
     for name in needed.into_iter().filter(|name| !there.contains(name)) {
-        // A person who brought it back may have left our labels away.
+        // A person who restored the Secret may have left our labels out.
         let found = api.get_metadata_opt(name).await;
         if found
             .map_err(|e| Halt::at(ConditionType::SpecValid)(Error::kube(format!("get Secret {name}"))(e)))?

@@ -31,7 +31,7 @@ pub async fn ensure(ctx: &Ctx, pass: &Pass, wanted: &Wanted) -> Result<Keys, Hal
     }
     if found.is_none() && !pass.had_data_before() {
         let keys = generate(ctx, wanted).map_err(&at)?;
-        // Whoever made them first wins: what is stored counts.
+        // The first writer wins: the stored keys count.
         let stored = ctx.create_once(&build_keys_secret(wanted, &keys)).await.map_err(&at)?;
         found = Some(typed(&stored).map_err(&at)?);
     }
@@ -40,7 +40,7 @@ pub async fn ensure(ctx: &Ctx, pass: &Pass, wanted: &Wanted) -> Result<Keys, Hal
     let missing = missing(wanted, &data);
     match keys_of(&data) {
         Some(keys) if missing.is_empty() => {
-            // One that lacks keys stays open, so that a person can put them back.
+            // A Secret that lacks keys stays mutable, so that a person can put them back.
             if let Some(open) = found.as_ref().filter(|s| s.immutable != Some(true)) {
                 close(&api, open).await.map_err(&at)?;
             }
@@ -50,14 +50,14 @@ pub async fn ensure(ctx: &Ctx, pass: &Pass, wanted: &Wanted) -> Result<Keys, Hal
     }
 }
 
-/// Keys that the Secret should have and has not.
+/// Keys that the Secret should have and lacks.
 fn missing(wanted: &Wanted, data: &std::collections::BTreeMap<String, String>) -> Vec<String> {
     let own = wanted.release.spec.secrets.iter().map(|s| format!("secret.{}", s.name));
     let all = std::iter::once("admin-password".to_owned()).chain(own);
     all.filter(|key| !data.contains_key(key)).collect()
 }
 
-/// The stop that says which keys are missing and how they come back.
+/// The halt that says which keys are missing and how to restore them.
 fn lost(pass: &Pass, wanted: &Wanted, there: bool, missing: &[String]) -> Halt {
     let name = names::keys_secret(&wanted.id, wanted.generation);
     let keys = missing.join(", ");
@@ -72,8 +72,9 @@ fn lost(pass: &Pass, wanted: &Wanted, there: bool, missing: &[String]) -> Halt {
     Halt::fail(ConditionType::SpecValid, "KeysMissing", text, ErrorClass::Blocked)
 }
 
-/// Keys that an older version made can be changed by a slip of the hand, after which the application cannot read its own
-/// data: from now on they cannot. Only these keys: a Secret that somebody changed meanwhile is looked at again.
+/// Makes the Secret immutable. Keys that an older version made could be changed by mistake, after which the application
+/// could not read its own data. Only the keys that were read are closed: a Secret that somebody changed meanwhile is
+/// looked at again.
 async fn close(api: &Api<Secret>, open: &Secret) -> crate::error::Result<()> {
     let version = open.metadata.resource_version.as_deref();
     let closed = json!({ "metadata": { "resourceVersion": version }, "immutable": true });

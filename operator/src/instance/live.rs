@@ -37,7 +37,7 @@ const ANSWERS: ConditionType = ConditionType::DatabaseReachable;
 /// What the condition says of an instance that was verified in an earlier pass.
 const VERIFIED_BEFORE: &str = "verified when it was installed; its processes answer";
 
-/// What decides whether anything can have changed: the versions of everything that is planned from.
+/// The versions of everything that the plan depends on: they decide whether anything can have changed.
 ///
 /// # Errors
 /// When a read fails.
@@ -72,13 +72,14 @@ fn print(instance: &CrmInstance, tenant: &str, site: Option<i64>, secrets: &str)
     format!("{generation}/{tenant}/{}/{secrets}/{:?}", site.unwrap_or_default(), instance.metadata.annotations)
 }
 
-/// Brings an instance to what it should be.
+/// Brings an instance to its desired state.
 ///
 /// # Errors
-/// [`Halt`] with the condition that says why it is not there yet.
+/// [`Halt`] with the condition that says why the instance is not in that state yet.
 pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<(), Halt> {
     let valid = Halt::at(ConditionType::SpecValid);
-    // Before anything that can stop a pass: a suspended tenant's instance is stopped whatever else of it is wrong.
+    // The tenant is read before anything that can halt a pass: an instance of a suspended tenant is stopped, whatever
+    // else is wrong with it.
     let tenant = owner(pass, ctx).await?;
     pass.tenant = Some(tenant.clone());
     let settings = ctx.settings().await.map_err(&valid)?;
@@ -137,13 +138,13 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
 
     let running = processes::ensure(ctx, pass, &inputs).await?;
     if let Some(halt) = lost {
-        // It was to be stopped, and is.
+        // The tenant is suspended: the instance had to be stopped, and that is done.
         return Err(halt);
     }
     pass.reached.push((ConditionType::ProcessesReady, running.message));
     if wanted.suspended.is_some() {
-        // Said and billed when nobody gets the CRM any more: what ends may answer for a moment, and so may a proxy that
-        // has not heard of the change.
+        // The suspension is reported and billed only when nobody gets the CRM any more. A process that is ending may
+        // still answer for a moment, and so may a proxy that does not know of the change yet.
         let path = wanted.front().unwrap_or("/");
         let whose = Whose { id: &wanted.id, namespace: &wanted.namespace, host: &wanted.host, path };
         if !pass.is_said_to_be_stopped(&tenant) && !reach::is_hidden(ctx, &whose, &settings).await {
@@ -165,8 +166,8 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
     }
     if !pass.held(ConditionType::Verified, generation) {
         if pass.installed_before() || pass.taken_over() {
-            // The first password is the only one that we know, and people change it: what was verified once and
-            // starts again is taken by its readiness.
+            // The first password is the only one that we know, and people change it. An instance that was verified once
+            // and starts again is judged by its readiness.
             pass.reached.push((ConditionType::Verified, VERIFIED_BEFORE.into()));
         } else {
             verify::run(ctx, &inputs).await?;
@@ -174,12 +175,12 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
         }
     }
     let way = reach::way(&wanted, &settings);
-    // The way of a change that waits for its turn is not there yet.
+    // While a change waits for its turn, the new way to the instance does not exist yet.
     if !running.waits_for_turn && !pass.is_known_to_be_reached(generation, &way) {
         pass.reachable = Some((reach::run(ctx, pass, &wanted, &settings, &way).await, way));
     }
     if running.waits_for_verification {
-        // Workers and schedules may start now: they act on customers, who must find the CRM by then.
+        // Workers and schedules may start only now: they act on customers, who must find the CRM by then.
         processes::start_the_rest(ctx, &running.seen, &inputs).await?;
     }
     installed(ctx, pass, &wanted, &limits, now).await?;
@@ -187,7 +188,8 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
     answers(ctx, pass).await
 }
 
-/// Whether the server of its database answers. Asked last: what can be done without it has been done by then.
+/// Whether the server of the instance's database answers. Asked last, when everything that can be done without the
+/// server is done.
 async fn answers(ctx: &Ctx, pass: &mut Pass) -> Result<(), Halt> {
     let Some((server, _)) = &pass.database else { return Ok(()) };
     let object = ctx.database_server(server).await.map_err(Halt::at(ANSWERS))?;
@@ -219,7 +221,7 @@ async fn answers(ctx: &Ctx, pass: &mut Pass) -> Result<(), Halt> {
 /// When an instance was installed, as its billing event says.
 async fn installed_at(ctx: &Ctx, id: &Id) -> Result<Option<String>> {
     let api: Api<BillingEvent> = Api::namespaced(ctx.client.clone(), &ctx.system_namespace);
-    // It is the first thing that happens to an instance.
+    // The installation is the first event of an instance.
     let first = api.get_opt(&names::billing_event(id, 1)).await.map_err(Error::kube("get billing event"))?;
     Ok(first.map(|e| e.spec.time))
 }
@@ -278,14 +280,16 @@ async fn limits(ctx: &Ctx, tenant: &Tenant) -> Result<(Limits, Option<tenantry_a
     Ok((limits, plan.spec.resources))
 }
 
-/// Records the installation before it is reported. It happens once in a life, whatever restarts between.
+/// Records the installation before it is reported. An installation happens once in an instance's life, whatever
+/// restarts in between.
 #[tracing::instrument(target = "tenantry::trace", level = "debug", name = "record", skip_all)]
 async fn installed(ctx: &Ctx, pass: &mut Pass, wanted: &Wanted, limits: &Limits, now: Timestamp) -> Result<(), Halt> {
     let at = Halt::at(ConditionType::Ready);
     let was = recorded_of(pass.instance.annotations())?.unwrap_or_default();
     let recorded = was.facts.installed.is_some() && was.facts.life == Life::Active;
     if !recorded || pass.instance.status.is_none() {
-        // Marked before it is recorded, so that a crash between repeats both; and again when the status was lost.
+        // The archive is marked before the installation is recorded, so that a crash in between repeats both. It is
+        // marked again when the status was lost.
         let spec = &pass.instance.spec;
         let (adopt, id, namespace) = (spec.adopt.as_deref(), spec.id.as_deref(), wanted.namespace.as_str());
         let archive = adopt::named(ctx, adopt, id, ArchivedKind::CrmInstance, Some(namespace)).await?;
@@ -323,7 +327,7 @@ async fn installed(ctx: &Ctx, pass: &mut Pass, wanted: &Wanted, limits: &Limits,
     Ok(())
 }
 
-/// The stream of an instance.
+/// The subject of an instance's stream of billing events.
 #[must_use]
 pub fn subject(wanted: &Wanted) -> Subject {
     Subject {

@@ -17,7 +17,7 @@ use crate::context::Ctx;
 use crate::halt::Halt;
 use crate::life::metadata;
 
-/// What is noted of how an instance was made.
+/// The note of how an instance was made.
 #[derive(Debug, Serialize, Deserialize)]
 struct Note {
     /// Hash of the release that made it.
@@ -26,11 +26,12 @@ struct Note {
     prints: BTreeMap<String, String>,
 }
 
-/// Compares what an instance that was made its own is to be made with and what it was made with. What nobody noted is
-/// noted as it is now: when it was just made, that is how, and else nothing tells how it was.
+/// Compares the values that a personalised instance should be made with and the values that it was made with. A value
+/// that was never noted is noted as it is now. If the instance was just made, that is the value that it was made with;
+/// otherwise nothing tells what that value was.
 ///
 /// # Errors
-/// [`Halt`] at `Ready` when it cannot be noted.
+/// [`Halt`] at `Ready` when the note cannot be written.
 pub async fn look(ctx: &Ctx, pass: &mut Pass, inputs: &Inputs<'_>) -> Result<(), Halt> {
     let wanted = inputs.wanted;
     let now = prints(&given_once(&wanted.release.spec, &inputs.values()), &inputs.keys.admin_password);
@@ -40,10 +41,11 @@ pub async fn look(ctx: &Ctx, pass: &mut Pass, inputs: &Inputs<'_>) -> Result<(),
     }
     let noted = pass.instance.annotations().get(names::ANNOTATION_MADE_WITH);
     let noted: Option<Note> = noted.and_then(|text| serde_json::from_str(text).ok());
-    // Of an instance that was never Ready a mended release is run again, with what it is to be made with by then.
+    // For an instance that was never Ready, the steps of a fixed release run again, with the values of that time: the
+    // note of another release does not count.
     let noted = noted.filter(|n| n.release == wanted.release.hash || pass.installed_before());
     let made = noted.map(|n| n.prints).unwrap_or_default();
-    // A value that is compared since an operator knows more of them was not noted by the one before.
+    // An operator that compares more values than the operator before it adds the values that were not noted.
     let note: BTreeMap<_, _> = now.clone().into_iter().chain(made.clone()).collect();
     if note != made {
         let at = Halt::at(ConditionType::Ready);

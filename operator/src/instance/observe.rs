@@ -27,15 +27,15 @@ pub type Deployments = BTreeMap<String, Deployment>;
 /// What was found.
 #[derive(Debug)]
 pub struct Found {
-    /// For planning.
+    /// What planning needs.
     pub seen: Seen,
-    /// The Deployments there are.
+    /// The Deployments that exist.
     pub deployments: Deployments,
-    /// Whether there was nothing: what is made in this pass cannot be ready yet, so nobody need look.
+    /// Whether nothing existed: what this pass makes cannot be ready yet, so it need not be read.
     pub new: bool,
 }
 
-/// Looks at everything that planning needs; at nothing when the instance is new.
+/// Reads everything that planning needs, and nothing when the instance is new.
 ///
 /// # Errors
 /// [`Halt`] at `ProcessesReady`.
@@ -64,8 +64,9 @@ pub async fn observe(ctx: &Ctx, pass: &Pass, inputs: &Inputs<'_>, verified: bool
     Ok(Found { seen, deployments, new: false })
 }
 
-/// Who answers at the moment. A Service that this process applied, and that nobody has changed since, need not
-/// be read; nor need that of an instance that begins, when no watch has told of one.
+/// What answers at the moment, the application or the page. The Service need not be read when this process applied it
+/// and nobody has changed it since. It need not be read either when the instance is new and the watch has reported no
+/// Service of it.
 async fn serving(ctx: &Ctx, wanted: &Wanted, begins: bool) -> Result<Option<Serving>> {
     if !wanted.release.spec.processes.iter().any(|p| p.serves) {
         return Ok(None);
@@ -95,7 +96,7 @@ pub async fn deployments(ctx: &Ctx, wanted: &Wanted) -> Result<Deployments> {
     deployments_of(ctx, &wanted.namespace, &wanted.id).await
 }
 
-/// The same of an instance of which no more is known.
+/// The Deployments of an instance of which only namespace and id are known.
 ///
 /// # Errors
 /// [`Error::Kube`].
@@ -106,8 +107,8 @@ pub async fn deployments_of(ctx: &Ctx, namespace: &str, id: &Id) -> Result<Deplo
     Ok(list.items.into_iter().filter_map(|d| d.labels().get(LABEL_PROCESS).cloned().map(|p| (p, d))).collect())
 }
 
-/// The disruption budgets of an instance. Nobody looks where the blueprint allows none, where one is wanted and
-/// applied anyway, or where a watch would have told of one.
+/// The disruption budgets of an instance. They are not read where the blueprint allows none, where a budget is wanted
+/// and applied anyway, or where a watch would have reported one.
 async fn budgets(ctx: &Ctx, wanted: &Wanted) -> Result<BTreeSet<String>> {
     let spec = &wanted.release.spec;
     let unwanted = spec.processes.iter().filter(|p| may_be_many(p) && wanted.pods(p) <= 1);
@@ -141,20 +142,21 @@ async fn claims(ctx: &Ctx, pass: &Pass, inputs: &Inputs<'_>) -> Result<BTreeMap<
     Ok(all)
 }
 
-/// Whether so many pods of the newest kind run, and, when none should, none does.
+/// Whether this many pods of the newest kind run. With zero replicas: whether no pod runs.
 #[must_use]
 pub fn is_ready(deployment: &Deployment, replicas: i32) -> bool {
     let Some(status) = &deployment.status else { return replicas == 0 };
     let current = status.observed_generation >= deployment.metadata.generation;
     let enough = |n: Option<i32>| n.unwrap_or(0) >= replicas;
-    // While one pod after the other is exchanged, those of the kind before are available, too.
+    // While pods are exchanged one after the other, the pods of the kind before are available, too.
     let of_before = status.replicas.unwrap_or(0) - status.updated_replicas.unwrap_or(0);
     let none_left = if replicas > 0 { of_before <= 0 } else { status.replicas.unwrap_or(0) == 0 };
     current && enough(status.updated_replicas) && enough(status.available_replicas) && none_left
 }
 
-/// Whether the Service waits for the page before it is switched to it: while it is missing or starts. One that
-/// Kubernetes has given up on, for want of its image or of room, keeps no CRM serving whose tenant is suspended.
+/// Whether the Service must wait for the page before it is switched to the page: while the page is missing or starting.
+/// A page that Kubernetes has given up on, for lack of its image or of room, does not keep the CRM of a suspended
+/// tenant serving.
 #[must_use]
 pub fn page_is_waited_for(page: Option<&Deployment>) -> bool {
     let Some(page) = page else { return true };
@@ -164,7 +166,7 @@ pub fn page_is_waited_for(page: Option<&Deployment>) -> bool {
     !(is_ready(page, 1) || (current && given_up))
 }
 
-/// Whether the processes that serve run.
+/// Whether the serving processes run.
 #[must_use]
 pub fn serving_ready(wanted: &Wanted, found: &Deployments) -> bool {
     wanted.release.spec.processes.iter().filter(|p| p.serves).all(|p| {

@@ -21,31 +21,32 @@ use crate::life::recorded_of;
 pub struct Pass {
     /// The object, as last stored.
     pub instance: CrmInstance,
-    /// Validated.
+    /// The object, validated.
     pub wanted: Option<Wanted>,
     /// URL for people.
     pub url: Option<String>,
     /// Server and access of the database.
     pub database: Option<(String, DatabaseAccess)>,
-    /// The tenant that was planned for, as it was read; none: this pass did not come that far.
+    /// The tenant that was planned for, as it was read. None means that this pass did not come that far.
     pub tenant: Option<Tenant>,
-    /// Whether nothing of it runs any more, as a suspended tenant wants it.
+    /// Whether nothing of the instance runs any more, as its tenant's suspension demands.
     pub stopped: bool,
-    /// How people reach it, when that was asked in this pass, and the print of the way that was asked.
+    /// How people reach the instance, and the print of the way that was asked. None means that this pass did not ask.
     pub reachable: Option<(Said, String)>,
-    /// What is said of settings that reach nothing; none: this pass did not come that far.
+    /// What the status says of settings that have no effect. None means that this pass did not come that far.
     pub settings_applied: Option<Option<Said>>,
-    /// Versions of the Secrets that its settings came from.
+    /// Versions of the Secrets that the instance's settings came from.
     pub secret_versions: String,
-    /// What is known of its integrations; none: this pass did not come that far.
+    /// What is known of the instance's integrations. None means that this pass did not come that far.
     pub integrations: Option<Vec<IntegrationStatus>>,
-    /// What the database servers had of it before its first report.
+    /// What the database servers had of the instance before it was first reported.
     pub found: Option<Found>,
-    /// When it was installed, when the status does not say so although it was.
+    /// When the instance was installed, if it was and the status does not say when.
     pub installed_at: Option<String>,
-    /// Since when its processes are exchanged in a turn, when this pass has changed that.
+    /// Since when the processes are exchanged in a turn; `Some(None)` ends the turn. None means that this pass did not
+    /// change that.
     pub exchanging: Option<Option<String>>,
-    /// Its volume claims as they were found; none: nobody looked.
+    /// The volume claims as they were found. None means that this pass did not look.
     pub claims: Option<BTreeMap<String, Claim>>,
     /// Names of volume claims that held data and are gone.
     pub lost: BTreeSet<String>,
@@ -54,7 +55,7 @@ pub struct Pass {
 }
 
 impl Pass {
-    /// A new one.
+    /// A pass that begins.
     #[must_use]
     pub fn new(instance: CrmInstance) -> Self {
         Self {
@@ -77,28 +78,28 @@ impl Pass {
         }
     }
 
-    /// Whether its tenant is suspended.
+    /// Whether the instance's tenant is suspended.
     #[must_use]
     pub fn suspended(&self) -> bool {
         self.wanted.as_ref().is_some_and(|w| w.suspended.is_some())
     }
 
-    /// Whether it was installed once in its life, this object's or an archived one's.
+    /// Whether the instance was installed once, in the life of this object or of an archived one.
     #[must_use]
     pub fn installed_before(&self) -> bool {
-        // What cannot be read has stopped the pass long before anything is decided by this.
+        // A record that cannot be read has halted the pass long before this decides anything.
         let recorded = recorded_of(self.instance.annotations()).ok().flatten();
         recorded.is_some_and(|r| r.facts.installed.is_some())
     }
 
-    /// Whether its data was there before this object, which took it over.
+    /// Whether the data existed before this object, which took the data over.
     #[must_use]
     pub fn taken_over(&self) -> bool {
         self.instance.annotations().contains_key(names::ANNOTATION_TAKEN_OVER)
     }
 
-    /// Whether it has data, as its ledger, its status or a database server says: what is missing then was lost, and
-    /// nothing new is made in its place.
+    /// Whether the instance has data, as its ledger, its status or a database server says. Anything that is missing
+    /// then was lost, and nothing new is made in its place.
     #[must_use]
     pub fn had_data_before(&self) -> bool {
         self.installed_before()
@@ -107,7 +108,7 @@ impl Pass {
             || self.found.as_ref().is_some_and(Found::is_data)
     }
 
-    /// Whether it is known how people reach it this way, since its processes became ready last.
+    /// Whether it is known that people reach the instance this way, since its processes last became ready.
     #[must_use]
     pub fn is_known_to_be_reached(&self, generation: u32, way: &str) -> bool {
         self.held(ConditionType::Reachable, generation)
@@ -115,7 +116,7 @@ impl Pass {
             && self.instance.status.as_ref().is_some_and(|s| s.reachable_for.as_deref() == Some(way))
     }
 
-    /// Whether its status says that it is stopped, for what its tenant wants now.
+    /// Whether the status says that the instance is stopped, for the tenant's current generation.
     #[must_use]
     pub fn is_said_to_be_stopped(&self, tenant: &Tenant) -> bool {
         self.instance
@@ -124,12 +125,13 @@ impl Pass {
             .is_some_and(|s| s.tenant_generation >= tenant.metadata.generation && holds(&s.conditions, STOPPED))
     }
 
-    /// Whether workers and schedules may run: it was verified, and since it was stopped last it was found to be reached.
+    /// Whether workers and schedules may run: the instance was verified, and since it was last stopped a pass has asked
+    /// how people reach it.
     #[must_use]
     pub fn released(&self, generation: u32) -> bool {
         let said = |s: &CrmInstanceStatus| {
             find(&s.conditions, ConditionType::Reachable).is_some()
-                // As an operator left it that did not ask.
+                // An older operator, which did not ask, wrote this status.
                 || (s.phase == InstancePhase::Ready && find(&s.conditions, STOPPED).is_none())
         };
         self.held(ConditionType::Verified, generation) && self.instance.status.as_ref().is_some_and(said)

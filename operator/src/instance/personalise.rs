@@ -28,7 +28,7 @@ use crate::sql::Server;
 
 const CONDITION: ConditionType = ConditionType::Installed;
 
-/// Makes the database this instance's own: by SQL as its role, or by a job.
+/// Personalises the database: by SQL as the database's role, or by a job.
 ///
 /// # Errors
 /// [`Halt`] at `Installed`.
@@ -38,7 +38,7 @@ pub async fn run(ctx: &Ctx, inputs: &Inputs<'_>, placed: &Placed, server: &Serve
     let at = Halt::at(ConditionType::Installed);
     let values = inputs.values();
     let blueprint = &wanted.release.blueprint;
-    // While a job of theirs runs or rests, and after one that succeeded, there is nothing to do here.
+    // While a job with the commands runs or pauses, and after one that succeeded, there is nothing to do here.
     let commands = match job::split(list).1 {
         [] => None,
         _ => match due(ctx, wanted, now).await? {
@@ -68,7 +68,7 @@ pub async fn run(ctx: &Ctx, inputs: &Inputs<'_>, placed: &Placed, server: &Serve
     Err(begin(ctx, inputs, &values, &file, attempt).await?)
 }
 
-/// What the purpose of an instance's personalise jobs is called.
+/// Value of the purpose label of an instance's personalise jobs.
 fn purpose(wanted: &Wanted) -> String {
     format!("personalise-g{}", wanted.generation)
 }
@@ -78,7 +78,7 @@ pub fn release_label(wanted: &Wanted) -> String {
     short_hash(wanted.release.hash.as_bytes())
 }
 
-/// Personalising by commands, one job an attempt.
+/// Personalising by commands: one job for each attempt.
 struct Personalise<'a>(&'a Wanted);
 
 impl Work for Personalise<'_> {
@@ -107,10 +107,10 @@ impl Work for Personalise<'_> {
     }
 }
 
-/// The attempt at personalising by commands that is due; none when one has succeeded.
+/// The attempt at personalising by commands that is due. None means that an attempt has succeeded.
 ///
 /// # Errors
-/// [`Halt`] at `Installed` while one runs, and while the pause after a failure lasts.
+/// [`Halt`] at `Installed` while an attempt runs, and while the pause after a failure lasts.
 async fn due(ctx: &Ctx, wanted: &Wanted, now: Timestamp) -> Result<Option<u32>, Halt> {
     let at = Halt::at(CONDITION);
     let api: Api<Job> = Api::namespaced(ctx.client.clone(), &wanted.namespace);
@@ -123,7 +123,8 @@ async fn due(ctx: &Ctx, wanted: &Wanted, now: Timestamp) -> Result<Option<u32>, 
     ));
     let jobs = api.list(&params).await.map_err(|e| at(Error::kube("list personalise jobs")(e)))?;
     let Some((attempt, job)) = attempt::newest(jobs.items) else { return Ok(Some(1)) };
-    // A job of another release worked in a copy that was dropped for this one. While it runs, it is waited for.
+    // A job of another release worked in a database that was dropped and replaced by this one. While that job runs, it
+    // is waited for.
     let of_this_copy = job.labels().get(names::LABEL_RELEASE) == Some(&release_label(wanted));
     if !of_this_copy && outcome(&job, now) != Outcome::Running {
         return Ok(Some(attempt.saturating_add(1)));
@@ -137,10 +138,11 @@ async fn due(ctx: &Ctx, wanted: &Wanted, now: Timestamp) -> Result<Option<u32>, 
     }
 }
 
-/// Starts an attempt at personalising by commands, one job in the tenant's namespace, and says what is waited for.
+/// Starts an attempt at personalising by commands: one job in the tenant's namespace. Returns the halt that waits for
+/// it.
 ///
 /// # Errors
-/// [`Halt`] at `Installed` when it cannot be started.
+/// [`Halt`] at `Installed` when the attempt cannot be started.
 async fn begin(ctx: &Ctx, inputs: &Inputs<'_>, values: &Value, file: &JobFile, attempt: u32) -> Result<Halt, Halt> {
     let Inputs { wanted, settings, .. } = *inputs;
     let at = Halt::at(CONDITION);

@@ -28,7 +28,7 @@ use crate::sql::Server;
 
 const CONDITION: ConditionType = ConditionType::DatabaseReady;
 
-/// Reads the placement, finds it on the servers again, or decides it.
+/// Reads the placement from its Secret, finds it again on the servers, or decides it.
 ///
 /// # Errors
 /// [`Halt`] at `DatabaseReady`.
@@ -65,11 +65,12 @@ pub async fn ensure(
         user: names::database(&wanted.id, wanted.generation),
         password: ctx.password(32).map_err(&at)?,
     };
-    // The database lives on and only its Secret was lost: the Secret is written first and says that the server was
-    // not told yet, so that whoever breaks off here, or writes at the same time, leaves one password that counts.
+    // If the database exists and only its Secret was lost, the Secret is written first and says that the server does
+    // not know the password yet. A crash here, or another writer at the same time, then still leaves one password that
+    // counts.
     let untold = found.as_ref().is_some_and(Found::is_data);
     let child = build_database_secret(wanted, &object.name_any(), &access, untold);
-    // Whoever decided first wins: what is stored counts.
+    // The first decision wins: the stored Secret counts.
     let stored: KubeSecret = typed(&ctx.create_once(&child).await.map_err(&at)?).map_err(&at)?;
     placed(&stored).ok_or_else(|| {
         let text = format!("Secret {}/{name} is not whole; its keys are needed: server, engine, host, port, database, username, password", wanted.namespace);
@@ -77,11 +78,11 @@ pub async fn ensure(
     })
 }
 
-/// Makes the server know the password of the Secret, and the Secret say so. Tried by a log-in, and set only when that
-/// is refused.
+/// Makes sure that the server knows the password of the Secret, and notes in the Secret that it does. The password is
+/// tried by a log-in, and set only when the log-in is refused.
 ///
 /// # Errors
-/// [`Halt`] at `DatabaseReady`; what is not done is done in the next pass.
+/// [`Halt`] at `DatabaseReady`; the next pass does what is left to do.
 pub async fn tell(ctx: &Ctx, wanted: &Wanted, placed: &Placed, server: &Server) -> Result<(), Halt> {
     let at = Halt::at(CONDITION);
     let (owner, access) = (names::owner_of_instance(&wanted.id), &placed.access);
@@ -112,7 +113,7 @@ fn placed(secret: &KubeSecret) -> Option<Placed> {
     access_of(&data_of(secret.data.as_ref())).map(|(server, access)| Placed { server, access, untold })
 }
 
-/// The server on which a database of this instance lies already, when its Secret was lost.
+/// The server on which a database of this instance lies already, when the database's Secret was lost.
 async fn find(
     ctx: &Ctx,
     pass: &Pass,
@@ -128,7 +129,7 @@ async fn find(
     let mine = said.found.filter(|f| f.record.generation == wanted.generation);
     match (mine, said.away) {
         (Some(found), _) => Ok(Some(found)),
-        // It may be on that one.
+        // The database may be on the server that could not be asked.
         (None, Some((_, e))) => Err(Halt::at(CONDITION)(e)),
         (None, None) => {
             let name = names::database(&wanted.id, wanted.generation);
@@ -154,7 +155,7 @@ async fn decide(
         needs.map(|d| d.engines.iter().map(|e| (e.engine, e.min_version)).collect()).unwrap_or_default();
     let original = copy::place_of_original(ctx, pass, servers).await?;
     let engines = match &original {
-        // What was dumped is loaded by the same engine, of the same version or a newer one.
+        // A dump is loaded by the same engine, of the same version or a newer one.
         Some(o) => engines.into_iter().filter(|(e, _)| *e == o.engine).map(|(e, v)| (e, v.max(o.version))).collect(),
         None => engines,
     };
@@ -165,7 +166,7 @@ async fn decide(
         dedicated: plan.is_some_and(|p| p.spec.database_tenancy == Tenancy::Dedicated),
         named: wanted.database_server.as_deref(),
     };
-    // A copy lies beside its original while there is room.
+    // A copy lies on its original's server while there is room.
     let beside = original.as_ref().filter(|_| need.named.is_none()).map(|o| o.server.as_str());
     let near = beside.and_then(|name| choose(&candidates, &Need { named: Some(name), ..need.clone() }).ok());
     let chosen = near
@@ -181,7 +182,7 @@ fn candidate(server: &DatabaseServer) -> Candidate {
         engine: server.spec.engine,
         version: status.and_then(|s| s.version_major).unwrap_or(0),
         ready: status.is_some_and(|s| s.phase == DatabaseServerPhase::Ready),
-        // One that was deleted goes when it is empty: nothing new comes there.
+        // A server that is being deleted goes when it is empty: no new database is placed there.
         accepting: server.spec.accepting && server.metadata.deletion_timestamp.is_none(),
         databases: status.and_then(|s| s.databases).unwrap_or(0),
         max_databases: server.spec.max_databases,

@@ -22,8 +22,8 @@ use crate::context::Ctx;
 use crate::halt::Halt;
 use crate::life::{adopt, claim, metadata, recorded_of, replay};
 
-/// How far an id and its object may be apart in age, so that they are taken for minted together: the clocks of two
-/// machines differ, and a command may wait.
+/// Largest difference in age at which an id and its object count as minted together: the clocks of two machines differ,
+/// and a command may wait.
 const YOUNG: SignedDuration = SignedDuration::from_mins(10);
 
 /// Sets what is missing, in one patch, and returns the pinned release.
@@ -43,7 +43,8 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<Effective
         }
         claim::claim(ctx, &pass.instance, id, reported).await?;
     }
-    // Until it has its place: a server may come after the object. And once more when its own notes were lost.
+    // The servers are asked until the instance has its place, because a server may come after the object. They are
+    // asked once more when the object's own notes were lost.
     let mut files = None;
     let placed = reported && pass.instance.status.as_ref().is_some_and(is_placed);
     let uid = pass.instance.uid().unwrap_or_default();
@@ -63,10 +64,10 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<Effective
         }
     }
     let status = pass.instance.status.as_ref();
-    // Its ledger may be lost, and is read again from the events only below.
+    // The ledger may be lost, and it is read again from the events only further below.
     let ran = pass.installed_before() || status.is_some_and(|s| s.installed_at.is_some());
     let archive = match &noted {
-        // An object that was put back with its annotations is looked at like one that was made anew.
+        // An object that was put back with its annotations is checked like a new object.
         Some(_) if ran || pass.instance.spec.adopt.is_none() => None,
         _ => of_adoption(&pass.instance, ctx).await?,
     };
@@ -77,13 +78,13 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<Effective
     let recorded = match (&noted, &archive, &id) {
         (Some(noted), _, _) => noted.clone(),
         (None, Some(archive), _) => adopt::ledger_of(archive)?,
-        // The annotation was lost, or the whole object came back: the events tell how far the stream is.
+        // The annotation was lost, or the whole object was put back: the billing events tell how far the stream is.
         (None, None, Some(id)) if reported || trust(&pass.instance, false) != Trust::Young => {
             replay(ctx, id).await.map_err(&at)?
         }
         _ => Recorded::default(),
     };
-    // Data that was there before this object. Of one that is being made itself it is no more than its own work.
+    // Data that existed before this object. While the instance itself is being made, such data is only its own work.
     let own = ran || recorded.facts.installed.is_some();
     let before = |f: &&Found| f.is_data() && (!placed || !(own || f.record.state == State::Loaded));
     let taken = pass.found.as_ref().filter(|f| before(f) && noted.is_none() && archive.is_none()).cloned();
@@ -140,7 +141,7 @@ async fn chosen(
     known.ran |= taken || pass.taken_over();
     known.archive = archive.and_then(|a| a.spec.release_hash.as_deref());
     if asked.is_some() || instance.status.as_ref().is_none_or(|s| s.data_generation.is_none()) {
-        // It was looked for a moment ago.
+        // The row was looked for a moment ago.
         known.row = Row::Says(asked.and_then(|f| hash_of(f, known.archive.is_some())));
     }
     let mut choice = choose(&known);
@@ -154,7 +155,8 @@ async fn chosen(
         choice = choose(&known);
     }
     if choice == Choice::Unknown && archive.is_none() {
-        // It lost everything that was written later: what it was taken over with is better than nothing.
+        // The instance lost everything that was written later. The release of the archive that it took over is better
+        // than nothing.
         adopted = of_adoption(instance, ctx).await?;
         known.archive = adopted.as_ref().and_then(|a| a.spec.release_hash.as_deref());
         choice = choose(&known);
@@ -174,7 +176,7 @@ async fn chosen(
     }
 }
 
-/// What a row says of the release. One that was archived says less than its Archive.
+/// What a row says of the release. The row of an archived database counts less than its Archive.
 fn hash_of(found: &Found, archive_says: bool) -> Option<&str> {
     let counts = found.is_data() && !(archive_says && found.record.state == State::Archived);
     Some(found.record.release_hash.as_str()).filter(|hash| counts && !hash.is_empty())
@@ -185,7 +187,7 @@ async fn of_adoption(instance: &CrmInstance, ctx: &Ctx) -> Result<Option<Archive
     adopt::named(ctx, adopt, id, ArchivedKind::CrmInstance, instance.namespace().as_deref()).await
 }
 
-/// How much is known of the id of an object that carries one; `noted`: it has its note of the ledger.
+/// How much is known of the id of an object that carries one. `noted` means that the object has its note of the ledger.
 fn trust(instance: &CrmInstance, noted: bool) -> Trust {
     if instance.spec.adopt.is_some() {
         return Trust::Known;
@@ -199,7 +201,7 @@ fn trust(instance: &CrmInstance, noted: bool) -> Trust {
     }
 }
 
-/// Whether it was told where its data lies, or that it has none.
+/// Whether the status says where the data lies, or that there is no database.
 fn is_placed(status: &CrmInstanceStatus) -> bool {
     status.database.is_some() || status.installed_at.is_some()
 }

@@ -26,17 +26,17 @@ pub const CONDITION: ConditionType = ConditionType::ProcessesReady;
 /// Processes that run.
 #[derive(Debug)]
 pub struct Running {
-    /// For the condition.
+    /// Message of the condition.
     pub message: String,
-    /// Whether some start only after the verification.
+    /// Whether some processes start only after the verification.
     pub waits_for_verification: bool,
-    /// Whether a change waits for its turn: people reach it as before.
+    /// Whether a change waits for its turn: people reach the instance as before.
     pub waits_for_turn: bool,
-    /// What was seen of them before.
+    /// What was seen of the processes before they were planned.
     pub seen: Seen,
 }
 
-/// Brings the processes to what they should be and waits until they are ready.
+/// Brings the processes to their desired state and waits until they are ready.
 ///
 /// # Errors
 /// [`Halt`] at `ProcessesReady`.
@@ -45,7 +45,7 @@ pub async fn ensure(ctx: &Ctx, pass: &mut Pass, inputs: &Inputs<'_>) -> Result<R
     let wanted = inputs.wanted;
     let at = Halt::at(CONDITION);
     let released = pass.released(wanted.generation);
-    // Twice at most: the second time with what the first made ready (page up, then switch).
+    // Two rounds at most: the second one works with what the first one made ready (page up, then switch).
     for _ in 0..2 {
         let Found { seen, deployments: found, new } = observe(ctx, pass, inputs, released).await?;
         let plan = plan(inputs, &seen)?;
@@ -76,7 +76,8 @@ pub async fn ensure(ctx: &Ctx, pass: &mut Pass, inputs: &Inputs<'_>) -> Result<R
     Err(Halt::wait(CONDITION, "Switching", "switching between application and page", Duration::from_secs(2)))
 }
 
-/// Starts what waited for the verification, planned from what was seen before it.
+/// Starts the processes and schedules that waited for the verification, planned from what was seen before the
+/// verification.
 ///
 /// # Errors
 /// [`Halt`] at `ProcessesReady`.
@@ -120,7 +121,7 @@ struct Now {
     message: String,
 }
 
-/// Whether what was planned runs, among the Deployments that were found; `new`: there were none before.
+/// Whether the planned processes run, among the Deployments that were found. `new` means that there were none before.
 fn ready(wanted: &Wanted, plan: &Desired, found: &Deployments, new: bool) -> Now {
     let spec = &wanted.release.spec;
     let nothing_runs = spec.processes.iter().all(|p| wanted.pods(p) == 0);
@@ -150,7 +151,7 @@ fn starting(message: String) -> Halt {
     Halt::wait(CONDITION, "Starting", message, Duration::from_secs(15))
 }
 
-/// A wait, or what keeps the pods from running.
+/// The halt that says what keeps the pods from running, or a normal wait.
 async fn waiting(ctx: &Ctx, wanted: &Wanted, found: &Deployments, message: String) -> Halt {
     let api: Api<Pod> = Api::namespaced(ctx.client.clone(), &wanted.namespace);
     let params = ListParams::default().labels(&format!("{LABEL_INSTANCE_ID}={}", wanted.id));
@@ -164,12 +165,12 @@ async fn waiting(ctx: &Ctx, wanted: &Wanted, found: &Deployments, message: Strin
     }
 }
 
-/// Configurations and hosts that nothing uses any more, once the new ones run. This process looks once for
-/// each configuration and host; a new instance has no old ones.
+/// Removes configurations and hosts that nothing uses any more, once the new ones run. This process looks once for each
+/// configuration and host. A new instance has no old ones.
 async fn prune(ctx: &Ctx, wanted: &Wanted, plan: &Desired, pass: &Pass) -> crate::error::Result<()> {
     let in_use = format!("{} {:?}", wanted.host, plan.config);
     if pass.instance.status.is_none() && !pass.had_data_before() {
-        // Its first pass: nothing was there before.
+        // This is the instance's first pass: nothing existed before.
         ctx.memory.pruned(&wanted.id, in_use);
         return Ok(());
     }

@@ -1,5 +1,6 @@
 //! How people reach an instance: the last look before it counts as back goes the way that people take, through the
-//! ingress where there is one that the operator reaches, else to the Service. Never makes it un-Ready. Does I/O (HTTP).
+//! ingress where there is one that the operator reaches, else to the Service. Never makes an instance un-Ready. Does
+//! I/O (HTTP).
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,16 +20,16 @@ use crate::context::Ctx;
 use crate::error::Error;
 use crate::integration::front::{Answer, Front, Missed, ask};
 
-/// The condition that says how people reach it.
+/// The condition that says how people reach the instance.
 pub const CONDITION: ConditionType = ConditionType::Reachable;
-/// Why a suspended instance is not told as stopped yet.
+/// Reason why a suspended instance is not reported as stopped yet.
 pub const STILL_ANSWERS: &str = "StillAnswers";
-/// How many times longer than a Service an ingress is asked that answers, but not with what the CRM answers: it takes
-/// longer to hear of endpoints.
+/// How many times longer than a Service an ingress is asked while its answer is not the CRM's answer: an ingress takes
+/// longer to learn of endpoints.
 const INGRESS: u32 = 3;
-/// How long an ingress that refuses to be asked is asked again.
+/// How long an ingress that refuses requests is asked again.
 const REFUSED: Duration = Duration::from_secs(3);
-/// How often an instance that people do not reach is looked at again, for nothing tells of an ingress elsewhere.
+/// How often an instance that people do not reach is looked at again, because nothing reports on an ingress elsewhere.
 pub const AGAIN: Duration = Duration::from_secs(60);
 
 /// Print of the way that people take to an instance: its host, and the Site's ingress.
@@ -38,15 +39,16 @@ pub fn way(wanted: &Wanted, settings: &Settings) -> String {
     short_hash(format!("{}/{:?}/{ingress}", wanted.host, wanted.front()).as_bytes())
 }
 
-/// Finds out how people reach the instance, whose processes are ready, by this way.
+/// Finds out how people reach the instance by this way. The instance's processes are ready.
 #[tracing::instrument(target = "tenantry::trace", level = "debug", name = "reach", skip_all)]
 pub async fn run(ctx: &Ctx, pass: &Pass, wanted: &Wanted, settings: &Settings, way: &str) -> Said {
     let Some(path) = wanted.front() else {
         return Said::yes(CONDITION, "NothingServes", "nothing of it is meant to be reached");
     };
-    // What was missed before, and did not start anew since, is looked at and not waited for again.
+    // If an earlier pass asked already and the processes did not restart since, this pass asks once and does not wait
+    // again.
     let missed = pass.instance.status.as_ref().is_some_and(|s| {
-        // An operator that did not note the way asked for this one, as far as anybody knows.
+        // An operator that did not note the way asked for this way, as far as is known.
         let is_asked = s.reachable_for.as_deref().is_none_or(|w| w == way) && find(&s.conditions, CONDITION).is_some();
         holds(&s.conditions, ConditionType::ProcessesReady) && is_asked
     });
@@ -76,7 +78,7 @@ pub async fn run(ctx: &Ctx, pass: &Pass, wanted: &Wanted, settings: &Settings, w
     for (address, port) in addresses.iter().flat_map(|a| ports(settings).into_iter().map(move |p| (a, p))) {
         let place = place(address, port);
         if let Some(said) = ctx.memory.away.why(&place) {
-            // Each instance anew would wait for it.
+            // Without this, every instance would wait for the place again.
             why = format!("{place} is not reached by the operator ({said})");
             continue;
         }
@@ -102,7 +104,7 @@ pub async fn run(ctx: &Ctx, pass: &Pass, wanted: &Wanted, settings: &Settings, w
     through_service(&why)
 }
 
-/// Whose front is looked at, known even when nothing else of the instance is.
+/// The instance whose front is looked at. These values are known even when nothing else of the instance is.
 #[derive(Debug)]
 pub struct Whose<'a> {
     /// Its id.
@@ -116,8 +118,8 @@ pub struct Whose<'a> {
 }
 
 /// Waits until people see the page of a suspended instance, whose processes are stopped and whose Service leads to the
-/// page. False while its Service still leads to the CRM. An ingress is waited for, too, but holds up no suspension: what
-/// it may answer in the CRM's place is no CRM that runs.
+/// page. Returns false while the Service still leads to the CRM. An ingress is waited for, too, but does not hold up a
+/// suspension: whatever it answers in the CRM's place is not a running CRM.
 #[tracing::instrument(target = "tenantry::trace", level = "debug", name = "hidden", skip_all)]
 pub async fn is_hidden(ctx: &Ctx, who: &Whose<'_>, settings: &Settings) -> bool {
     let name = names::service(who.id);
@@ -137,7 +139,7 @@ pub async fn is_hidden(ctx: &Ctx, who: &Whose<'_>, settings: &Settings) -> bool 
     for address in addresses(ctx, who.namespace, &name).await.unwrap_or_default() {
         for port in ports(settings) {
             if ctx.memory.away.why(&place(&address, port)).is_none() {
-                // For all places together: there may be as many as nodes.
+                // The time is for all places together: there may be as many places as nodes.
                 let left = (ctx.patience * INGRESS).saturating_sub(begun.elapsed());
                 hides(&ctx.gate, &outside, &address, port, left).await;
             }
@@ -146,8 +148,8 @@ pub async fn is_hidden(ctx: &Ctx, who: &Whose<'_>, settings: &Settings) -> bool 
     true
 }
 
-/// Asks until the page answers, or nobody does. A door of the ingress's own says nothing of what is behind it: a
-/// redirection is waited for a shorter time, a log-in not at all.
+/// Asks until the page answers, or nothing does. An answer of the ingress itself says nothing about what is behind the
+/// ingress: after a redirection the wait is shorter, and after a log-in there is none.
 async fn hides(gate: &Arc<dyn Gate>, front: &Front<'_>, host: &str, port: u16, most: Duration) -> bool {
     let (start, mut pause) = (Instant::now(), Duration::from_millis(50));
     loop {
@@ -167,7 +169,7 @@ async fn hides(gate: &Arc<dyn Gate>, front: &Front<'_>, host: &str, port: u16, m
     }
 }
 
-/// How an ingress is named.
+/// How messages name an ingress.
 fn place(address: &str, port: u16) -> String {
     let shown = if address.contains(':') { format!("[{address}]") } else { address.to_owned() };
     format!("the ingress at {shown}:{port}")
@@ -184,7 +186,7 @@ fn unasked(why: &str) -> Said {
     Said::no(CONDITION, "ServiceSilent", text)
 }
 
-/// Where the Ingress is served, as its controller says.
+/// The addresses at which the Ingress is served, as its controller says.
 async fn addresses(ctx: &Ctx, namespace: &str, name: &str) -> Result<Vec<String>, String> {
     let api: Api<Ingress> = Api::namespaced(ctx.client.clone(), namespace);
     let found = api.get_opt(name).await.map_err(|e| format!("its Ingress cannot be read: {e}"))?;
@@ -193,7 +195,7 @@ async fn addresses(ctx: &Ctx, namespace: &str, name: &str) -> Result<Vec<String>
     if all.is_empty() { Err("its Ingress says no address".into()) } else { Ok(all) }
 }
 
-/// The port in URLs, and the standard one, where something before the ingress changes it.
+/// The port in URLs, and the standard port, in case something in front of the ingress changes the port.
 fn ports(settings: &Settings) -> Vec<u16> {
     let ingress = &settings.site.ingress;
     let standard = if ingress.tls { 443 } else { 80 };
@@ -202,7 +204,7 @@ fn ports(settings: &Settings) -> Vec<u16> {
     all
 }
 
-/// Asks until an answer is the one that is waited for, less and less often.
+/// Asks, less and less often, until the answer is the expected one.
 async fn until(
     gate: &Arc<dyn Gate>,
     front: &Front<'_>,
@@ -217,7 +219,7 @@ async fn until(
             Ok(answer) if good(&answer) => return Ok(answer),
             Ok(answer) if !answer.is_absence() => return Err(Missed::Otherwise(answer)),
             Ok(answer) => Missed::Otherwise(answer),
-            // From outside there may be no way at all, for good. An ingress that starts anew refuses for a moment.
+            // From outside there may never be a way at all. An ingress that restarts refuses for a moment.
             Err(why) if front.through_ingress && start.elapsed() > REFUSED.min(most) => return Err(Missed::Away(why)),
             Err(why) => Missed::Away(why),
         };

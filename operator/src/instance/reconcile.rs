@@ -13,10 +13,10 @@ use super::{archive, expiry, integrations, live, reach, status, stop, turn};
 use crate::context::Ctx;
 use crate::error::Result;
 
-/// Reconciles an instance. Returns when to look again; none: when something changes.
+/// Reconciles an instance. Returns when to look again. None means: when something changes.
 ///
 /// # Errors
-/// What stopped it while the status was written.
+/// The error that stopped the reconcile while the status was written.
 pub async fn reconcile(instance: Arc<CrmInstance>, ctx: &Ctx, now: Timestamp) -> Result<Option<Duration>> {
     if ctx.memory.is_stale(&instance.metadata) {
         return Ok(None);
@@ -26,7 +26,7 @@ pub async fn reconcile(instance: Arc<CrmInstance>, ctx: &Ctx, now: Timestamp) ->
         if !instance.finalizers().iter().any(|f| f == names::FINALIZER) {
             return Ok(None);
         }
-        // Whoever goes exchanges nothing, however long that takes.
+        // An instance that is being deleted exchanges nothing, however long the deletion takes.
         turn::call(ctx, &instance.uid().unwrap_or_default());
         return match archive::run(&instance, ctx, now).await {
             Ok(()) => Ok(None),
@@ -34,7 +34,8 @@ pub async fn reconcile(instance: Arc<CrmInstance>, ctx: &Ctx, now: Timestamp) ->
         };
     }
     if crate::life::adopt::is_orphan(instance.annotations(), instance.spec.id.as_deref()) {
-        // Whoever made it is about to delete it, which archives; brought up, it would work on the data.
+        // The client that made this object is about to delete it, which archives the data. If the instance were
+        // started, it would work on the data.
         return Ok(None);
     }
     let ends = expiry::of(&instance);
@@ -42,7 +43,7 @@ pub async fn reconcile(instance: Arc<CrmInstance>, ctx: &Ctx, now: Timestamp) ->
         return expiry::end(ctx, &instance, at).await;
     }
     let uid = instance.uid().unwrap_or_default();
-    // What cannot be read now is told by the pass, which stops a suspended instance all the same.
+    // The pass reports what cannot be read now, and stops a suspended instance all the same.
     let fingerprint = live::fingerprint(ctx, &instance).await.unwrap_or_default();
     if let Some(print) = &fingerprint
         && ctx.memory.is_settled(&uid, print)
@@ -50,18 +51,18 @@ pub async fn reconcile(instance: Arc<CrmInstance>, ctx: &Ctx, now: Timestamp) ->
     {
         return Ok(expiry::soonest(integrations::again(ctx, &instance, now), ends, now));
     }
-    // Until its status is written: what a check found counts as told already, and would never be written when the
-    // write fails and nothing else changes.
+    // Unsettled until its status is written: the finding of a check counts as reported already, and would never be
+    // written if the write fails and nothing else changes.
     ctx.memory.unsettle(&uid);
     let mut pass = Pass::new(instance);
-    // Its parts are many; on the heap they do not lie on the stack of everything that waits for them.
+    // The future has many parts. On the heap, they do not take up the stack of everything that waits for them.
     match Box::pin(live::run(&mut pass, ctx, now)).await {
         Ok(()) => {
             let phase = if pass.suspended() { InstancePhase::Suspended } else { InstancePhase::Ready };
             status::write_well(&pass, ctx, phase, now).await?;
             let again = integrations::again(ctx, &pass.instance, now);
             if pass.reachable.as_ref().is_some_and(|(said, _)| said.status != Some(true)) {
-                // It is Ready all the same, and is asked for again until people reach it.
+                // The instance is Ready all the same, and this is asked again until people reach it.
                 return Ok(expiry::soonest(Some(again.map_or(reach::AGAIN, |a| a.min(reach::AGAIN))), ends, now));
             }
             if let Some(print) = live::fingerprint_of(ctx, &pass).await? {
@@ -80,7 +81,8 @@ pub async fn reconcile(instance: Arc<CrmInstance>, ctx: &Ctx, now: Timestamp) ->
             let gives_back = !has_used_it && (!has_turn || pass.exchanging == Some(None));
             let again = status::write_halted(&pass, ctx, halt, false, now).await?;
             if gives_back {
-                // It did not come so far as to use the turn that it was given, or may have been: the next one has it.
+                // The instance did not come far enough to use the turn that it was given, or may have been given: the
+                // next instance gets that turn.
                 turn::call(ctx, &uid);
             }
             Ok(expiry::soonest(again, ends, now))

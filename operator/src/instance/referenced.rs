@@ -19,8 +19,8 @@ use crate::context::Ctx;
 use crate::error::Error;
 use crate::halt::Halt;
 
-/// How often Secrets are looked at that nobody tells of: they are not watched, so that the operator need not be
-/// allowed to read all of them.
+/// How often the Secrets of settings are looked at: they are not watched, so that the operator need not be allowed to
+/// read all Secrets.
 pub const EVERY: Duration = Duration::from_secs(300);
 
 /// Values by setting, and the versions of the Secrets that they came from.
@@ -28,7 +28,7 @@ pub const EVERY: Duration = Duration::from_secs(300);
 pub struct Referenced {
     /// Values.
     pub values: BTreeMap<String, Secret>,
-    /// For the fingerprint.
+    /// Versions of the Secrets, for the fingerprint.
     pub versions: String,
 }
 
@@ -41,7 +41,8 @@ pub async fn read(ctx: &Ctx, instance: &CrmInstance, tenant: &Tenant) -> Result<
     let (spec, namespace) = (&instance.spec, instance.namespace().unwrap_or_default());
     let home = tenant.spec.id.as_deref().and_then(|id| Id::parse(id).ok()).map(|id| names::namespace(&id));
     if spec.settings_from.is_empty() || home.as_deref() != Some(namespace.as_str()) {
-        // Elsewhere than at home an instance is refused later, and the operator's own Secrets are none of its.
+        // An instance outside its tenant's namespace is refused later, and the operator's own Secrets are not for it to
+        // read.
         return Ok(all);
     }
     let api: Api<KubeSecret> = Api::namespaced(ctx.client.clone(), &namespace);
@@ -79,8 +80,8 @@ pub async fn read(ctx: &Ctx, instance: &CrmInstance, tenant: &Tenant) -> Result<
     Ok(all)
 }
 
-/// The versions of the Secrets of an instance's settings, without reading their content. One that cannot be looked at
-/// has none that was seen before, so that a whole pass is made, which says why.
+/// The versions of the Secrets of an instance's settings, without reading their content. A Secret that cannot be looked
+/// at gets a version that was not seen before, so that a whole pass is made, which reports why.
 pub async fn versions(ctx: &Ctx, instance: &CrmInstance) -> String {
     let api: Api<KubeSecret> = Api::namespaced(ctx.client.clone(), &instance.namespace().unwrap_or_default());
     let mut all = String::new();

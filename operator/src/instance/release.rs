@@ -51,11 +51,11 @@ pub async fn newest(ctx: &Ctx, spec: &CrmInstanceSpec) -> Result<Effective, Halt
     Ok(current)
 }
 
-/// The release of a hash: what the Blueprint says now, if that is the same, else the kept copy. A copy that is
-/// missing is made again from whatever has the same content.
+/// The release of a hash: what the Blueprint says now if that has the same hash, else the kept copy. A missing copy is
+/// made again from any source that has the same content.
 ///
 /// # Errors
-/// [`Halt`] at `SpecValid` when it is nowhere, or is one of another blueprint.
+/// [`Halt`] at `SpecValid` when the release is found nowhere, or belongs to another blueprint.
 pub async fn of_hash(ctx: &Ctx, spec: &CrmInstanceSpec, hash: &str) -> Result<Effective, Halt> {
     let found = ctx.blueprint(&spec.blueprint).await.map_err(Halt::at(ConditionType::SpecValid))?;
     // The common case: nothing changed since, so nothing need be read.
@@ -71,8 +71,8 @@ pub async fn of_hash(ctx: &Ctx, spec: &CrmInstanceSpec, hash: &str) -> Result<Ef
 /// The release of an instance that was never installed: what the Blueprint says now, when that can be used in
 /// place of the pinned one; else the pinned one.
 ///
-/// Keys are made once, so the list of keys must be the same. A database that was made this instance's own
-/// (`made`) must have been installed in the same way; its `personalise` is run again.
+/// Keys are made once, so the list of keys must be the same. A personalised database (`made`) must have been installed
+/// in the same way; its `personalise` is run again.
 ///
 /// # Errors
 /// [`Halt`] at `SpecValid`.
@@ -93,7 +93,7 @@ pub async fn newer(ctx: &Ctx, spec: &CrmInstanceSpec, hash: &str, made: bool) ->
     Ok(current)
 }
 
-/// Stops where no release can be chosen: nothing is planned, so that what runs goes on as it is.
+/// The halt where no release can be chosen: nothing is planned, so that running processes go on as they are.
 pub async fn stopped(ctx: &Ctx, instance: &CrmInstance, choice: &Choice<'_>) -> Halt {
     let (namespace, name) = (instance.namespace().unwrap_or_default(), instance.name_any());
     let annotate = format!("kubectl -n {namespace} annotate crm {name}");
@@ -116,21 +116,23 @@ pub async fn stopped(ctx: &Ctx, instance: &CrmInstance, choice: &Choice<'_>) -> 
     Halt::fail(ConditionType::SpecValid, "ReleaseUnknown", text, ErrorClass::Blocked)
 }
 
-/// The text of a release for the Archive; none when it is nowhere to be found, or too long to be kept there.
+/// The text of a release for the Archive. None means that the release is found nowhere, or that its text is too long to
+/// be kept there.
 pub async fn text_of(ctx: &Ctx, spec: &CrmInstanceSpec, hash: &str) -> Result<Option<String>, Halt> {
     match of_hash(ctx, spec, hash).await {
         Ok(release) => {
             let text = serde_json::to_string(&release).map_err(|e| Halt::at(ConditionType::SpecValid)(e.into()))?;
             Ok(Some(text).filter(|t| t.len() <= RELEASE_MAX))
         }
-        // An end is not held up by what is missing already.
+        // A release that is missing already does not hold the archiving up.
         Err(halt) if halt.class == Some(ErrorClass::Blocked) => Ok(None),
         Err(halt) => Err(halt),
     }
 }
 
-/// The release of a copy that is not finished: the one that wrote its data, with the steps that neutralise it as the
-/// Blueprint says them now. What the original runs cannot be changed, and what it did not say may be said later.
+/// The release of an unfinished copy: the release that wrote its data, with the `neutralise` steps that the Blueprint
+/// has now. The release that the original runs cannot be changed, and steps that it lacks may be added to the Blueprint
+/// later.
 ///
 /// # Errors
 /// [`Halt`] at `SpecValid`.
@@ -205,7 +207,7 @@ async fn kept(
     Ok(found)
 }
 
-/// The release that an Archive carries, for an instance that took it over.
+/// The release that an Archive carries, for an instance that took the archive over.
 async fn of_archive(ctx: &Ctx, spec: &CrmInstanceSpec, hash: &str) -> Result<Option<Effective>, Halt> {
     let Some(name) = &spec.adopt else { return Ok(None) };
     let at = Halt::at(ConditionType::SpecValid);
@@ -216,7 +218,7 @@ async fn of_archive(ctx: &Ctx, spec: &CrmInstanceSpec, hash: &str) -> Result<Opt
     Ok(release.filter(|r| r.hash == hash))
 }
 
-/// Keeps a copy of a release. This process looks once for each.
+/// Keeps a copy of a release. This process looks once for each release.
 async fn keep(ctx: &Ctx, release: &Effective) -> Result<(), Halt> {
     if ctx.memory.has_release(&release.hash) {
         return Ok(());

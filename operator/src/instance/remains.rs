@@ -10,7 +10,7 @@ pub struct Remains {
     pub databases: Vec<KeptDatabase>,
     /// Generation of the data.
     pub generation: u32,
-    /// Hash of the release that worked with it; none: not known.
+    /// Hash of the release that worked with the data. None means that it is not known.
     pub release_hash: Option<String>,
     /// The object's spec, without secrets.
     pub spec: CrmInstanceSpec,

@@ -15,8 +15,8 @@ use crate::error::Error;
 use crate::halt::Halt;
 use crate::life::adopt::archives_of;
 
-/// Looks whether the tenant's quota has room for the volumes that are not there yet. What was archived counts in it:
-/// its volumes are kept.
+/// Checks whether the tenant's quota has room for the volumes that do not exist yet. Archived instances count in the
+/// quota, because their volumes are kept.
 ///
 /// # Errors
 /// [`Halt`] at `SpecValid` that names the archives which hold volumes.
@@ -33,7 +33,7 @@ pub async fn ask(ctx: &Ctx, wanted: &Wanted, limits: &Limits) -> Result<(), Halt
     if fits(&quota, &all).is_ok() {
         return Ok(());
     }
-    // Those that are there are counted already.
+    // The quota counts the volumes that exist already.
     let api: Api<PersistentVolumeClaim> = Api::namespaced(ctx.client.clone(), &wanted.namespace);
     let mine = ListParams::default().labels(&format!("{LABEL_INSTANCE_ID}={}", wanted.id));
     let there = api.list_metadata(&mine).await.map_err(|e| at(Error::kube("list volume claims")(e)))?.items;

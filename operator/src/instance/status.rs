@@ -55,7 +55,7 @@ pub async fn write_well(pass: &Pass, ctx: &Ctx, phase: InstancePhase, now: Times
     Ok(())
 }
 
-/// Writes the status of an instance that is not there yet, and says when to look again.
+/// Writes the status of an instance that is not in its desired state yet, and returns when to look again.
 ///
 /// # Errors
 /// [`Error::Kube`].
@@ -71,7 +71,7 @@ pub async fn write_halted(
         ctx.memory.unsettle(uid);
         return Ok(Some(pause(ctx, uid, &halt)));
     }
-    // Whatever was asked on the way: an object that goes has one condition that says how far it is.
+    // Whatever condition the halt names: an object that is being deleted has one condition that says how far it is.
     let halt = if archiving { Halt { condition: ConditionType::Archived, ..halt } } else { halt };
     let mut status = base(pass, Some(halt.condition), now);
     let generation = pass.instance.metadata.generation;
@@ -81,7 +81,7 @@ pub async fn write_halted(
         if archiving { InstancePhase::Archiving } else { phase_when_halted(halt.condition, halt.class, installed) };
     set(&mut status.conditions, Said::no(halt.condition, &halt.reason, halt.message.clone()), generation, now);
     if halt.condition == ConditionType::Installed && !holds(&status.conditions, ConditionType::DatabaseReady) {
-        // What the database waited for before is no longer true: it waits for its installation.
+        // The earlier reason of the database's condition is no longer true: the database waits for its installation.
         set(
             &mut status.conditions,
             Said::no(ConditionType::DatabaseReady, &halt.reason, halt.message.clone()),
@@ -109,14 +109,15 @@ pub async fn write_halted(
     Ok(Some(pause(ctx, uid, &halt)))
 }
 
-/// The status as it was, with what this pass found.
+/// The status as it was, with the findings of this pass.
 fn base(pass: &Pass, halted_at: Option<ConditionType>, now: Timestamp) -> CrmInstanceStatus {
     let mut status = pass.instance.status.clone().unwrap_or_default();
     let generation = pass.instance.metadata.generation;
     status.observed_generation = generation;
     if let Some(wanted) = &pass.wanted {
         status.data_generation = Some(data_generation(&pass.instance));
-        // Of one that ran it is the release that ran, until another one does: its volumes are those that hold data.
+        // For an instance that ran, the status keeps the release that ran until another one runs: the volumes of that
+        // release hold the data.
         let runs = pass.reached.iter().any(|(kind, _)| *kind == ConditionType::ProcessesReady);
         if runs || status.installed_at.is_none() || status.release_hash.is_none() {
             status.release = wanted.release.release().map(|r| r.version.clone());
@@ -147,15 +148,17 @@ fn base(pass: &Pass, halted_at: Option<ConditionType>, now: Timestamp) -> CrmIns
         Some(None) => status.conditions.retain(|c| c.type_ != made_with::CONDITION.word()),
         None => {}
     }
-    // A condition that was reached and then halted at is false; to set both would move its time at every pass.
+    // A condition that was reached and then halted at is false. Setting it to true and then to false would move its
+    // time at every pass.
     for (kind, message) in pass.reached.iter().filter(|(kind, _)| Some(*kind) != halted_at) {
         set(&mut status.conditions, Said::yes(*kind, "Done", message.clone()), generation, now);
     }
     status
 }
 
-/// What a suspension and its end change, as this pass found it: nothing is said of an older one. An instance counts as
-/// stopped until people were found to reach it again; one that was never installed has nothing that could come back.
+/// Writes what a suspension and its end change, as this pass found it. Nothing is reported of an older suspension. An
+/// instance counts as stopped until a pass has asked how people reach it again. An instance that was never installed
+/// has nothing that could come back.
 fn suspension(pass: &Pass, tenant: &Tenant, status: &mut CrmInstanceStatus, now: Timestamp) {
     let drop =
         |status: &mut CrmInstanceStatus, kind: ConditionType| status.conditions.retain(|c| c.type_ != kind.word());

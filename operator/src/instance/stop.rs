@@ -21,13 +21,13 @@ use crate::context::Ctx;
 use crate::error::{Error, Result};
 use crate::halt::Halt;
 
-/// How often an instance is looked at that is being stopped; the watches of its processes are quicker.
+/// How often an instance that is being stopped is looked at; the watches of its processes are quicker.
 const STOPPING: Duration = Duration::from_secs(5);
 
-/// After a halt: an instance of a suspended tenant is stopped from what there is of it. What held it up is told as it
-/// is, and what stops it is not lost.
+/// After a halt, stops an instance of a suspended tenant, from its live objects. The cause of the halt is reported as
+/// it is, and an error of the stopping is reported with it.
 pub async fn after(pass: &mut Pass, ctx: &Ctx, halt: Halt) -> Halt {
-    // What still answers when all is done was asked a moment ago.
+    // `STILL_ANSWERS` means that everything is done and that the instance was asked a moment ago.
     let is_due = !pass.stopped && halt.reason != reach::STILL_ANSWERS;
     let Some(tenant) = pass.tenant.as_ref().filter(|t| t.spec.suspended && is_due) else { return halt };
     match Box::pin(run(ctx, pass, tenant)).await {
@@ -43,13 +43,14 @@ pub async fn after(pass: &mut Pass, ctx: &Ctx, halt: Halt) -> Halt {
     }
 }
 
-/// Goes on with stopping, in the order of any suspension: the page, then the Service, then what runs. Returns whether
-/// nothing of the instance runs or answers any more; until then the watches of what was changed bring it back.
+/// Goes on with stopping, in the order of any suspension: the page, then the Service, then the processes and schedules.
+/// Returns whether nothing of the instance runs or answers any more. Until then the watches of the changed objects
+/// bring the instance back here.
 ///
 /// # Errors
 /// [`Error::Kube`].
 async fn run(ctx: &Ctx, pass: &Pass, tenant: &Tenant) -> Result<bool> {
-    // Without these nothing was ever made from it.
+    // Without these marks nothing was ever made from the instance.
     let Some(marks) = Marks::of(&pass.instance, tenant) else { return Ok(true) };
     let page = settings(ctx).await?;
     let (namespace, name) = (Some(marks.namespace.as_str()), names::service(&marks.id));
@@ -95,7 +96,7 @@ async fn run(ctx: &Ctx, pass: &Pass, tenant: &Tenant) -> Result<bool> {
     Ok(stopped)
 }
 
-/// What the page is made with; none without a Site, and then nobody waits for a page.
+/// The settings that the page is made with. None means that there is no Site, and then no page is waited for.
 async fn settings(ctx: &Ctx) -> Result<Option<Settings>> {
     match ctx.settings().await {
         Ok(settings) => Ok(Some(settings)),
@@ -104,7 +105,7 @@ async fn settings(ctx: &Ctx) -> Result<Option<Settings>> {
     }
 }
 
-/// Changes one field of a child, and forgets how it was. One that went meanwhile is no matter.
+/// Changes one field of a child, and forgets its earlier state. A child that was deleted meanwhile is no error.
 async fn patch(ctx: &Ctx, kind: Kind, namespace: Option<&str>, name: &str, change: &Value) -> Result<()> {
     let api = dynamic_api(&ctx.client, kind, namespace);
     let params = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };

@@ -57,7 +57,8 @@ pub async fn ensure(
     let _one_at_a_time = match by_sql {
         Some(_) => {
             build.rest().await?;
-            // Held as long as the steps take: who waited for it would keep a place from other tenants.
+            // The lock is held as long as the steps take: a pass that waited for it would keep a place from other
+            // tenants.
             lock.try_lock().map_err(|_| build.under_way())?
         }
         None => lock.lock().await,
@@ -71,7 +72,7 @@ pub async fn ensure(
         return Ok(name);
     }
     let newest = build.newest().await?;
-    // Of the attempt that made the database its job may be gone already.
+    // The job of the attempt that made the database may be gone already.
     let made_by = record.map_or(0, |(_, attempt)| attempt);
     match attempt::next(record, newest.as_ref()) {
         Next::Follow(attempt, job) => build.follow(attempt, job).await?,
@@ -106,7 +107,7 @@ impl Build<'_> {
         names::template_job(&self.release.blueprint, &self.release.hash, &self.object.name_any(), attempt)
     }
 
-    /// What the server's registry says of it: state and attempt.
+    /// What the server's registry says of the template: state and attempt.
     async fn record(&self) -> Result<Option<(State, u32)>, Halt> {
         let record = self.server.admin.record(self.name).await.map_err(|e| Halt::at(CONDITION)(e.into()))?;
         Ok(record.map(|r| (r.state, r.generation)))
@@ -119,7 +120,7 @@ impl Build<'_> {
         Ok(attempt::newest(list.items))
     }
 
-    /// The empty database of an attempt, and the values for what fills it.
+    /// The empty database of an attempt, and the values for the steps that fill it.
     pub(super) fn planned(&self, attempt: u32) -> Result<(NewDatabase, Value), Halt> {
         let at = Halt::at(CONDITION);
         let ctx = self.ctx;
@@ -137,7 +138,7 @@ impl Build<'_> {
         for secret in &spec.secrets {
             secrets.insert(secret.name.clone(), ctx.password(usize::from(secret.length)).map_err(&at)?);
         }
-        // Thrown away after the build: every copy gets its own by `personalise`.
+        // These keys are thrown away after the build: every copy gets its own keys by `personalise`.
         let keys =
             Keys { admin_password: ctx.password(usize::from(spec.admin.password_length)).map_err(&at)?, secrets };
         let values = context::template(self.release, self.settings, &access, &keys);
@@ -169,7 +170,8 @@ impl Build<'_> {
         let file = job::file(blueprint, "install", list, &values).map_err(|e| at(e.into()))?;
         let job_name = self.job_name(attempt);
         let labels = Labels::managed().and(LABEL_TEMPLATE, self.key).and(names::LABEL_PURPOSE, "install");
-        // Not the label of the server: it protects data, and would keep everybody from deleting this job's Secret.
+        // The label of the server is left out: it protects data, and would keep everybody from deleting this job's
+        // Secret.
         let image = self.release.release().map(|r| self.settings.image(&r.image)).unwrap_or_default();
         let place = Place {
             namespace: &ctx.system_namespace,
@@ -178,7 +180,7 @@ impl Build<'_> {
             spec,
             image,
             config: &config,
-            // It belongs to no tenant, whose nodes it could ask for.
+            // The job belongs to no tenant whose nodes it could ask for.
             scheduling: None,
             claims: None,
             together: None,
@@ -203,7 +205,7 @@ impl Build<'_> {
         Halt::wait(CONDITION, "BuildingTemplate", text, Duration::from_secs(20))
     }
 
-    /// Seals the template when its job is done, or clears up after a failure.
+    /// Seals the template when its job is done, or clears up after a failure and starts the next attempt.
     async fn follow(&self, attempt: u32, job: &Job) -> Result<(), Halt> {
         let at = Halt::at(CONDITION);
         match follow(self.ctx, self, attempt, job, self.now).await? {
@@ -218,7 +220,7 @@ impl Build<'_> {
         }
     }
 
-    /// Takes the Secret of an attempt at a template away: its database is used no more, or its job is done.
+    /// Removes the Secret of an attempt at a template: its database is no longer used, or its job is done.
     ///
     /// # Errors
     /// [`Halt`] at `Installed`.

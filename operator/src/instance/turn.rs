@@ -1,9 +1,9 @@
 //! Whether an instance may exchange its processes now, when something that is not its own changed. Does I/O: reads
-//! once in the life of a process who was being exchanged before.
+//! once in the life of a process which instances were being exchanged before.
 //!
-//! A change of the instance itself is a person's wish for this one, and never waits. What concerns all of them (the
-//! Site, another version of this program) is let through in turns: a turn is written into the status before the first
-//! process is touched, and given back when all run again.
+//! A change of the instance itself is a person's wish for this instance, and never waits. A change that concerns all
+//! instances (the Site, another version of this program) is let through in turns. A turn is written into the status
+//! before the first process is touched, and given back when all processes run again.
 
 use std::time::Duration;
 
@@ -30,22 +30,22 @@ use crate::halt::Halt;
 /// What `ProcessesReady` says of an instance that waits.
 pub const WAITS: &str = "a change that is not its own (of the Site, or another version of the operator) waits for its turn: at most spec.restartsAtOnce of the Site are exchanged at once";
 
-/// Instances read at once.
+/// Number of instances that one request reads.
 const AT_ONCE: u32 = 500;
 
 /// What may be done now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Turn {
-    /// What is planned.
+    /// Everything that is planned.
     Free,
-    /// What leaves the processes as they are.
+    /// Only what leaves the processes as they are.
     Waits,
 }
 
 /// Finds out whether the processes may be exchanged now; takes a turn where one is needed.
 ///
 /// # Errors
-/// [`Halt`] at `ProcessesReady` when the turn that was just taken must be written down first.
+/// [`Halt`] at `ProcessesReady` when the turn that was just taken must be written into the status first.
 pub async fn look(
     ctx: &Ctx,
     pass: &mut Pass,
@@ -65,7 +65,7 @@ pub async fn look(
         call(ctx, &uid);
         return Ok(Turn::Free);
     }
-    // Without caches (in tests) several operators work beside each other, each with its own line.
+    // Without caches (in tests) several operators work beside each other, each with its own queue of turns.
     if ctx.caches.is_some() && !ctx.turns.are_known() {
         known(ctx).await.map_err(&at)?;
     }
@@ -78,7 +78,7 @@ pub async fn look(
     Err(Halt::wait(ConditionType::ProcessesReady, "Exchanging", text, Duration::from_millis(200)))
 }
 
-/// The turn is over: everything runs as planned. Taken out of the status at the end of this pass.
+/// Ends the turn: everything runs as planned. The turn is taken out of the status at the end of this pass.
 pub fn over(ctx: &Ctx, pass: &mut Pass) {
     if pass.instance.status.as_ref().is_some_and(|s| s.exchanging_since.is_some()) {
         pass.exchanging = Some(None);
@@ -86,16 +86,18 @@ pub fn over(ctx: &Ctx, pass: &mut Pass) {
     }
 }
 
-/// Gives a turn back that is written down, when the instance is held up before its processes, and all of these run: the
-/// turn would be used by nobody, and the wave would stand. It gets another one when it comes so far. Whoever is next is
-/// called ([`call`]) when the status says so, or two would be exchanged at once.
+/// Gives back a turn that is written in the status, when the instance is held up before its processes and all of these
+/// run. Nobody would use the turn, and the instances behind it would not move on. The instance gets another turn when
+/// it comes that far. The next instance is called ([`call`]) only when the status says that the turn is given back,
+/// because otherwise two would be exchanged at once.
 ///
 /// # Errors
 /// [`Error::Kube`].
 pub async fn give_back(ctx: &Ctx, pass: &mut Pass, halt: &Halt) -> Result<()> {
     let Some(id) = pass.instance.spec.id.as_deref().and_then(|id| Id::parse(id).ok()) else { return Ok(()) };
     let place = |kind: ConditionType| ROAD_OF_A_COPY.iter().position(|step| *step == kind);
-    // Volumes are looked for before processes are touched, and told at their condition.
+    // Volumes are looked for before processes are touched, and a lost volume is reported at the condition of the
+    // processes.
     let is_before = place(halt.condition) < place(ConditionType::ProcessesReady) || halt.reason == VOLUME_LOST;
     if !is_before {
         return Ok(());
@@ -109,7 +111,7 @@ pub async fn give_back(ctx: &Ctx, pass: &mut Pass, halt: &Halt) -> Result<()> {
     Ok(())
 }
 
-/// An instance needs no turn: wakes whoever's turn it is then.
+/// Notes that an instance needs no turn, and wakes the instances whose turn it is then.
 pub fn call(ctx: &Ctx, uid: &str) {
     for (uid, reference) in ctx.turns.leave(uid) {
         ctx.memory.unsettle(&uid);
@@ -120,7 +122,7 @@ pub fn call(ctx: &Ctx, uid: &str) {
     }
 }
 
-/// Who was being exchanged when this process began.
+/// Notes which instances were being exchanged when this process began.
 ///
 /// # Errors
 /// [`Error::Kube`].
@@ -140,9 +142,10 @@ pub async fn known(ctx: &Ctx) -> Result<()> {
     Ok(())
 }
 
-/// Whether the change is its own, or nobody works in it now: then nothing is interrupted by going on.
+/// Whether the change is the instance's own, or nobody works in the instance now: then going on interrupts nothing.
 fn is_own(pass: &Pass, inputs: &Inputs<'_>, seen: &Seen) -> bool {
-    // Of its processes: another step may have been halted at, and the generation counts as seen all the same.
+    // The generation that counts is the one at the condition of the processes: the status counts a generation as seen
+    // even if the pass halted at another step.
     let conditions = pass.instance.status.iter().flat_map(|s| &s.conditions);
     let mut seen_before =
         conditions.filter(|c| c.type_ == ConditionType::ProcessesReady.word()).map(|c| c.observed_generation);
@@ -170,7 +173,7 @@ fn runs(deployment: &Deployment) -> bool {
     deployment.status.as_ref().and_then(|s| s.replicas).unwrap_or(0) > 0
 }
 
-/// Whether an apply would leave the pods as they are; how many there are is another thing.
+/// Whether an apply would leave the pods as they are; their number does not matter here.
 fn is_same(child: &Child, live: &Deployment) -> Result<bool> {
     let mut child = child.clone();
     let replicas = live.spec.as_ref().and_then(|s| s.replicas).unwrap_or(1);
@@ -180,8 +183,8 @@ fn is_same(child: &Child, live: &Deployment) -> Result<bool> {
     Ok(is_applied(&child, &serde_json::to_value(live)?))
 }
 
-/// Whether a child stays as it is while its instance waits: what the processes are made of, and what tells people
-/// and programs where they are. What is not there at all is made.
+/// Whether a child stays as it is while its instance waits: the objects that the processes are made of, and the objects
+/// that tell people and programs where the processes are. A child that does not exist at all is made.
 #[must_use]
 pub fn stays(ctx: &Ctx, child: &Child) -> bool {
     matches!(child.kind, Kind::Deployment | Kind::CronJob | Kind::Ingress | Kind::Secret)

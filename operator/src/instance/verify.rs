@@ -25,7 +25,7 @@ const CONDITION: ConditionType = ConditionType::Verified;
 const BODY_MAX: usize = 1024 * 1024;
 /// Longest time of one request.
 const REQUEST: Duration = Duration::from_secs(30);
-/// How long one reconcile keeps trying; after that it lets others have their turn and comes back.
+/// How long one reconcile keeps trying; after that it lets other instances have their turn and comes back.
 const TURN: Duration = Duration::from_secs(20);
 
 /// Verifies an instance whose processes are ready.
@@ -75,7 +75,7 @@ pub async fn run(ctx: &Ctx, inputs: &Inputs<'_>) -> std::result::Result<(), Halt
     }
 }
 
-/// Base URLs by the process that a step asks; none: the process that serves.
+/// Base URLs by the process that a step asks. None means the process that serves.
 type Doors = BTreeMap<Option<String>, String>;
 
 /// Where the steps of a verification ask: the instance's Service, and the inner Services of other processes.
@@ -100,7 +100,7 @@ async fn doors(ctx: &Ctx, wanted: &Wanted, verify: &Verify) -> Result<Doors> {
     Ok(doors)
 }
 
-/// What is said of a step that the blueprint's checks should have refused.
+/// The message for a step that the blueprint's checks should have refused.
 fn no_door(request: &Request) -> String {
     let process = request.process.as_deref().unwrap_or_default();
     format!("{:?} asks process {process:?}, which has no port", request.step)
@@ -124,7 +124,8 @@ async fn attempt(
         let gate = |e: tenantry_core::calls::Injected| Attempt::Unreachable(e.to_string());
         let door = doors.get(&request.process).ok_or_else(|| Attempt::Failed(no_door(&request)))?;
         ctx.gate.before("http verify").map_err(gate)?;
-        // All steps together have their time: one that drips along must not keep others waiting for a verdict.
+        // All steps together have one time limit: a step whose answer trickles in must not keep others waiting for a
+        // verdict.
         let patience = REQUEST.min(end.saturating_duration_since(Instant::now()));
         let answer = tokio::time::timeout(patience, send(client, door, url, &request)).await;
         ctx.gate.after("http verify").map_err(gate)?;

@@ -21,17 +21,18 @@ use crate::context::Ctx;
 use crate::error::Error;
 use crate::halt::Halt;
 
-/// Reason of a stop: a claim that held data is gone.
+/// Reason of a halt: a claim that held data is gone.
 pub const VOLUME_LOST: &str = "VolumeLost";
 
-/// Claims of an instance, as they are.
+/// Claims of an instance as they are, by name.
 type Claims = BTreeMap<String, PersistentVolumeClaim>;
 
-/// Looks whether every claim of an instance that had data is there. One whose volume was set free for it is made
-/// again, bound to that volume. Gives why the instance cannot go on, if so; what was found is noted in the pass.
+/// Checks whether every claim of an instance that had data exists. A claim whose volume was set free for it is made
+/// again, bound to that volume. Returns why the instance cannot go on, if it cannot. The findings are noted in the
+/// pass.
 ///
 /// # Errors
-/// [`Halt`] at `ProcessesReady` when it cannot be known.
+/// [`Halt`] at `ProcessesReady` when this cannot be known.
 pub async fn look(
     ctx: &Ctx,
     pass: &mut Pass,
@@ -67,7 +68,7 @@ pub async fn look(
     Ok((!gone.is_empty()).then(|| told(&wanted.namespace, &gone)))
 }
 
-/// Looks whether the claims are there that an archive names, before anything is taken over from it.
+/// Checks whether the claims that an archive names exist, before anything is taken over from the archive.
 ///
 /// # Errors
 /// [`Halt`] at `ProcessesReady`.
@@ -77,7 +78,7 @@ pub async fn kept(ctx: &Ctx, namespace: &str, id: &str, claims: &[String]) -> Re
     }
     let mut found = list(ctx, namespace, id).await?;
     let mut gone = missing(ctx, namespace, &mut found, claims.iter().cloned().collect()).await?;
-    // One that gets its volume back is made again later in the same pass.
+    // A claim that gets its volume back is made again later in the same pass.
     gone.retain(|lost| lost.reserved().is_none() || found.contains_key(&lost.claim));
     if gone.is_empty() { Ok(()) } else { Err(told(namespace, &gone)) }
 }
@@ -90,8 +91,8 @@ fn told(namespace: &str, gone: &[Lost]) -> Halt {
     Halt::fail(ConditionType::ProcessesReady, VOLUME_LOST, text, ErrorClass::Blocked)
 }
 
-/// Names of the claims that were there: of an instance that was installed, and of a copy that was filled. What a
-/// release adds that has not run yet was not.
+/// Names of the claims that existed: of an instance that was installed, and of a copy that was filled. Claims that a
+/// release adds which has not run yet did not exist.
 async fn had_volumes(ctx: &Ctx, pass: &Pass, wanted: &Wanted) -> Result<BTreeSet<String>, Halt> {
     let spec = &wanted.release.spec;
     let status = pass.instance.status.as_ref();
@@ -102,7 +103,7 @@ async fn had_volumes(ctx: &Ctx, pass: &Pass, wanted: &Wanted) -> Result<BTreeSet
     }
     let ran = status.and_then(|s| s.release_hash.as_ref()).filter(|hash| **hash != wanted.release.hash);
     let ran = match ran {
-        // A copy that has not run has the volumes of its original, whatever neutralises it.
+        // A copy that has not run has the volumes of its original, whatever steps neutralise it.
         Some(hash) if installed => Some(release::of_hash(ctx, &pass.instance.spec, hash).await?.spec.volumes),
         _ => None,
     };
@@ -110,7 +111,7 @@ async fn had_volumes(ctx: &Ctx, pass: &Pass, wanted: &Wanted) -> Result<BTreeSet
     Ok(volumes.map(|v| names::volume(&wanted.id, &v.name, wanted.generation)).collect())
 }
 
-/// The volumes that the release had which ran, when that is another one.
+/// The volumes of `now` that the release that ran had as well. None means that no other release ran.
 fn of_before<'a>(now: &'a [Volume], ran: Option<&'a [Volume]>) -> impl Iterator<Item = &'a Volume> {
     now.iter().filter(move |v| ran.is_none_or(|ran| ran.iter().any(|r| r.name == v.name)))
 }
@@ -125,13 +126,13 @@ async fn list(ctx: &Ctx, namespace: &str, id: &str) -> Result<Claims, Halt> {
     Ok(list.items.into_iter().map(|claim| (claim.name_any(), claim)).collect())
 }
 
-/// Those of the claims that are not there, or whose volume is not.
+/// The claims of `had` that do not exist, or whose volume does not exist.
 async fn missing(ctx: &Ctx, namespace: &str, found: &mut Claims, had: BTreeSet<String>) -> Result<Vec<Lost>, Halt> {
     let at = Halt::at(ConditionType::ProcessesReady);
     let api: Api<PersistentVolumeClaim> = Api::namespaced(ctx.client.clone(), namespace);
     let mut names = Vec::new();
     for name in had {
-        // A person who made it again may have left our labels away.
+        // A person who recreated the claim may have left our labels out.
         if !found.contains_key(&name)
             && let Some(claim) =
                 api.get_opt(&name).await.map_err(|e| at(Error::kube(format!("get claim {name}"))(e)))?

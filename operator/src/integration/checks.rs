@@ -1,4 +1,4 @@
-//! What this process knows of integrations, and when it asks again. No I/O.
+//! What this process knows about integrations, and when it asks again. No I/O.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,21 +9,21 @@ use tenantry_api::integration::IntegrationState;
 use tenantry_core::request::Request;
 use tokio::sync::Semaphore;
 
-/// Checks that are made at once: one that hangs must not hold up the others for long.
+/// Checks that are made at once: a check that hangs must not hold up the others for long.
 const AT_ONCE: usize = 8;
-/// How often what answers is asked, in seconds.
+/// How often an integration that answers is asked, in seconds.
 const EVERY: u32 = 3_600;
-/// How often what does not answer is asked, in seconds: people wait for it.
+/// How often an integration that does not answer is asked, in seconds: people wait for it.
 const AWAY: u32 = 600;
-/// After how many seconds a check that has not ended holds up no request for another one.
+/// Seconds after which a check that has not ended no longer holds up a request for another check.
 const LOST: i64 = 300;
 
 /// What a check found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
-    /// What is known.
+    /// The known state.
     pub state: IntegrationState,
-    /// For people; the same for the same finding, or the status would be written at each check.
+    /// Text for people. The same finding must give the same text, or the status would be written at each check.
     pub message: String,
 }
 
@@ -38,9 +38,9 @@ impl Found {
 /// What a check is made for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Question {
-    /// Changes with all that the check depends on.
+    /// Changes with everything that the check depends on.
     pub key: String,
-    /// Who asks for one, whatever is known already.
+    /// A request for a check, whatever is known already.
     pub request: Option<Request>,
 }
 
@@ -49,13 +49,13 @@ pub struct Question {
 pub enum Begun {
     /// Not now.
     No,
-    /// Yes; this process never made it.
+    /// Yes: this process has never made this check.
     First,
-    /// Yes; something that it depends on is another than last time.
+    /// Yes: something that the check depends on has changed since last time.
     Anew,
-    /// Yes; its time has come.
+    /// Yes: the check is due.
     Again,
-    /// Yes; somebody asks for it.
+    /// Yes: somebody asks for it.
     Asked,
 }
 
@@ -66,12 +66,12 @@ struct Entry {
     due: Timestamp,
     /// Since when a check is under way.
     busy: Option<Timestamp>,
-    /// Whether somebody asked while it was.
+    /// Whether somebody asked while a check was under way.
     waits: bool,
     found: Option<Found>,
     /// The last request that was met.
     met: Option<Request>,
-    /// Whether what was found stands in the status, as far as this process knows.
+    /// Whether the finding is in the status, as far as this process knows.
     told: bool,
 }
 
@@ -97,11 +97,11 @@ impl Entry {
     }
 }
 
-/// What this process knows, by instance and integration. Losing it costs one check of each.
+/// What this process knows, by instance and integration. Losing this knowledge costs one check of each integration.
 #[derive(Debug)]
 pub struct Checks {
     all: Mutex<HashMap<String, BTreeMap<String, Entry>>>,
-    /// Places for checks.
+    /// Limits how many checks run at once.
     pub places: Arc<Semaphore>,
 }
 
@@ -113,12 +113,13 @@ impl Default for Checks {
 
 impl Checks {
     fn lock(&self) -> MutexGuard<'_, HashMap<String, BTreeMap<String, Entry>>> {
-        // A panic elsewhere leaves the map whole: every change is one insert or remove.
+        // A panic elsewhere leaves the map intact: every change is one insert or remove.
         self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Asks whether a check is to be made, and notes that it is being made. Each request has one at most, and they
-    /// wait for each other: what is written quickly is not checked quickly.
+    /// Decides whether a check is to be made and, if so, notes that it has begun. Each request leads to one check at
+    /// most, and checks wait for each other: requests that are written in quick succession do not cause checks in quick
+    /// succession.
     #[must_use]
     pub fn begin(&self, uid: &str, name: &str, question: &Question, now: Timestamp) -> Begun {
         let mut all = self.lock();
@@ -134,7 +135,7 @@ impl Checks {
                 Begun::Again
             }
             Some(entry) if entry.is_request(question) && entry.is_busy(now) => {
-                // The check under way began before the request: it may have missed what was mended meanwhile.
+                // The check under way began before the request: it may have missed what was fixed meanwhile.
                 entry.waits = true;
                 Begun::No
             }
@@ -150,11 +151,11 @@ impl Checks {
         }
     }
 
-    /// Notes what a check found. Returns whether it is news: another finding, a request that was met, or one that
-    /// waits for this check to end.
+    /// Notes what a check found. Returns whether that is news: another finding, a request that is met now, or a request
+    /// that waits for the end of this check.
     pub fn end(&self, uid: &str, name: &str, question: &Question, found: Found, now: Timestamp) -> bool {
         let mut all = self.lock();
-        // Something that it depends on may have changed meanwhile: then another check is under way.
+        // Something that the check depends on may have changed meanwhile: then another check is under way.
         let entry = all.get_mut(uid).and_then(|m| m.get_mut(name)).filter(|e| e.question == *question);
         let Some(entry) = entry else { return false };
         entry.busy = None;
@@ -171,7 +172,7 @@ impl Checks {
         news
     }
 
-    /// What was found, and the last request that was met; both are about to be written into the status.
+    /// The finding, and the last request that was met. The caller is about to write both into the status.
     #[must_use]
     pub fn tell(&self, uid: &str, name: &str, key: &str) -> Option<(Found, Option<Request>)> {
         let mut all = self.lock();
@@ -180,7 +181,7 @@ impl Checks {
         entry.found.clone().map(|found| (found, entry.met.clone()))
     }
 
-    /// Whether a pass is needed for a check: one is due, or has found something that was not told yet.
+    /// Whether a pass is needed for a check: a check is due, or has found something that was not reported yet.
     #[must_use]
     pub fn wants(&self, uid: &str, now: Timestamp) -> bool {
         self.lock().get(uid).is_some_and(|mine| mine.values().any(|e| e.due <= now || !e.told))
@@ -193,7 +194,7 @@ impl Checks {
         Some(Duration::try_from(due.duration_since(now)).unwrap_or_default())
     }
 
-    /// Forgets what is not checked any more.
+    /// Forgets integrations that are not checked any more.
     pub fn keep_only(&self, uid: &str, names: &[&str]) {
         let mut all = self.lock();
         if let Some(mine) = all.get_mut(uid) {
@@ -210,7 +211,8 @@ impl Checks {
     }
 }
 
-/// A time `seconds` and up to a sixth more after now, other for each instance, so that they do not all ask at once.
+/// A time `seconds` and up to a sixth more after now. It differs between instances, so that they do not all ask at
+/// once.
 fn later(now: Timestamp, seconds: u32, uid: &str) -> Timestamp {
     let spread = uid.bytes().fold(0_u32, |sum, b| sum.wrapping_mul(31).wrapping_add(u32::from(b))) % (seconds / 6);
     now.checked_add(SignedDuration::from_secs(i64::from(seconds + spread))).unwrap_or(Timestamp::MAX)
@@ -236,12 +238,12 @@ mod tests {
         Question { key: key.into(), request: None }
     }
 
-    /// Asked for at a time of day.
+    /// A question with a request that was made at a time of day.
     fn asked(key: &str, hour: u8) -> Question {
         Question { key: key.into(), request: Request::parse(&format!("2026-11-21T{hour:02}:00:00Z")) }
     }
 
-    /// Checks that know that the mail server does not answer, and have told it.
+    /// Checks that know that the mail server does not answer, and have reported that.
     fn knowing(question: &Question) -> Checks {
         let checks = Checks::default();
         assert_eq!(checks.begin("u", "mail", question, at(0)), Begun::First);
@@ -297,7 +299,7 @@ mod tests {
         for second in 12..100 {
             assert_eq!(checks.begin("u", "mail", &nine, at(second)), Begun::No);
         }
-        // Taken away and written once more it is no other request.
+        // A request that is removed and written once more is still the same request.
         assert_eq!(checks.begin("u", "mail", &of("a"), at(100)), Begun::No);
         assert_eq!(checks.begin("u", "mail", &nine, at(101)), Begun::No);
         assert!(!checks.wants("u", at(102)));

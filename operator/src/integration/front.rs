@@ -1,4 +1,4 @@
-//! One request for the front of an instance, as a browser or an ingress would make it. Does I/O (network).
+//! One request to the front of an instance, as a browser or an ingress would make it. Does I/O (network).
 
 use std::collections::HashMap;
 use std::fmt;
@@ -23,21 +23,21 @@ const CONNECT: Duration = Duration::from_secs(3);
 const REQUEST: Duration = Duration::from_secs(10);
 /// Largest body that is compared, in bytes.
 const BODY_MAX: usize = 64 * 1024;
-/// How long an address that there was no way to is not tried again.
+/// How long an address that could not be reached is not tried again.
 const AWAY: Duration = Duration::from_secs(60);
 
-/// Addresses that there was no way to a short while ago, and why: not everybody who asks next has to wait for them.
+/// Addresses that could not be reached a short while ago, and why: the next callers do not have to wait for them again.
 #[derive(Debug, Default)]
 pub struct Away(Mutex<HashMap<String, (Instant, String)>>);
 
 impl Away {
-    /// Remembers one.
+    /// Remembers an address that could not be reached.
     pub fn note(&self, address: &str, why: &str) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.insert(address.to_owned(), (Instant::now(), why.to_owned()));
     }
 
-    /// Why there was no way to it.
+    /// Why an address could not be reached a short while ago. None means that it may be tried.
     #[must_use]
     pub fn why(&self, address: &str) -> Option<String> {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -45,14 +45,14 @@ impl Away {
     }
 }
 
-/// What is asked for.
+/// What is requested.
 #[derive(Debug, Clone, Copy)]
 pub struct Front<'a> {
     /// URL for people, without a path.
     pub url: &'a str,
     /// Path that answers when all is well.
     pub path: &'a str,
-    /// Whether the ingress is asked, with TLS where people use it, and not the Service behind it.
+    /// Whether the ingress is asked (with TLS where people use TLS) instead of the Service behind it.
     pub through_ingress: bool,
 }
 
@@ -61,36 +61,37 @@ pub struct Front<'a> {
 pub struct Answer {
     /// Status code.
     pub status: u16,
-    /// Whether it says of itself that it is the page of a suspended instance.
+    /// Whether the answer identifies itself as the page of a suspended instance.
     says_page: bool,
-    /// Kind of the content.
+    /// Content type.
     kind: Option<String>,
-    /// What it says, as far as it is compared.
+    /// The body, as far as it is compared.
     body: Vec<u8>,
 }
 
 impl Answer {
-    /// Whether it says of itself that it is the page of a suspended instance.
+    /// Whether the answer identifies itself as the page of a suspended instance.
     #[must_use]
     pub fn says_page(&self) -> bool {
         self.says_page
     }
 
-    /// Whether it may be the page of a suspended instance: an ingress, and an older page, say it by the status alone.
+    /// Whether the answer may be the page of a suspended instance: an ingress, and an older page, show that by the
+    /// status code alone.
     #[must_use]
     pub fn is_page(&self) -> bool {
         self.says_page || self.status == 503
     }
 
-    /// Whether an ingress answers so that does not know of the CRM, or not yet. Anything else is a door of the ingress's
-    /// own, such as a log-in or a redirection, which no time opens.
+    /// Whether this is the answer of an ingress that does not know the CRM, or does not know it yet. Any other answer
+    /// is a barrier of the ingress itself, such as a log-in or a redirection, and waiting does not remove it.
     #[must_use]
     pub fn is_absence(&self) -> bool {
         self.says_page || matches!(self.status, 404 | 500 | 502..=504)
     }
 
-    /// Whether it came from where `own` came from. An error of the CRM itself is told from one of the ingress by what
-    /// it says.
+    /// Whether this answer came from the same place as `own`. The body distinguishes an error of the CRM itself from an
+    /// error of the ingress.
     #[must_use]
     pub fn is_of(&self, own: &Self) -> bool {
         let alike = self.status == own.status && self.kind == own.kind && self.says_page == own.says_page;
@@ -98,12 +99,12 @@ impl Answer {
     }
 }
 
-/// Why there was no answer as it should be.
+/// Why the expected answer did not come.
 #[derive(Debug)]
 pub enum Missed {
-    /// None at all.
+    /// No answer at all.
     Away(String),
-    /// Another one.
+    /// Another answer.
     Otherwise(Answer),
 }
 
@@ -116,7 +117,7 @@ impl fmt::Display for Missed {
     }
 }
 
-/// Asks once. The certificate is not judged: whoever made it, the question is who answers.
+/// Asks once. The certificate is not verified: the question is only who answers, whoever issued the certificate.
 ///
 /// # Errors
 /// A text when there is no answer.
@@ -153,7 +154,7 @@ where
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(silent)?;
     let mut request = hyper::Request::get(front.path).header("host", authority).header("user-agent", "tenantry");
     if !front.through_ingress {
-        // What the ingress would add.
+        // Headers that the ingress would add.
         request = request.header("x-forwarded-proto", scheme).header("x-forwarded-host", authority);
     }
     let request = request.body(Empty::<Bytes>::new()).map_err(|_| "the path is none".to_owned())?;
@@ -162,7 +163,8 @@ where
         let status = answer.status().as_u16();
         let kind = answer.headers().get("content-type").map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned());
         let says_page = answer.headers().get(HEADER_PAGE).is_some_and(|kind| kind == PAGE_SUSPENDED);
-        // A longer one, or one that breaks off, is compared by what is known of it.
+        // A body that is too long or breaks off counts as empty: the answer is compared by everything else that is
+        // known about it.
         let body = Limited::new(answer.into_body(), BODY_MAX).collect().await;
         let body = body.map(|b| b.to_bytes().to_vec()).unwrap_or_default();
         Ok(Answer { status, says_page, kind, body })
@@ -170,7 +172,7 @@ where
     tokio::pin!(exchange, connection);
     tokio::select! {
         answer = &mut exchange => answer,
-        // The server has closed it: what it said before is read to its end.
+        // The server has closed the connection: what the server sent before is read to its end.
         _ = &mut connection => exchange.await,
     }
 }
@@ -183,7 +185,7 @@ pub(crate) mod tests {
 
     use super::*;
 
-    /// A server that answers each request with the next of these, and says what it was asked.
+    /// A server that answers each request with the next of these answers, and reports each request.
     pub async fn server(answers: &'static [&'static str]) -> (u16, tokio::sync::mpsc::UnboundedReceiver<String>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();

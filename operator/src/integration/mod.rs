@@ -1,4 +1,4 @@
-//! Integrations of instances: whether what a customer brings answers. Checks run beside the reconciles, a few at once.
+//! Integrations of instances: whether customers' own services answer. Checks run beside the reconciles, a few at once.
 
 mod checks;
 pub mod front;

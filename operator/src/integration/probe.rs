@@ -1,4 +1,4 @@
-//! One check of an integration: resolves, refuses inside addresses, connects, speaks. Does I/O (network).
+//! One check of an integration: resolves the name, refuses internal addresses, connects, speaks. Does I/O (network).
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -19,7 +19,7 @@ use tokio::time::timeout;
 
 use super::{Found, tls};
 
-/// Addresses of a name that are tried.
+/// How many addresses of a name are tried.
 const ADDRESSES: usize = 3;
 
 /// A connection, with TLS or without.
@@ -76,14 +76,15 @@ fn judged(place: &str, verdict: Verdict) -> Found {
     }
 }
 
-/// Connects to an address that tenants may reach, and to no other that the name may have a moment later.
+/// Connects to an address that tenants may reach, and never to another address that the name may have a moment later.
 async fn connect(host: &str, port: u16, ranges: &Ranges) -> Result<TcpStream, Found> {
     let away = |text: String| Found::new(Unreachable, text);
     let resolved = lookup_host((host, port)).await;
     let all: Vec<SocketAddr> = resolved.map_err(|_| away(format!("the name {host} is not known")))?.collect();
     let open: Vec<&SocketAddr> = all.iter().filter(|a| closed(a.ip(), ranges).is_none()).collect();
     if open.is_empty() {
-        // The address itself is not told: it would describe the inside to whoever may write an instance.
+        // The message does not contain the address: it would reveal the internal network to everybody who may write an
+        // instance.
         let why = all.iter().find_map(|a| closed(a.ip(), ranges)).unwrap_or("has no address");
         return Err(away(format!("tenants cannot reach {host}: it {why}")));
     }
@@ -122,7 +123,7 @@ async fn smtp(
         match next {
             Next::Say(line) => say(&mut wire, line.reveal()).await?,
             Next::End(verdict) => {
-                // A courtesy; what becomes of it does not matter.
+                // QUIT is a courtesy: whether it succeeds does not matter.
                 let _ = say(&mut wire, "QUIT").await;
                 return Ok(verdict);
             }
@@ -139,7 +140,8 @@ async fn say(wire: &mut Box<dyn Wire>, line: &str) -> Result<(), String> {
     written.await.map_err(|_| "it ends the connection".to_owned())
 }
 
-/// The next reply. What came behind it was not asked for, and ends the check: before TLS it could be anybody's.
+/// Reads the next reply. Data that was read together with it, but behind it, is discarded: it was not asked for, and
+/// before TLS anybody could have sent it.
 async fn reply(wire: &mut Box<dyn Wire>, read: &mut Vec<u8>) -> Result<Reply, String> {
     read.clear();
     let mut part = [0; 1024];
@@ -196,7 +198,7 @@ mod tests {
         }
     }
 
-    /// A server that says these texts, each after it has read something, and then is silent.
+    /// A server that sends these texts, each after it has read something, and then stays silent.
     async fn server(texts: &'static [&'static str]) -> u16 {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();

@@ -1,7 +1,7 @@
-//! TLS to a server that a customer named: what is wrong with its certificate is found out, not refused. Does I/O.
+//! TLS to a server that a customer named: problems with its certificate are noted, not refused. Does I/O.
 //!
-//! Many mail servers inside have certificates of their own, and many products do not look at them. The check says so,
-//! and sends no password there.
+//! Many internal mail servers have self-issued certificates, and many products do not verify certificates. The check
+//! reports that, and sends no password to such a server.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-/// Notes what is wrong with a certificate and goes on.
+/// Notes what is wrong with a certificate, and continues.
 #[derive(Debug)]
 struct Witness {
     judge: Arc<WebPkiServerVerifier>,
@@ -72,7 +72,7 @@ fn words(error: &Error) -> &'static str {
     }
 }
 
-/// Begins TLS. Gives what is wrong with the certificate, if anything.
+/// Begins TLS. Returns the stream, and what is wrong with the certificate, if anything.
 ///
 /// # Errors
 /// A text when there is no TLS with this server.

@@ -1,4 +1,4 @@
-//! Taking over an archived tenant: only by name of the Archive, only with its id. Does I/O (Kubernetes).
+//! Adoption of an archive: only by the Archive's name, and only by an object with its id. Does I/O (Kubernetes).
 
 use std::collections::BTreeMap;
 
@@ -24,7 +24,8 @@ use crate::context::Ctx;
 use crate::error::Error;
 use crate::halt::Halt;
 
-/// Refuses an id that belongs to an archive, or whose namespace is another tenant's. Nothing was touched before.
+/// Refuses an id that belongs to an archive, or whose namespace belongs to another tenant. Nothing was changed before
+/// this check.
 ///
 /// # Errors
 /// [`Halt`] at `Ready`.
@@ -32,7 +33,7 @@ pub async fn check(ctx: &Ctx, tenant: &Tenant, id: &Id, now: Timestamp) -> Resul
     let ready = Halt::at(ConditionType::Ready);
     let name = tenant.name_any();
     if tenant.status.as_ref().is_some_and(|s| s.namespace.is_some()) {
-        // It has its namespace already: the id is its own.
+        // The tenant has its namespace already: the id is its own.
         return Ok(());
     }
     let namespaces = dynamic_api(&ctx.client, Kind::Namespace, None);
@@ -41,7 +42,7 @@ pub async fn check(ctx: &Ctx, tenant: &Tenant, id: &Id, now: Timestamp) -> Resul
     let owner = namespace.map(|ns| ns.labels().get(names::LABEL_TENANT).cloned().unwrap_or_default());
     let latest = free(ctx, tenant, id, tenant.spec.adopt.as_deref(), now).await?;
     match owner {
-        // An archive that is open belongs to whoever names it; its namespace still has the old name.
+        // An open archive belongs to the tenant that names it. Its namespace still carries the old tenant's name.
         _ if latest.is_some_and(|a| phase(&a) == ArchivePhase::Archived) => {}
         Some(owner) if owner != name => {
             return Err(refuse(format!("id {id} belongs to tenant {owner:?}; create the tenant without spec.id")));
@@ -51,8 +52,9 @@ pub async fn check(ctx: &Ctx, tenant: &Tenant, id: &Id, now: Timestamp) -> Resul
     Ok(())
 }
 
-/// Whether the object took the archive over before: its id is claimed for it, and its own note of the ledger goes on where
-/// the archive's ends. A status that was lost, its own or the archive's, takes nothing from it.
+/// Whether the object took the archive over before: the id is claimed for the object, and the object's own note of the
+/// ledger continues where the archive's ledger ends. The object keeps this right even if its own status or the
+/// archive's status was lost.
 async fn took_over<K>(ctx: &Ctx, object: &K, id: &Id, archive: &Archive) -> Result<bool, Halt>
 where
     K: Resource<DynamicType = ()>,
@@ -63,11 +65,11 @@ where
     if ended == 0 || noted.is_none_or(|n| n.sequence < ended) {
         return Ok(false);
     }
-    // Annotations are anybody's to write, claims are not.
+    // Anybody may write annotations, but not claims.
     claim::is_held_by(ctx, object, id).await
 }
 
-/// Refuses an id whose last life ended, unless its archive is taken over by name. Gives that archive back.
+/// Refuses an id whose last life has ended, unless its archive is taken over by name. Returns that archive.
 async fn free<K>(ctx: &Ctx, object: &K, id: &Id, adopt: Option<&str>, now: Timestamp) -> Result<Option<Archive>, Halt>
 where
     K: Resource<DynamicType = ()>,
@@ -96,13 +98,13 @@ where
     }
 }
 
-/// Whether an archive is to be purged. A purge that waits for the end of the retention leaves the data to who comes
-/// before it.
+/// Whether an archive is to be purged. Until the end of the retention a waiting purge does not prevent an adoption.
 fn is_to_be_purged(archive: &Archive, now: Timestamp) -> bool {
     phase(archive) == ArchivePhase::Archived && is_doomed(archive, now)
 }
 
-/// The archive of the last life of an id; archives are never removed, so the first one tells whether there is any.
+/// The archive of the last life of an id; archives are never removed, so the archive of the first life shows whether
+/// any archive exists.
 async fn latest(ctx: &Ctx, id: &Id) -> Result<Option<Archive>, Halt> {
     let api: Api<Archive> = Api::all(ctx.client.clone());
     let first = api.get_opt(&names::archive(id, 1)).await;
@@ -114,7 +116,7 @@ async fn latest(ctx: &Ctx, id: &Id) -> Result<Option<Archive>, Halt> {
     Ok(all.into_iter().filter(|a| a.spec.id == id.as_str()).max_by_key(|a| a.spec.life))
 }
 
-/// Refuses the id of an archived instance. Asked only until the instance has been reported.
+/// Refuses the id of an archived instance. Called only until the instance has been reported.
 ///
 /// # Errors
 /// [`Halt`] at `Ready`.
@@ -126,8 +128,8 @@ pub async fn check_instance(ctx: &Ctx, instance: &CrmInstance, id: &Id, now: Tim
     }
 }
 
-/// Refuses to archive what is left of an id as an orphan while an archive keeps it; the last archive that was adopted
-/// or purged must be named, so that this one counts one life more.
+/// Refuses to archive the remains of an id as an orphan while an archive keeps its data. If the last archive was
+/// adopted or purged, it must be named, so that the new archive counts one life more.
 ///
 /// # Errors
 /// [`Halt`] at `Ready`.
@@ -145,7 +147,7 @@ pub async fn check_orphan(ctx: &Ctx, id: &Id, adopt: Option<&str>) -> Result<(),
     }
 }
 
-/// Whether an object was made only to archive what is left of its id.
+/// Whether an object was created only to archive the remains of its id.
 #[must_use]
 pub fn is_orphan(annotations: &BTreeMap<String, String>, id: Option<&str>) -> bool {
     annotations.get(names::ANNOTATION_ORPHAN).is_some_and(|orphan| Some(orphan.as_str()) == id)
@@ -177,10 +179,11 @@ pub async fn archives_of(ctx: &Ctx, id: &Id) -> Result<Vec<Archive>, Halt> {
     Ok(list.items)
 }
 
-/// The Archive that an object names, if it names one; an instance's must lie in its own namespace.
+/// The Archive that an object names, if it names one. The archive of an instance must belong to the instance's own
+/// namespace.
 ///
 /// # Errors
-/// [`Halt`] when it does not exist or holds something else.
+/// [`Halt`] when the Archive does not exist, or holds something else.
 pub async fn named(
     ctx: &Ctx,
     adopt: Option<&str>,
@@ -217,12 +220,12 @@ pub async fn ledger(ctx: &Ctx, tenant: &Tenant) -> Result<Option<Recorded>, Halt
 /// The recorded end of the stream that an Archive keeps.
 ///
 /// # Errors
-/// [`Halt`] when it cannot be read: better to stop than to number events anew.
+/// [`Halt`] when it cannot be read: better to stop than to number events from the start again.
 pub fn ledger_of(archive: &Archive) -> Result<Recorded, Halt> {
     serde_json::from_str(&archive.spec.ledger).map_err(|e| Halt::at(ConditionType::Ready)(Error::Json(e)))
 }
 
-/// Marks the archive as adopted, once the tenant stands.
+/// Marks the archive as adopted, once the tenant is set up.
 ///
 /// # Errors
 /// [`Halt`] at `Ready`.

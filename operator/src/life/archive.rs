@@ -1,4 +1,4 @@
-//! The Archive that is left of an object: stored once. Does I/O (Kubernetes).
+//! The Archive that remains of an object: stored once. Does I/O (Kubernetes).
 
 use kube::api::{Api, PostParams};
 use tenantry_api::archive::Archive;
@@ -6,7 +6,7 @@ use tenantry_api::archive::Archive;
 use crate::context::Ctx;
 use crate::error::Error;
 
-/// Stores an archive; one that exists, from before a crash, stays as it is.
+/// Stores an archive. An archive that exists already, from before a crash, stays as it is.
 ///
 /// # Errors
 /// [`Error::Kube`].

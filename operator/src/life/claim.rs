@@ -1,5 +1,5 @@
-//! Ids: claimed by an object named after the id before anything is made from it, so that two objects that
-//! carry one id never share what belongs to it. Does I/O (Kubernetes).
+//! Claims of ids: an object named after the id claims it before anything is made from it, so that two objects that
+//! carry the same id never share what belongs to the id. Does I/O (Kubernetes).
 
 use kube::api::{Api, DynamicObject, PostParams};
 use kube::{Resource, ResourceExt};
@@ -18,7 +18,7 @@ use crate::context::Ctx;
 use crate::error::Error;
 use crate::halt::Halt;
 
-/// Who has an id.
+/// The object that has an id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Holder {
     kind: String,
@@ -47,12 +47,13 @@ impl Holder {
         }
     }
 
-    /// Whether it is there and carries the id.
+    /// Whether the holder exists and carries the id.
     async fn lives(&self, ctx: &Ctx, id: &Id) -> Result<bool, Halt> {
         Ok(self.look(ctx, id).await?.is_some())
     }
 
-    /// Whether it was reported once, so that something was made from the id; none: it is not there, or has another id.
+    /// Whether the holder was reported once, so that something was made from the id. None means that the holder does
+    /// not exist, or has another id.
     async fn look(&self, ctx: &Ctx, id: &Id) -> Result<Option<bool>, Halt> {
         let failed = |e| Halt::at(ConditionType::Ready)(Error::kube("get who has the id")(e));
         let (carried, is_reported) = if self.kind == "Tenant" {
@@ -77,9 +78,9 @@ fn build(ctx: &Ctx, id: &Id, holder: &Holder) -> Child {
     Child::new(Kind::ConfigMap, Some(&ctx.system_namespace), &names::id_claim(id), &labels, rest)
 }
 
-/// Claims an id for an object, or finds it claimed by the object already. A claim whose holder is gone is taken over,
-/// and a claim that was lost is made again. `reported`: something was made from the id, so that it is claimed already, and
-/// an object that came later and was never accepted has no right to it.
+/// Claims an id for an object, or finds that the object has claimed it already. A claim whose holder is gone is taken
+/// over, and a lost claim is recreated. `reported` means that something was made from the id for this object: the
+/// object had the claim already, and an object that came later and was never accepted has no right to the id.
 ///
 /// # Errors
 /// [`Halt`] at `Ready`: refused while another object that has the id lives.
@@ -112,7 +113,7 @@ pub async fn claim<K: Resource<DynamicType = ()>>(ctx: &Ctx, object: &K, id: &Id
         )));
     }
     let mut mine: DynamicObject = serde_json::from_value(child.object).map_err(|e| ready(e.into()))?;
-    // Of two that find the holder gone, the version lets one through.
+    // If two objects find the holder gone, the resource version lets only one of them through.
     mine.metadata.resource_version = stored.resource_version();
     let params = PostParams { field_manager: Some(crate::cluster::FIELD_MANAGER.into()), ..PostParams::default() };
     api.replace(&child.name, &params, &mine).await.map_err(|e| ready(Error::kube("take the id over")(e)))?;
@@ -130,7 +131,7 @@ pub async fn is_held_by<K: Resource<DynamicType = ()>>(ctx: &Ctx, object: &K, id
     Ok(found.is_some_and(|claim| Holder::stored(&claim) == Holder::of(object)))
 }
 
-/// Whether an object that carries the id lives, as far as the claim tells.
+/// Describes the living object that carries the id, as far as the claim shows. None means that no such object lives.
 ///
 /// # Errors
 /// [`Halt`] at `Ready`.

@@ -1,4 +1,4 @@
-//! Writing billing events: the event first, then the annotation that says how far the stream is. Does I/O.
+//! Writes billing events: the event first, then the annotation that records how far the stream is. Does I/O.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ use crate::halt::Halt;
 /// A stream with its recorded end.
 #[derive(Debug, Clone)]
 pub struct Stream {
-    /// Whose it is.
+    /// The object that the stream belongs to.
     pub subject: Subject,
     /// The recorded end.
     pub recorded: Recorded,
@@ -27,9 +27,9 @@ pub struct Stream {
 
 /// Writes the events between what is recorded and what is true, and returns the new recorded end.
 ///
-/// The caller stores it in the object's annotation (or in the Archive) and only then reports the state.
-/// An event that exists already, from before a crash, is folded in as it is, whatever is true now: also when nothing
-/// would be written now, for else the stream would go on saying what that event says.
+/// The caller stores the new end in the object's annotation (or in the Archive), and only then reports the state. An
+/// event that exists already, from before a crash, is folded in as it is, whatever is true now. This also holds when
+/// nothing would be written now, because otherwise the stream would keep saying what that event says.
 ///
 /// # Errors
 /// [`Error::Kube`].
@@ -45,7 +45,7 @@ pub async fn record(ctx: &Ctx, stream: &Stream, now_true: &Facts, now: Timestamp
             recorded = end;
             continue;
         };
-        // Its answer may be lost: until then nothing is known of the end.
+        // The answer may be lost: until it arrives, the end of the stream is not known.
         ctx.memory.stream_ends(id, None);
         let source = ctx.site().await?.spec.id;
         let object = event::build(&stream.subject, &next, &source, &ctx.system_namespace, now);
@@ -67,7 +67,7 @@ pub async fn record(ctx: &Ctx, stream: &Stream, now_true: &Facts, now: Timestamp
 /// The recorded end of an object's stream, from its annotation.
 ///
 /// # Errors
-/// [`Halt`] at `Ready` when it cannot be read: better to stop than to number events anew.
+/// [`Halt`] at `Ready` when it cannot be read: better to stop than to number events from the start again.
 pub fn recorded_of(annotations: &BTreeMap<String, String>) -> std::result::Result<Option<Recorded>, Halt> {
     let Some(text) = annotations.get(names::ANNOTATION_LEDGER) else { return Ok(None) };
     serde_json::from_str(text).map(Some).map_err(|e| {
@@ -79,7 +79,8 @@ pub fn recorded_of(annotations: &BTreeMap<String, String>) -> std::result::Resul
     })
 }
 
-/// The recorded end of a stream with the events that a crash kept from being noted. A process looks for them once.
+/// The recorded end of a stream, including the events that were not noted because of a crash. A process looks for such
+/// events once.
 ///
 /// # Errors
 /// [`Error::Kube`].
@@ -89,7 +90,7 @@ pub async fn whole(ctx: &Ctx, id: &Id, recorded: &Recorded) -> Result<Recorded> 
     while !ctx.memory.is_end_of_stream(id, end.sequence) {
         let name = names::billing_event(id, end.sequence + 1);
         match api.get_opt(&name).await.map_err(Error::kube("get billing event"))? {
-            // One with another number than its name says is not ours.
+            // An event whose number differs from its name is not ours.
             Some(event) if event.spec.sequence == end.sequence + 1 => {
                 end = fold(&end, event.spec.sequence, &event.spec.after);
             }
@@ -99,7 +100,7 @@ pub async fn whole(ctx: &Ctx, id: &Id, recorded: &Recorded) -> Result<Recorded> 
     Ok(end)
 }
 
-/// The recorded end of a stream as its events tell it, for an object that lost its own note of it.
+/// The recorded end of a stream, computed from its events, for an object that lost its own note of the end.
 ///
 /// # Errors
 /// [`Error::Kube`].

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 
 /// Sets what is missing among `spec.id`, finalizer and annotations, guarded by the version that was read.
 ///
-/// Returns the object as stored; unchanged when nothing was missing.
+/// Returns the stored object. None means that nothing was missing, and nothing was written.
 ///
 /// # Errors
 /// [`Error::Kube`]; a conflict is transient.
@@ -47,7 +47,8 @@ where
     if !needed {
         return Ok(None);
     }
-    // The version makes two operators, or a stale cache, collide here instead of minting two ids.
+    // The resource version makes two operators, or an operator with a stale cache, collide here instead of minting two
+    // ids.
     patch["metadata"]["resourceVersion"] = object.resource_version().unwrap_or_default().into();
     let stored = api
         .patch(&object.name_any(), &PatchParams::default(), &Patch::Merge(&patch))
@@ -57,7 +58,7 @@ where
     Ok(Some(stored))
 }
 
-/// Takes the finalizer away: the object may go.
+/// Removes the finalizer: the object may go.
 ///
 /// # Errors
 /// [`Error::Kube`].

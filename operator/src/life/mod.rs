@@ -1,5 +1,5 @@
-//! The life of an object of ours, whatever its kind: its id and finalizer, whose id it is, the archive that it takes over,
-//! its stream of billing events, the archive that is left of it. Does I/O.
+//! The life of an object of any of our kinds: its id and finalizer, the claim of its id, the archive that it takes
+//! over, its stream of billing events, the archive that remains of it. Does I/O.
 
 pub mod adopt;
 mod archive;

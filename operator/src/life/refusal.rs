@@ -5,7 +5,7 @@ use tenantry_core::class::ErrorClass;
 
 use crate::halt::Halt;
 
-/// Reason of a refusal: the id is another's.
+/// Reason of a refusal: the id belongs to another object.
 pub const ID_TAKEN: &str = "IdTaken";
 
 /// A refusal: the id, or the archive, is not for this object.

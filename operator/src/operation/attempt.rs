@@ -11,8 +11,8 @@ const FIRST_PAUSE: u64 = 30;
 /// Longest pause in seconds.
 const LONGEST_PAUSE: u64 = 900;
 
-/// The newest of some attempts with its number, the last part of its name. Failed jobs go after a day, so
-/// their count says nothing.
+/// The newest attempt among jobs, with its number, which is the last part of the job's name. Failed jobs are deleted
+/// after a day, so the number of jobs does not give the number of the attempt.
 #[must_use]
 pub fn newest(jobs: Vec<Job>) -> Option<(u32, Job)> {
     let number = |job: &Job| -> u32 { job.name_any().rsplit_once('-').and_then(|(_, n)| n.parse().ok()).unwrap_or(0) };
@@ -25,7 +25,7 @@ pub fn pause(attempt: u32) -> u64 {
     FIRST_PAUSE.saturating_mul(1 << attempt.min(6)).min(LONGEST_PAUSE)
 }
 
-/// What is left of the pause after an attempt that failed so long ago.
+/// What is left of the pause after an attempt that failed this long ago. None means that the pause is over.
 #[must_use]
 pub fn pause_left(attempt: u32, ago: Duration) -> Option<Duration> {
     Duration::from_secs(pause(attempt)).checked_sub(ago).filter(|left| !left.is_zero())
@@ -34,16 +34,17 @@ pub fn pause_left(attempt: u32, ago: Duration) -> Option<Duration> {
 /// What the build of a template by a job does next.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Next<'a, J> {
-    /// Looks after the job of this attempt.
+    /// Follows the job of this attempt.
     Follow(u32, &'a J),
     /// Begins this attempt.
     Start(u32),
-    /// Drops what an earlier attempt left, then begins this one.
+    /// Drops what an earlier attempt left, then begins this attempt.
     Anew(u32),
 }
 
-/// Decides it from the server's record of the template (its state, and the attempt that made it) and the newest
-/// job. Only the job that belongs to the database there is counts: another one knows nothing of this database.
+/// Decides what the build does next from the server's record of the template (its state, and the attempt that made it)
+/// and the newest job. Only the job that belongs to the existing database counts: another job knows nothing about this
+/// database.
 #[must_use]
 pub fn next<J>(record: Option<(State, u32)>, newest: Option<&(u32, J)>) -> Next<'_, J> {
     let attempt = newest.map_or(1, |(attempt, _)| attempt.saturating_add(1));
@@ -56,9 +57,9 @@ pub fn next<J>(record: Option<(State, u32)>, newest: Option<&(u32, J)>) -> Next<
     }
 }
 
-/// The next attempt of a build by SQL, and whether what an earlier one left must be dropped first. One that is
-/// neither sealed nor merely written down was broken off or has failed: it is never gone on with, as not every
-/// engine undoes half a step.
+/// The next attempt of a build by SQL, and whether the remains of an earlier attempt must be dropped first. An attempt
+/// whose template is neither sealed nor only recorded was broken off or has failed. It is never continued, because not
+/// every engine undoes half a step.
 #[must_use]
 pub fn next_by_sql(record: Option<(State, u32)>) -> (u32, bool) {
     match record {
@@ -120,7 +121,7 @@ mod tests {
     #[test]
     fn a_job_of_another_attempt_says_nothing_of_the_database_there_is() {
         assert_eq!(next(Some((State::Installing, 1)), Some(&(1, ()))), Next::Follow(1, &()));
-        // The server lost its data after the first attempt succeeded, and its job is still there.
+        // The server lost its data after the first attempt succeeded, and the job of that attempt still exists.
         assert_eq!(next(None, Some(&(1, ()))), Next::Start(2));
         assert_eq!(next(Some((State::Creating, 2)), Some(&(1, ()))), Next::Start(2));
         assert_eq!(next(Some((State::Installing, 2)), Some(&(1, ()))), Next::Anew(2));

@@ -1,5 +1,5 @@
-//! Following the job of an attempt, whatever work it does: what is waited for, what keeps its pods from running, and when
-//! the next attempt is due. Does I/O (Kubernetes).
+//! Follows the job of an attempt, whatever work the job does: what is waited for, what keeps the job's pods from
+//! running, and when the next attempt is due. Does I/O (Kubernetes).
 
 use std::time::Duration;
 
@@ -18,9 +18,9 @@ use crate::context::Ctx;
 use crate::error::Error;
 use crate::halt::Halt;
 
-/// A kind of work that jobs do, as people are told of it.
+/// A kind of work that jobs do, and how it is reported to people.
 pub trait Work {
-    /// The condition that waits for it.
+    /// The condition that waits for the work.
     fn condition(&self) -> ConditionType;
     /// What its jobs are called in traces.
     fn trace(&self) -> &'static str;
@@ -30,23 +30,23 @@ pub trait Work {
     fn under_way(&self, attempt: u32) -> Halt;
     /// Reason of the condition after a failure.
     fn failed(&self) -> &'static str;
-    /// What is told of a failure: why the attempt failed, and what is safe.
+    /// What is reported about a failure: why the attempt failed, and what is safe.
     fn failure(&self, said: &str) -> String;
 }
 
-/// What became of an attempt.
+/// The result of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Followed {
-    /// It did all of its work.
+    /// The job did all of its work.
     Done,
-    /// It failed, and the pause is over: this attempt may begin.
+    /// The attempt failed, and the pause is over: the attempt with this number may begin.
     Due(u32),
 }
 
 /// Follows the job of an attempt.
 ///
 /// # Errors
-/// [`Halt`] at the work's condition while it runs, and while the pause after a failure lasts.
+/// [`Halt`] at the work's condition while the job runs, and while the pause after a failure lasts.
 pub async fn follow(ctx: &Ctx, work: &impl Work, attempt: u32, job: &Job, now: Timestamp) -> Result<Followed, Halt> {
     let (condition, name) = (work.condition(), job.name_any());
     ctx.trace_job(work.trace(), job);

@@ -1,5 +1,5 @@
-//! One-shot work that jobs do for an object: attempts with growing pauses, how far a job is, what it said when it failed,
-//! the Secrets that it works with. Does I/O.
+//! One-shot work that jobs do for an object: attempts with growing pauses, how far a job is, its message when it
+//! failed, the Secrets that it works with. Does I/O.
 
 pub mod attempt;
 mod follow;

@@ -11,16 +11,16 @@ pub enum Outcome {
     Running,
     /// It did all of its work.
     Succeeded,
-    /// It ended badly.
+    /// It failed.
     Failed {
-        /// What Kubernetes says of it.
+        /// The reason that Kubernetes gives.
         why: String,
         /// Seconds since its end.
         seconds_ago: u64,
     },
 }
 
-/// Reads it from a job.
+/// Reads from a job how far it is.
 #[must_use]
 pub fn outcome(job: &Job, now: Timestamp) -> Outcome {
     let conditions = job.status.as_ref().and_then(|s| s.conditions.as_ref());
@@ -40,7 +40,7 @@ pub fn outcome(job: &Job, now: Timestamp) -> Outcome {
     }
 }
 
-/// What the agent wrote when it ended badly.
+/// What the agent wrote when it failed.
 #[must_use]
 pub fn last_words(pods: &[Pod]) -> Option<String> {
     pods.iter().find_map(|pod| {

@@ -1,4 +1,4 @@
-//! The Secrets of jobs, which hold passwords: each goes with its job, and before the next attempt. Does I/O (Kubernetes).
+//! The Secrets of jobs, which hold passwords: removed with the job, and before the next attempt. Does I/O (Kubernetes).
 
 use kube::ResourceExt;
 use kube::api::{ListParams, Patch, PatchParams};
@@ -11,8 +11,9 @@ use crate::cluster::{FIELD_MANAGER, dynamic_api};
 use crate::context::Ctx;
 use crate::error::{Error, Result};
 
-/// Makes a job whose Secret, of the same name, is there, and hands that to it: it goes when the job goes, which is a
-/// day after its end at the latest. A crash between leaves a Secret that the next attempt or a purge takes away.
+/// Creates a job whose Secret, which has the same name, exists already, and makes the job the owner of the Secret. The
+/// Secret is then deleted with the job, which is a day after the job's end at the latest. A crash in between leaves a
+/// Secret that the next attempt or a purge removes.
 ///
 /// # Errors
 /// [`Error::Kube`].
@@ -30,7 +31,7 @@ pub async fn start(ctx: &Ctx, job: &Child) -> Result<()> {
     }
 }
 
-/// Takes away the Secrets of all attempts of a purpose.
+/// Removes the Secrets of all attempts that serve a purpose.
 ///
 /// # Errors
 /// [`Error::Kube`].

@@ -1,5 +1,5 @@
-//! The watch of claims: whoever waits for a host hears when it is free, and a claim that somebody deleted is made again.
-//! Does I/O (Kubernetes).
+//! The watch of claims: it wakes instances that wait for a host when the host is free, and a claim that somebody
+//! deleted is recreated. Does I/O (Kubernetes).
 
 use std::sync::Arc;
 
@@ -14,14 +14,14 @@ use super::health::Health;
 use super::watches::{Told, Wake, Watch, follow};
 use crate::context::Ctx;
 
-/// Starts the watch. Of all ConfigMaps in the operator's namespace it sees the claims only.
+/// Starts the watch. Among the ConfigMaps in the operator's namespace it sees only the claims.
 pub fn watch(ctx: &Arc<Ctx>, wake: &Wake, health: &Arc<Health>) {
     let kind = Kind::ConfigMap;
     let api = Api::namespaced_with(ctx.client.clone(), &ctx.system_namespace, &kind.api());
     let config = watcher::Config::default().labels(&format!("{} in (host-claim, id-claim)", names::LABEL_PURPOSE));
     let (c, w) = (ctx.clone(), wake.clone());
     let each = move |told: Told<'_>| match told {
-        // Every instance is looked at when the process starts: what is claimed already is no news.
+        // Every instance is looked at when the process starts: claims that exist already are no news.
         Told::Listed(_) => {}
         Told::Changed(claim) => {
             if c.memory.observe(kind, claim, false) {
@@ -31,7 +31,7 @@ pub fn watch(ctx: &Arc<Ctx>, wake: &Wake, health: &Arc<Health>) {
         Told::Gone(claim) => {
             c.memory.observe(kind, claim, true);
             let name = claim.name.as_deref().unwrap_or_default();
-            // Whoever is being archived gives its claim back itself.
+            // An object that is being archived gives its claim back itself.
             let stays = |meta: &ObjectMeta| meta.deletion_timestamp.is_none();
             w.instances_where(&c, |i| wants(i, name) || (stays(&i.metadata) && carries(i.spec.id.as_deref(), name)));
             w.tenants_where(|t| stays(&t.metadata) && carries(t.spec.id.as_deref(), name));
@@ -40,12 +40,12 @@ pub fn watch(ctx: &Arc<Ctx>, wake: &Wake, health: &Arc<Health>) {
     follow(ctx, wake, health, Watch { kind, api, config, whole: false }, each);
 }
 
-/// Whether an instance wants the host of a claim: who had it, and who was refused.
+/// Whether an instance wants the host of a claim: the instance that had the host, and the instances that were refused.
 fn wants(instance: &CrmInstance, claim: &str) -> bool {
     names::host_claim(&instance.spec.host) == claim
 }
 
-/// Whether a claim is that of an object's id.
+/// Whether a claim is the claim of an object's id.
 fn carries(id: Option<&str>, claim: &str) -> bool {
     id.and_then(|id| Id::parse(id).ok()).is_some_and(|id| names::id_claim(&id) == claim)
 }

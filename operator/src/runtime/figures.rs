@@ -1,7 +1,7 @@
 //! Figures of the site as a whole, counted from the caches when Prometheus asks. Reads the clock and nothing else.
 //!
-//! What has one line for each tenant would grow with the site: instances that are not ready are named, but only
-//! those that have waited longest.
+//! Figures with one line for each tenant would grow with the site: of the instances that are not ready, only those that
+//! have waited longest are named.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -25,11 +25,11 @@ use tenantry_plan::archive::purge_holds;
 
 use crate::archive::Entry;
 
-/// Most instances that are named.
+/// Largest number of instances that are named.
 const NAMED: usize = 20;
 /// Reasons of the condition `Installed` that say that an attempt failed.
 const FAILED: [&str; 2] = ["InstallFailed", "PersonaliseFailed"];
-/// Phases that are told even when nothing is in them, so that a graph has no holes.
+/// Phases that are reported even when no object is in them, so that a graph has no holes.
 const TENANTS: [TenantPhase; 5] = {
     use TenantPhase::{Active, Archiving, Invalid, Pending, Suspended};
     [Pending, Active, Suspended, Archiving, Invalid]
@@ -183,7 +183,7 @@ fn since(conditions: &[Condition], kind: &str) -> Option<Timestamp> {
     find(conditions, kind).filter(|c| c.status != "True").map(|c| c.last_transition_time.0)
 }
 
-/// Those that should serve and do not, the longest first.
+/// Instances that should serve and do not, the longest wait first.
 fn not_ready(instances: &[Arc<CrmInstance>], now: Timestamp) -> Vec<(Labels, i64)> {
     let mut waiting: Vec<(i64, &CrmInstance)> = instances
         .iter()
@@ -199,7 +199,7 @@ fn not_ready(instances: &[Arc<CrmInstance>], now: Timestamp) -> Vec<(Labels, i64
         .collect();
     waiting.sort_by_key(|(seconds, i)| (Reverse(*seconds), i.spec.tenant.clone(), i.name_any()));
     waiting.truncate(NAMED);
-    // `instance` is Prometheus's own word for what it asks.
+    // `instance` is Prometheus's own label for the process that it asks.
     let labels = |i: &CrmInstance| vec![("tenant", i.spec.tenant.clone()), ("crm", i.name_any())];
     waiting.into_iter().map(|(seconds, i)| (labels(i), seconds)).collect()
 }
@@ -209,7 +209,7 @@ fn installs(instances: &[Arc<CrmInstance>]) -> Vec<(Labels, i64)> {
     for instance in instances.iter().filter(|i| i.metadata.deletion_timestamp.is_none()) {
         let conditions = instance.status.as_ref().map(|s| s.conditions.as_slice()).unwrap_or_default();
         let failed = find(conditions, "Installed").is_some_and(|c| c.status != "True" && FAILED.contains(&&*c.reason));
-        // The blueprints in use are few: zero says that all is well with one.
+        // The blueprints in use are few, so each is reported. Zero means that all is well with a blueprint.
         *failing.entry(&instance.spec.blueprint).or_default() += i64::from(failed);
     }
     failing.into_iter().map(|(blueprint, n)| (vec![("blueprint", blueprint.to_owned())], n)).collect()
@@ -220,7 +220,8 @@ fn deleted(meta: &ObjectMeta) -> Option<Timestamp> {
 }
 
 fn purging_since(archive: &Entry, now: Timestamp) -> Option<Timestamp> {
-    // Also a purge that is refused: somebody asked for it and waits. But not while it waits for its day.
+    // A refused purge counts too, because somebody asked for it and waits. A purge that waits for the end of the
+    // retention does not count.
     let holds = purge_holds(archive.spec.purge.as_ref(), &archive.spec.retain_until, now);
     let asked = |phase| phase == ArchivePhase::Purging || phase == ArchivePhase::Archived && holds;
     let status = archive.status.as_ref().filter(|s| asked(s.phase))?;
@@ -273,7 +274,7 @@ mod tests {
         assert_eq!(value(&gauges, "instance_not_ready_seconds", "c"), None);
         assert_eq!(value(&gauges, "installs_failing", "tryton"), Some(1));
         assert_eq!(value(&gauges, "unobserved_objects", "CrmInstance"), Some(3));
-        // Words that Prometheus gives to what it asks: ours would be pushed aside.
+        // Labels that Prometheus gives to what it asks: our labels of the same name would be renamed.
         let taken = ["instance", "job", "namespace", "pod", "service", "endpoint", "container"];
         let labels = gauges.iter().flat_map(|g| &g.values).flat_map(|(labels, _)| labels).map(|(name, _)| *name);
         assert_eq!(labels.filter(|name| taken.contains(name)).count(), 0);
@@ -338,7 +339,7 @@ mod tests {
         let labels = super::super::metrics::ControllerLabels { controller: "instance" };
         metrics.seconds.get_or_create(&labels).observe(16.0);
         let text = metrics.text();
-        // As the alert on slow reconciles writes it (charts/tenantry/rules).
+        // The bucket as the alert on slow reconciles writes it (charts/tenantry/rules).
         assert!(text.contains(r#"tenantry_reconcile_seconds_bucket{le="15.0",controller="instance"} 0"#), "{text}");
         for line in ["tenantry_instances{phase=\"Ready\"} 0", "tenantry_archiving_seconds{kind=\"Tenant\"} 0"] {
             assert!(text.contains(line), "{line} is not in {text}");

@@ -5,9 +5,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// A process that has heard nothing of the API for so long is wedged and must be started anew.
+/// A process that has heard nothing from the API for this long is stuck and must be restarted.
 pub const SILENCE: Duration = Duration::from_secs(300);
-/// A single watch that has failed for so long makes the process not alive, however well the rest is.
+/// If a single watch has failed for this long, the process is not alive, however well everything else works.
 pub const WATCH_FAILING: Duration = Duration::from_secs(600);
 
 /// Health of the process.
@@ -31,12 +31,12 @@ impl Default for Health {
 }
 
 impl Health {
-    /// The API was heard.
+    /// The API has answered.
     pub fn sign_of_life(&self) {
         self.last_sign.store(self.start.elapsed().as_secs(), Ordering::Relaxed);
     }
 
-    /// A watch brought something, or failed.
+    /// A watch has brought something, or has failed.
     pub fn watch(&self, name: &str, well: bool) {
         let mut failing = self.failing.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if well {
@@ -58,7 +58,7 @@ impl Health {
         self.ready.load(Ordering::Relaxed)
     }
 
-    /// Whether the API was heard lately and every watch works.
+    /// Whether the API has answered lately and every watch works.
     #[must_use]
     pub fn is_alive(&self) -> bool {
         let silent = self.start.elapsed().as_secs().saturating_sub(self.last_sign.load(Ordering::Relaxed));

@@ -32,7 +32,8 @@ pub async fn serve(address: SocketAddr, health: Arc<Health>, metrics: Arc<Metric
     axum::serve(listener(address).await?, app).await
 }
 
-/// Listens; where there is no IPv6, every address of IPv6 means every one of IPv4. With IPv6, it means both.
+/// Listens. Where IPv6 exists, the address `[::]` means every address of IPv6 and IPv4; where it does not exist, every
+/// address of IPv4.
 async fn listener(address: SocketAddr) -> std::io::Result<TcpListener> {
     match TcpListener::bind(address).await {
         Err(e) if address.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED) && e.kind() != std::io::ErrorKind::AddrInUse => {
@@ -60,7 +61,7 @@ mod tests {
         if bound.local_addr().unwrap().is_ipv6() {
             TcpStream::connect(("::1", port)).await.unwrap();
         }
-        // An address that is taken is not exchanged for another.
+        // If the address is taken, no other address is used instead.
         let again = listener(SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port)).await;
         assert!(again.is_err() || bound.local_addr().unwrap().is_ipv4(), "{again:?}");
     }

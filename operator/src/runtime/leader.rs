@@ -14,9 +14,10 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 const LEASE: &str = "tenantry-operator";
 /// Seconds that a leadership holds without being renewed.
 const DURATION: u64 = 15;
-/// Seconds before its end at which it is renewed.
+/// Seconds before the end of a leadership at which it is renewed.
 const GRACE: u64 = 10;
-/// Milliseconds before its end at which its holder no longer trusts it: it needs time to stop, and clocks differ.
+/// Milliseconds before the end of a leadership at which its holder no longer trusts it: the holder needs time to stop,
+/// and clocks differ.
 const MARGIN: u64 = 3_000;
 /// Milliseconds of a leadership that its holder trusts.
 const TRUSTED: u64 = DURATION * 1_000 - MARGIN;
@@ -25,11 +26,11 @@ const _: () = assert!((DURATION - GRACE) * 1_000 < TRUSTED, "it is renewed while
 /// How the holder watches over its own leadership.
 #[derive(Debug, Clone, Copy)]
 struct Pace {
-    /// Between two looks.
+    /// Pause between two looks.
     every: Duration,
     /// How long an answer may take.
     patience: Duration,
-    /// How long it goes on without an answer.
+    /// How long the holder goes on without an answer.
     blind: Duration,
 }
 
@@ -77,13 +78,13 @@ where
     let result = tokio::select! {
         result = work => Ok(result),
         why = told => Err(why),
-        // Who manages the Lease says nothing while the API server is away, and another one leads meanwhile.
+        // The Lease manager reports nothing while the API server is away, and another process may lead meanwhile.
         why = watch_over(&leases, identity, PACE) => Err(why),
     };
     let result =
         result.map_err(|why| format!("the leadership was lost ({why}); ending so that nothing is written twice"))?;
     drop(channel);
-    // Gives the Lease back, so that the next process need not wait for it to run out.
+    // Gives the Lease back, so that the next process need not wait until it expires.
     let _ = tokio::time::timeout(Duration::from_secs(5), task).await;
     result
 }
@@ -108,10 +109,10 @@ async fn watch_over(leases: &Api<Lease>, identity: &str, pace: Pace) -> String {
     }
 }
 
-/// How long a Lease as it was read may be trusted.
+/// How long a Lease that was just read may be trusted.
 ///
 /// # Errors
-/// Who holds it instead.
+/// The holder of the Lease, if this process does not hold it.
 fn trust(lease: Option<&Lease>, identity: &str, now: Timestamp) -> Result<Duration, String> {
     let spec = lease.and_then(|l| l.spec.as_ref());
     match spec.and_then(|s| s.holder_identity.as_deref()) {
@@ -120,7 +121,7 @@ fn trust(lease: Option<&Lease>, identity: &str, now: Timestamp) -> Result<Durati
         None => return Err("nobody holds the Lease".to_owned()),
     }
     let renewed = spec.and_then(|s| s.renew_time.as_ref()).map_or(now, |t| t.0);
-    // Written by this process, so both are times of one clock.
+    // This process wrote the time of the renewal, so both times are of one clock.
     let age = now.as_millisecond().saturating_sub(renewed.as_millisecond());
     Ok(Duration::from_millis(TRUSTED.saturating_sub(u64::try_from(age).unwrap_or(0))))
 }
@@ -150,7 +151,7 @@ mod tests {
         Timestamp::from_second(second).unwrap()
     }
 
-    /// An API server that gives the n-th question (from 0) an answer, or none for ever.
+    /// An API server that answers the n-th request (from 0), or never answers it.
     fn api(answer: impl Fn(usize) -> Option<Value> + Send + Sync + 'static) -> Api<Lease> {
         let asked = Arc::new(AtomicUsize::new(0));
         let service = tower::service_fn(move |_: http::Request<Body>| {
@@ -197,7 +198,7 @@ mod tests {
         assert_eq!(why, "you leads");
         let mine = api(|_| Some(lease(Some("me"), Timestamp::now())));
         assert!(tokio::time::timeout(QUICK.blind * 3, watch_over(&mine, "me", QUICK)).await.is_err());
-        // Renewed by nobody although the API server answers.
+        // Nobody renews this Lease, although the API server answers.
         let old = Timestamp::from_second(Timestamp::now().as_second() - 60).unwrap();
         let forgotten = api(move |_| Some(lease(Some("me"), old)));
         let why = tokio::time::timeout(SOON, watch_over(&forgotten, "me", QUICK)).await.unwrap();

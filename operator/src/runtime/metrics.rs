@@ -14,7 +14,7 @@ use prometheus_client::registry::Registry;
 
 use super::figures::Figures;
 
-/// Bounds of the times that are counted apart, in seconds; 15 is the one of an alert (charts/tenantry/rules).
+/// Bounds of the histogram's buckets, in seconds; an alert uses 15 (charts/tenantry/rules).
 const BUCKETS: [f64; 8] = [0.001, 0.004, 0.016, 0.064, 0.25, 1.0, 4.0, 15.0];
 
 /// Labels of a reconcile.
@@ -22,7 +22,7 @@ const BUCKETS: [f64; 8] = [0.001, 0.004, 0.016, 0.064, 0.25, 1.0, 4.0, 15.0];
 pub struct ReconcileLabels {
     /// Kind of the object.
     pub controller: &'static str,
-    /// `done`, `waiting`, or the class of what stopped it.
+    /// `done`, `waiting`, or the class of what stopped the reconcile.
     pub result: &'static str,
 }
 
@@ -36,7 +36,7 @@ pub struct ControllerLabels {
 /// Labels of a kind.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct KindLabels {
-    /// Its name.
+    /// Name of the kind.
     pub kind: String,
 }
 
@@ -52,7 +52,7 @@ pub struct Metrics {
     pub leader: Gauge,
     /// Objects that cannot be read, by kind.
     pub unreadable: Family<KindLabels, Gauge>,
-    /// Facts to be billed that wait in the cluster.
+    /// Billing events that wait in the cluster.
     pub billing_events: Gauge,
 }
 
@@ -78,7 +78,7 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// From now on the site is counted as well; once in the life of a process, when it leads.
+    /// From now on the figures of the site are counted as well. Called once in the life of a process, when it leads.
     pub fn count(&self, figures: Figures) {
         let mut registry = self.registry.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         registry.register_collector(Box::new(figures));

@@ -35,9 +35,9 @@ use crate::archive::Entry;
 use crate::context::{Caches, Ctx};
 use crate::error::{Error, Result};
 
-/// Objects of one kind that are worked on at once. Two cores are busy with about eight.
+/// Objects of one kind that are worked on at once. About eight keep two cores busy.
 const CONCURRENCY: u16 = 16;
-/// How often the API is asked whether it is there, when nothing else happens.
+/// How often the API is asked whether it answers, when nothing else happens.
 const HEARTBEAT: Duration = Duration::from_secs(60);
 
 /// Waits until every kind is known to the API server; without the definitions nothing can be watched.
@@ -60,7 +60,7 @@ pub async fn wait_for_definitions(client: &Client, namespace: &str, health: &Hea
                 Ok(_) => break,
                 Err(error) => {
                     if matches!(error, kube::Error::Api(_)) {
-                        // The API server was heard: nothing but the definition is missing, and a new start would not help.
+                        // The API server answered: only the definition is missing, and a restart would not help.
                         health.sign_of_life();
                     }
                     tracing::warn!(kind = %kind.kind, %error, "waiting for the definition; install the chart tenantry-crds");
@@ -130,7 +130,7 @@ pub async fn controllers(ctx: Ctx, health: Arc<Health>) -> Result<(), String> {
     let instances =
         Controller::for_stream(watch(&ctx, instances_cache, h, LeaveAlone, wake.by_instance(&ctx)), instances);
     let archives = Controller::for_stream(watch(&ctx, archives_cache, h, LeaveAlone, wake.by_archive(&ctx)), archives);
-    // Plans have no controller: nothing but their cache is filled.
+    // Plans have no controller: only their cache is filled.
     tokio::spawn(watch(&ctx, plans_cache, h, KeepLast, wake.by_plan(&ctx)).for_each(|_| future::ready(())));
     plans.wait_until_ready().await.map_err(|e| format!("the cache of plans: {e}"))?;
     watches::children(&ctx, &wake, &health);
@@ -166,7 +166,7 @@ fn heartbeat(ctx: &Arc<Ctx>, health: &Arc<Health>) {
     let (ctx, health) = (ctx.clone(), health.clone());
     tokio::spawn(async move {
         loop {
-            // Any request would do; this one counts what waits to be billed, without reading it.
+            // Any request would do; this one counts the billing events that wait, without reading them.
             let api: Api<BillingEvent> = Api::namespaced(ctx.client.clone(), &ctx.system_namespace);
             if let Ok(page) = api.list_metadata(&ListParams::default().limit(1)).await {
                 let rest = page.metadata.remaining_item_count.unwrap_or_default();
@@ -229,7 +229,7 @@ async fn drive<K, F, Fut>(
         .for_each(|result| async move {
             match result {
                 Ok(_) => {}
-                // The object went between its event and its turn.
+                // The object was deleted between its event and its reconcile.
                 Err(kube::runtime::controller::Error::ObjectNotFound(_)) => {}
                 Err(kube::runtime::controller::Error::ReconcilerFailed(..)) => {}
                 Err(error) => tracing::warn!(controller = name, %error, "queue"),

@@ -20,22 +20,22 @@ use super::metrics::KindLabels;
 use crate::archive::PAGE;
 use crate::context::Ctx;
 
-/// A kind that is watched: what reads the cache, and what fills it.
+/// The cache of a watched kind: what reads it, and what fills it.
 pub type Watched<K> = (reflector::Store<K>, Writer<K>);
 
-/// What becomes of an object that could be read before and cannot be read any more.
+/// What happens to an object that could be read before and cannot be read any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WhenUnreadable {
-    /// The last version that could be read stays: others depend on it. Without a DatabaseServer every tenant
-    /// would lose the way to it; without its Plan or Blueprint nothing could be planned.
+    /// The last version that could be read stays, because others depend on it. Without a DatabaseServer every tenant
+    /// would lose the connection to it; without its Plan or Blueprint nothing could be planned.
     KeepLast,
-    /// It counts as gone and nothing is done about it: to act on a version that is no longer true would undo
-    /// what a person did meanwhile, such as a suspension or a purge that was asked for.
+    /// The object counts as gone and nothing is done for it: acting on a version that is no longer true would undo what
+    /// a person did meanwhile, such as a suspension or a requested purge.
     LeaveAlone,
 }
 
-/// A watch of all objects of a kind: fills the cache, tells `health` how it goes and `told` what happened,
-/// in this order, and yields every object that is new or changed.
+/// A watch of all objects of a kind: fills the cache, reports to `health` how it goes and to `told` what happened, in
+/// this order, and yields every object that is new or changed.
 pub fn watch<K>(
     ctx: &Arc<Ctx>,
     cache: Writer<K>,
@@ -60,7 +60,7 @@ where
             future::ready(event.transpose())
         })
         .default_backoff()
-        // Who wrote which field is of no use here, and as long as the object.
+        // The record of who wrote which field is of no use here, and is as long as the object.
         .modify(|object| object.meta_mut().managed_fields = None)
         .reflect(cache)
         .inspect(move |event| {
@@ -72,14 +72,14 @@ where
         .applied_objects()
 }
 
-/// What can be read of a kind, and what cannot.
+/// Which objects of a kind can be read, and which cannot.
 struct Sight<K: Resource<DynamicType = ()> + Clone + 'static> {
     /// The last versions that could be read.
     cache: Store<K>,
     then: WhenUnreadable,
     /// Objects that cannot be read.
     unreadable: HashSet<String>,
-    /// Those of them of which there is no earlier version either.
+    /// Unreadable objects for which no earlier version is used instead.
     unknown: HashSet<String>,
     /// Unreadable objects seen so far in the list that is being received.
     listed: HashSet<String>,
@@ -90,8 +90,8 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Sight<K> {
         Self { cache, then, unreadable: HashSet::new(), unknown: HashSet::new(), listed: HashSet::new() }
     }
 
-    /// The event with the object itself, or with what stands for an object that cannot be read; none when
-    /// nothing is to be told.
+    /// The event with the object itself, or with the version that replaces an object that cannot be read. None means
+    /// that there is nothing to report.
     fn sort_out(&mut self, event: Event<DeserializeGuard<K>>) -> Option<Event<K>> {
         match event {
             Event::Init => {
@@ -100,7 +100,7 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Sight<K> {
             }
             Event::InitApply(object) => match self.read(object) {
                 Ok(object) => Some(Event::InitApply(object)),
-                // A list replaces the whole cache: what it does not tell is gone.
+                // A list replaces the whole cache: an object that it does not contain is gone.
                 Err(last) => self.stands(last, WhenUnreadable::KeepLast).map(Event::InitApply),
             },
             Event::InitDone => {
@@ -124,7 +124,7 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Sight<K> {
         last.filter(|_| self.then == then).map(|l| (*l).clone())
     }
 
-    /// The object, or, when it cannot be read, its last version that could.
+    /// The object or, if it cannot be read, the last version of it that could be read.
     fn read(&mut self, object: DeserializeGuard<K>) -> Result<K, Option<Arc<K>>> {
         let invalid = match object.0 {
             Ok(object) => {
@@ -187,7 +187,7 @@ mod tests {
             world
         }
 
-        /// Takes an event in and says what the rest of the operator hears.
+        /// Handles an event and returns what the rest of the operator is told.
         fn tell(&mut self, event: Event<DeserializeGuard<Tenant>>) -> Option<&'static str> {
             let told = self.sight.sort_out(event)?;
             self.cache.apply_watcher_event(&told);

@@ -1,7 +1,7 @@
-//! Traces for a collector (OTLP, protobuf over HTTP), an option: reconciles, their steps, and jobs as spans. Does I/O.
+//! Optional traces for a collector (OTLP, protobuf over HTTP): reconciles, their steps, and jobs as spans. Does I/O.
 //!
-//! Without an endpoint there is no layer: a span costs one look at a flag. Spans carry names, outcomes and times;
-//! no text of an error, no value of a field.
+//! Without an endpoint there is no layer: a span costs one look at a flag. Spans carry names, outcomes and times, but
+//! no text of an error and no value of a field.
 
 use std::cell::Cell;
 use std::collections::HashSet;
@@ -36,9 +36,10 @@ use tracing_subscriber::registry::LookupSpan;
 
 use crate::error::Result;
 
-/// Target of the spans that are handed on; their attributes repeat it, since a macro takes no constant there.
+/// Target of the spans that are exported. The `instrument` attributes repeat it, because a macro takes no constant
+/// there.
 pub const TARGET: &str = "tenantry::trace";
-/// The client of Kubernetes makes a span of every request.
+/// Target of the spans that the Kubernetes client makes of every request.
 const KUBE: &str = "kube_client";
 /// Path of traces below the endpoint.
 const PATH: &str = "/v1/traces";
@@ -48,10 +49,10 @@ const ENDPOINT_MAX: usize = 500;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Longest answer of a collector, in bytes.
 const ANSWER_MAX: usize = 64 * 1024;
-/// Jobs that are remembered as told; more than any site finishes in the life of one process.
+/// Jobs that are remembered as exported; more than any site finishes in the life of one process.
 const JOBS_MAX: usize = 10_000;
 
-/// The way to a collector.
+/// The connection to a collector.
 #[derive(Debug, Clone)]
 pub struct Traces {
     provider: SdkTracerProvider,
@@ -60,12 +61,12 @@ pub struct Traces {
 }
 
 impl Traces {
-    /// Opens the way; nothing is sent before the first span has ended.
+    /// Opens the connection. Nothing is sent before the first span has ended.
     ///
-    /// `ratio` is the share of reconciles that is traced, from 0 to 1; `identity` the name of this process.
+    /// `ratio` is the share of reconciles that is traced, from 0 to 1; `identity` is the name of this process.
     ///
     /// # Errors
-    /// When the endpoint or the ratio cannot be.
+    /// When the endpoint or the ratio is not valid.
     pub fn start(endpoint: &str, ratio: f64, identity: &str, runtime: Handle) -> Result<Self, String> {
         let url = url(endpoint)?;
         if !(0.0..=1.0).contains(&ratio) {
@@ -95,7 +96,7 @@ impl Traces {
         Ok(Self { provider, begun: jiff::Timestamp::now(), told: Arc::default() })
     }
 
-    /// What hands the spans of this program on.
+    /// The layer that exports the spans of this program.
     pub fn layer<S>(&self) -> impl Layer<S> + Send + Sync + 'static
     where
         S: tracing::Subscriber + for<'a> LookupSpan<'a> + Send + Sync,
@@ -109,8 +110,9 @@ impl Traces {
             .with_filter(ours.with_max_level_hint(LevelFilter::DEBUG))
     }
 
-    /// Makes the span of a job that has ended, from the times that Kubernetes wrote down. A job has no way to a
-    /// collector: its network rules forbid it. Told once; one that ended before this process began is left out.
+    /// Exports the span of a job that has ended, with the times that Kubernetes recorded. A job cannot reach a
+    /// collector: its network rules forbid it. Each job is exported once; a job that ended before this process began is
+    /// left out.
     pub fn job(&self, purpose: &'static str, job: &Job) {
         let Some((start, end, outcome)) = times(job) else { return };
         let uid = job.metadata.uid.clone().unwrap_or_default();
@@ -121,7 +123,8 @@ impl Traces {
             }
         }
         let tracer = self.provider.tracer("tenantry");
-        // A trace of its own: it began long before the reconcile that sees it ended, to which it is linked.
+        // The job has a trace of its own: it began long before the reconcile that sees its end. The trace is linked to
+        // that reconcile.
         let seen_by = tracing::Span::current().context().span().span_context().clone();
         let links = if seen_by.is_valid() { vec![Link::with_context(seen_by)] } else { Vec::new() };
         let meta = &job.metadata;
@@ -142,7 +145,7 @@ impl Traces {
         span.end_with_timestamp(SystemTime::from(end));
     }
 
-    /// Sends what is left, for a few seconds at most.
+    /// Sends the spans that are left, for a few seconds at most.
     pub fn stop(&self) {
         if let Err(error) = self.provider.shutdown_with_timeout(PATIENCE) {
             tracing::warn!(%error, "the last traces were not sent");
@@ -151,18 +154,18 @@ impl Traces {
 }
 
 tokio::task_local! {
-    /// The class of what stopped the reconcile that runs, when it was told in a condition.
+    /// The class of what stopped the reconcile that runs, if a condition reported it.
     static STOPPED: Cell<Option<ErrorClass>>;
 }
 
-/// Notes what stopped the reconcile that runs; the object's status tells the rest.
+/// Notes what stopped the reconcile that runs; the object's status contains the rest.
 pub fn stopped(class: ErrorClass) {
-    // Outside of a reconcile nobody counts.
+    // Outside of a reconcile nothing is counted.
     let _ = STOPPED.try_with(|cell| cell.set(Some(class)));
 }
 
-/// Runs one reconcile inside its span: kind and name before, outcome and class of an error behind. Gives its result
-/// and the word for its end: `done`, `waiting`, or the class of what stopped it.
+/// Runs one reconcile inside its span: kind and name are set before it, the outcome and the class of an error after it.
+/// Returns its result and the word for its end: `done`, `waiting`, or the class of what stopped it.
 pub async fn reconciled(
     controller: &'static str,
     meta: &ObjectMeta,
@@ -202,7 +205,7 @@ fn outcome(result: &Result<Option<Duration>>, stopped: Option<ErrorClass>) -> &'
     }
 }
 
-/// When a job began and ended, and how; none while it runs.
+/// When a job began and ended, and how it ended. None while the job runs.
 fn times(job: &Job) -> Option<(jiff::Timestamp, jiff::Timestamp, &'static str)> {
     let status = job.status.as_ref()?;
     let start = status.start_time.as_ref()?.0;
@@ -237,7 +240,7 @@ fn url(endpoint: &str) -> Result<String, String> {
     Ok(if base.ends_with(PATH) { base.to_owned() } else { format!("{base}{PATH}") })
 }
 
-/// Which traces begin here: those of reconciles. Requests of watches belong to none.
+/// Decides which spans begin a trace here: those of reconciles and jobs. Requests of watches belong to no reconcile.
 #[derive(Debug, Clone)]
 struct Roots(Sampler);
 
@@ -262,13 +265,13 @@ impl ShouldSample for Roots {
     }
 }
 
-/// Sends batches with the HTTP client that is here anyway, on the runtime of the process: the exporter's own
-/// thread has none.
+/// Sends batches with the HTTP client that this program has anyway, on the runtime of the process: the exporter's own
+/// thread has no runtime.
 #[derive(Debug, Clone)]
 struct Sender {
     client: Client<HttpConnector, Full<Bytes>>,
     runtime: Handle,
-    /// It was said that the collector does not take them.
+    /// Whether the log says already that the collector does not take traces.
     silent: Arc<AtomicBool>,
 }
 
@@ -293,7 +296,7 @@ impl HttpClient for Sender {
         };
         match trouble {
             None => self.silent.store(false, Ordering::Relaxed),
-            // Once, until it is well again: a collector that is away is no reason to fill the log.
+            // Logged once, until the collector works again: a collector that is away is no reason to fill the log.
             Some(why) if !self.silent.swap(true, Ordering::Relaxed) => {
                 tracing::warn!(%why, "the collector takes no traces; they are dropped, and nothing else suffers");
             }

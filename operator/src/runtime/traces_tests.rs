@@ -14,7 +14,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use super::*;
 use crate::error::Error;
 
-/// Takes traces as a collector does. Returns its address and what it was sent.
+/// Takes traces as a collector does. Returns the collector's address and what was sent to it.
 async fn collector() -> (String, UnboundedReceiver<Bytes>) {
     let (tell, told) = unbounded_channel();
     let app = Router::new()
@@ -60,7 +60,7 @@ async fn a_step(_password: &str) {
     tracing::warn!("the password is hunter2");
 }
 
-/// An object's name, for as long as the test runs.
+/// An object's metadata with its name, for as long as the test runs.
 fn meta() -> &'static ObjectMeta {
     let meta =
         ObjectMeta { name: Some("crm".into()), namespace: Some("tenant-abcdefghij".into()), ..ObjectMeta::default() };
@@ -77,7 +77,7 @@ async fn a_reconcile_and_its_steps_come_to_the_collector_without_what_they_worke
         Ok(None)
     });
     assert!(matches!(well.await, (Ok(None), "done")));
-    // What stops a reconcile is told by the object's conditions, and counted by its class.
+    // What stops a reconcile is reported by the object's conditions, and counted by its class.
     let held = reconciled("archive", meta(), async {
         stopped(ErrorClass::Bug);
         Ok(Some(Duration::from_secs(1)))
@@ -85,7 +85,7 @@ async fn a_reconcile_and_its_steps_come_to_the_collector_without_what_they_worke
     assert!(matches!(held.await, (Ok(Some(_)), "bug")));
     let failed = reconciled("tenant", meta(), async { Err(Error::Blocked("the word is hunter2".into())) });
     assert!(matches!(failed.await, (Err(_), "blocked")));
-    // A request of a watch belongs to no reconcile; a step outside of one neither.
+    // A request of a watch belongs to no reconcile; neither does a step outside of a reconcile.
     a_step("hunter2").await;
     drop(guard);
     tokio::task::spawn_blocking(move || traces.stop()).await.unwrap();

@@ -52,14 +52,14 @@ impl Wake {
         let _ = self.instances.send(ObjectRef::from_obj(instance));
     }
 
-    /// Wakes the instances that a test picks.
+    /// Wakes the instances that `pick` selects.
     pub fn instances_where(&self, ctx: &Ctx, pick: impl Fn(&CrmInstance) -> bool) {
         for instance in self.all_instances.state().iter().filter(|i| pick(i)) {
             self.instance(ctx, instance);
         }
     }
 
-    /// Wakes the tenants that a test picks.
+    /// Wakes the tenants that `pick` selects.
     pub fn tenants_where(&self, pick: impl Fn(&Tenant) -> bool) {
         for tenant in self.all_tenants.state().iter().filter(|t| pick(t)) {
             let _ = self.tenants.send(ObjectRef::from_obj(&**tenant));
@@ -73,7 +73,7 @@ impl Wake {
         self.instances_where(ctx, |_| true);
     }
 
-    /// Wakes the owner of a child, which its labels name.
+    /// Wakes the owner of a child; the labels of the child name the owner.
     pub fn owner(&self, ctx: &Ctx, meta: &ObjectMeta) {
         let labels = meta.labels.clone().unwrap_or_default();
         let get = |key: &str| labels.get(key).map(String::as_str);
@@ -123,30 +123,30 @@ pub fn children(ctx: &Arc<Ctx>, wake: &Wake, health: &Arc<Health>) {
     }
 }
 
-/// A watch of the metadata of what the operator made.
+/// A watch of the metadata of objects that the operator created.
 pub(super) struct Watch {
     /// Kind of the objects.
     pub kind: Kind,
     /// Where they lie.
     pub api: Api<PartialObjectMeta<DynamicObject>>,
-    /// Which of them are told.
+    /// Which of the objects are reported.
     pub config: watcher::Config,
-    /// Whether this watch covers every object of the kind, so that absence from it means that the object does not exist.
+    /// Whether this watch covers every object of the kind, so that absence from it means that an object does not exist.
     pub whole: bool,
 }
 
-/// What a watch tells of one object.
+/// What a watch reports about one object.
 pub(super) enum Told<'a> {
-    /// It was there when the watch began, for the first time or anew.
+    /// It existed when the watch began, for the first time or again.
     Listed(&'a ObjectMeta),
-    /// It was made or changed.
+    /// It was created or changed.
     Changed(&'a ObjectMeta),
     /// It is gone.
     Gone(&'a ObjectMeta),
 }
 
-/// Follows a watch for as long as the process lives. One that began anew may have missed something: what is
-/// remembered of the kind is forgotten, and everything is looked at.
+/// Follows a watch for as long as the process lives. A watch that began again may have missed something: what is
+/// remembered about the kind is forgotten, and everything is looked at.
 pub(super) fn follow(
     ctx: &Arc<Ctx>,
     wake: &Wake,
@@ -189,8 +189,8 @@ pub(super) fn follow(
     });
 }
 
-/// Turns the events of a watch into calls: `changed` for every change (true when the object is gone), `anew`
-/// when the watch began anew and may have missed something. The first filling of the cache is neither.
+/// Turns the events of a watch into calls: `changed` for every change (true when the object is gone), `anew` when the
+/// watch began again and may have missed something. The first filling of the cache causes neither call.
 fn told<K>(changed: impl Fn(&K, bool), anew: impl Fn()) -> impl FnMut(&Event<K>) {
     let mut full = false;
     move |event| match event {
@@ -202,7 +202,8 @@ fn told<K>(changed: impl Fn(&K, bool), anew: impl Fn()) -> impl FnMut(&Event<K>)
     }
 }
 
-/// What of each object concerns others, as it was last time: a status is written more often than that changes.
+/// The part of each object that concerns others, as it was last time: a status is written more often than this part
+/// changes.
 struct Last<T>(Mutex<HashMap<String, T>>);
 
 impl<T: PartialEq> Last<T> {
@@ -210,7 +211,7 @@ impl<T: PartialEq> Last<T> {
         Self(Mutex::default())
     }
 
-    /// Whether it is another than last time; none: the object is gone, which always concerns others.
+    /// Whether this part differs from last time. None means that the object is gone, which always concerns others.
     fn differs<K: kube::Resource>(&self, object: &K, now: Option<T>) -> bool {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let uid = uid(object);
@@ -229,7 +230,7 @@ impl<T: PartialEq> Last<T> {
 }
 
 impl Last<i64> {
-    /// Whether the spec is another than last time.
+    /// Whether the spec has changed since last time.
     fn changed<K: kube::Resource>(&self, object: &K, gone: bool) -> bool {
         self.differs(object, (!gone).then(|| object.meta().generation.unwrap_or_default()))
     }
@@ -243,8 +244,8 @@ fn id(text: Option<&str>) -> Option<Id> {
     text.and_then(|id| Id::parse(id).ok())
 }
 
-/// What of a database server concerns others: whether it is ready, and its spec, whose addresses and ports
-/// stand in the network rules of tenants.
+/// The part of a database server that concerns others: whether it is ready, and its spec, whose addresses and ports are
+/// in the network rules of tenants.
 fn concern(server: &DatabaseServer) -> (bool, i64) {
     let ready = server.status.as_ref().is_some_and(|s| s.phase == DatabaseServerPhase::Ready);
     (ready, server.metadata.generation.unwrap_or_default())
@@ -273,7 +274,7 @@ impl Wake {
         told(changed, self.anew(ctx))
     }
 
-    /// A Plan concerns what was never set up for want of it.
+    /// A Plan concerns tenants and instances that were never set up because it was missing.
     pub fn by_plan(&self, ctx: &Arc<Ctx>) -> impl FnMut(&Event<Plan>) + Send + 'static {
         let (wake, c) = (self.clone(), ctx.clone());
         let changed = move |_: &Plan, _| {
@@ -283,7 +284,7 @@ impl Wake {
         told(changed, self.anew(ctx))
     }
 
-    /// A Tenant concerns its instances. One that is gone is forgotten.
+    /// A Tenant concerns its instances. A tenant that is gone is forgotten.
     pub fn by_tenant(&self, ctx: &Arc<Ctx>) -> impl FnMut(&Event<Tenant>) + Send + 'static {
         let (wake, c, generations) = (self.clone(), ctx.clone(), Last::<i64>::new());
         let changed = move |tenant: &Tenant, gone| {
@@ -298,8 +299,8 @@ impl Wake {
         told(changed, self.anew(ctx))
     }
 
-    /// A DatabaseServer that becomes ready, or no longer is, or has another spec, concerns whoever waits, and the
-    /// network rules.
+    /// A DatabaseServer that becomes ready, is no longer ready, or has another spec concerns the instances that wait
+    /// for a server or have data on this one, and the network rules.
     pub fn by_server(&self, ctx: &Arc<Ctx>) -> impl FnMut(&Event<DatabaseServer>) + Send + 'static {
         let (wake, c, last) = (self.clone(), ctx.clone(), Last::new());
         let changed = move |server: &DatabaseServer, gone: bool| {
@@ -307,7 +308,7 @@ impl Wake {
                 c.memory.forget_object(&uid(server));
             }
             if last.differs(server, (!gone).then(|| concern(server))) {
-                // Those that wait for a place, and those whose data lies there.
+                // Instances that wait for a place, and instances whose data is on this server.
                 let name = server.name_any();
                 let lies_there = |i: &CrmInstance| {
                     i.status.as_ref().and_then(|s| s.database.as_ref()).is_some_and(|d| d.server == name)
@@ -319,7 +320,7 @@ impl Wake {
         told(changed, self.anew(ctx))
     }
 
-    /// A Blueprint concerns the instances that are not there yet; the others have pinned their release.
+    /// A Blueprint concerns the instances that are not set up yet; the others have pinned their release.
     pub fn by_blueprint(&self, ctx: &Arc<Ctx>) -> impl FnMut(&Event<Blueprint>) + Send + 'static {
         let (wake, c, generations) = (self.clone(), ctx.clone(), Last::<i64>::new());
         let changed = move |blueprint: &Blueprint, gone| {
@@ -331,7 +332,7 @@ impl Wake {
         told(changed, self.anew(ctx))
     }
 
-    /// An instance that is gone is forgotten, and concerns its tenant, which may wait for that to be archived.
+    /// An instance that is gone is forgotten. It concerns its tenant, which may be waiting for its archiving.
     pub fn by_instance(&self, ctx: &Arc<Ctx>) -> impl FnMut(&Event<CrmInstance>) + Send + 'static {
         let (wake, c) = (self.clone(), ctx.clone());
         let changed = move |instance: &CrmInstance, gone| {
@@ -342,7 +343,7 @@ impl Wake {
                 crate::instance::call_next(&c, &uid(instance));
             }
             let tenant = ObjectRef::new(&instance.spec.tenant);
-            // A suspension, and its end, is said and billed by what the instances say.
+            // A tenant's suspension, and its end, are reported and billed according to the reports of its instances.
             if gone || wake.all_tenants.get(&tenant).is_some_and(|t| is_changing(&t)) {
                 let _ = wake.tenants.send(tenant);
             }
@@ -350,7 +351,7 @@ impl Wake {
         told(changed, self.anew(ctx))
     }
 
-    /// An Archive concerns the others of its tenant: the tenant's own is purged last.
+    /// An Archive concerns the other archives of its tenant: the tenant's own archive is purged last.
     pub fn by_archive(&self, ctx: &Arc<Ctx>) -> impl FnMut(&Event<Entry>) + Send + 'static {
         let (wake, c) = (self.clone(), ctx.clone());
         let changed = move |archive: &Entry, gone| {
@@ -367,7 +368,7 @@ impl Wake {
     }
 }
 
-/// Whether a tenant is on its way into a suspension or out of it, and so waits for its instances.
+/// Whether a tenant is being suspended or resumed, and so waits for its instances.
 fn is_changing(tenant: &Tenant) -> bool {
     tenant.status.as_ref().is_some_and(|s| tenant.spec.suspended != (s.phase == TenantPhase::Suspended))
 }

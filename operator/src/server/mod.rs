@@ -1,4 +1,4 @@
-//! The DatabaseServer controller: runs managed servers, asks all of them how they are. Does I/O.
+//! The DatabaseServer controller: runs managed servers, and checks that all servers answer. Does I/O.
 
 mod observe;
 mod reconcile;

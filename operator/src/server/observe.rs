@@ -1,4 +1,4 @@
-//! What there is of a managed server before it is planned: its StatefulSet and its volume. Does I/O (Kubernetes).
+//! What exists of a managed server before it is planned: its StatefulSet and its volume. Does I/O (Kubernetes).
 
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::ResourceExt;
@@ -42,8 +42,8 @@ pub async fn observe(ctx: &Ctx, object: &DatabaseServer, managed: &Managed) -> R
     Ok(Seen { claim_templates, claim, lost })
 }
 
-/// The claim of a server that had data, when it is gone and no volume was set free for it: the StatefulSet would make
-/// an empty one.
+/// The claim of a server that had data, if the claim is gone and no volume was released for it: the StatefulSet would
+/// create an empty volume.
 async fn lost_claim(ctx: &Ctx, object: &DatabaseServer, claim: Option<&PersistentVolumeClaim>) -> Result<Option<Lost>> {
     if claim.is_some_and(|claim| !has_no_volume(claim)) {
         return Ok(None);
@@ -59,7 +59,8 @@ async fn lost_claim(ctx: &Ctx, object: &DatabaseServer, claim: Option<&Persisten
     Ok(found.into_iter().find(|lost| lost.reserved().is_none() || claim.is_some()))
 }
 
-/// What is to be said of the volume, given why it was not let grow, if so; nothing before there is one.
+/// The condition to report about the volume. `refused` is the reason why it may not grow, if there is one. None before
+/// a volume exists.
 #[must_use]
 pub fn volume(managed: &Managed, seen: &Seen, refused: Option<&Error>) -> Option<Said> {
     let claim = seen.claim.as_ref().filter(|claim| claim.volume.is_some())?;

@@ -28,11 +28,11 @@ use crate::requeue::pause;
 use crate::sql;
 use crate::status::write;
 
-/// How often a server that is well is asked; SQL has no watch.
+/// How often a healthy server is asked: SQL has no watch.
 const PULSE: Duration = Duration::from_secs(30);
 
-/// How long to wait for one that never answered: a quarter of the time that there has been to start, so that it is
-/// taken up soon when it starts well, and asked less and less when it does not.
+/// How long to wait for a server that never answered: a quarter of the time that it has had to start. A server that
+/// starts well is noticed soon, and a server that does not start is asked less and less often.
 fn starting(object: &DatabaseServer, now: Timestamp) -> Duration {
     let age = object.metadata.creation_timestamp.as_ref().map_or(0, |t| now.duration_since(t.0).as_secs());
     Duration::from_secs(u64::try_from(age / 4).unwrap_or(0)).clamp(Duration::from_secs(1), PULSE)
@@ -91,7 +91,7 @@ pub async fn reconcile(object: Arc<DatabaseServer>, ctx: &Ctx, now: Timestamp) -
                     now,
                 );
             }
-            // A new password or certificate is read when it is connected anew.
+            // A new password or certificate is read when the server is connected again.
             if transient || halt.condition == ConditionType::Reachable {
                 ctx.servers.forget(&object.name_any()).await;
             }
@@ -106,7 +106,8 @@ pub async fn reconcile(object: Arc<DatabaseServer>, ctx: &Ctx, now: Timestamp) -
     Ok(Some(again))
 }
 
-/// Brings it to what it should be and asks it. Returns the server that it waits for with a change, if so.
+/// Brings a server to its desired state, and asks whether it answers. Returns the other server that a change has to
+/// wait for, if any.
 #[tracing::instrument(target = "tenantry::trace", level = "debug", name = "live", skip_all)]
 async fn live(
     object: &DatabaseServer,
@@ -117,7 +118,7 @@ async fn live(
 ) -> std::result::Result<Option<String>, Halt> {
     let settings = ctx.settings().await.map_err(Halt::at(ConditionType::Ready))?;
     let kept = upkeep(object, ctx, api, &settings, status, now).await;
-    // One that ran before is asked all the same: whether it answers concerns those on it.
+    // A server that ran before is asked all the same: whether it answers concerns the CRMs on it.
     let ran = kept.as_ref().is_err_and(|halt| halt.condition != ConditionType::Reachable) && status.version.is_some();
     if (kept.is_ok() || ran)
         && let Err(halt) = probe(object, ctx, &settings, status, now).await
@@ -130,7 +131,8 @@ async fn live(
     kept
 }
 
-/// Everything that belongs to a server that the operator runs. Returns the server that it waits for, as [`live`].
+/// Maintains everything that belongs to a server that the operator runs. Returns the other server that a change has to
+/// wait for, as [`live`].
 async fn upkeep(
     object: &DatabaseServer,
     ctx: &Ctx,
@@ -167,14 +169,14 @@ async fn upkeep(
         let seen = observe(ctx, object, managed).await.map_err(&at)?;
         let mut refused = None;
         for child in server::children(object, settings, &seen) {
-            // One that lost its volume is stopped, whoever is exchanged.
+            // A server that lost its volume is stopped, even while another server's pod is being replaced.
             if child.kind == Kind::StatefulSet && seen.lost.is_none() {
                 waits = turn::apply(ctx, object, &child).await.map_err(&at)?;
                 continue;
             }
             match ctx.apply(&child).await {
                 Ok(_) => {}
-                // A volume that is not let grow is no reason to leave the server alone.
+                // A volume that may not grow is no reason to stop maintaining the server.
                 Err(e) if child.kind == Kind::PersistentVolumeClaim && matches!(e.api_code(), Some(403 | 422)) => {
                     refused = Some(e);
                 }
@@ -197,8 +199,8 @@ async fn upkeep(
     Ok(waits)
 }
 
-/// Writes into the administrator's Secret that the server's data was made, once it has answered; takes it out where a
-/// person lets the server begin anew.
+/// Writes into the administrator's Secret that the server's data was created, once the server has answered. Removes
+/// that note when a person lets the server begin empty again.
 async fn note_made(
     object: &DatabaseServer,
     secrets: &Api<DynamicObject>,
@@ -244,12 +246,13 @@ async fn probe(
     if object.metadata.deletion_timestamp.is_none()
         && let Err(error) = templates::collect(ctx, &object.name_any(), &server, status, now).await
     {
-        // It answers all the same; the next look tries again.
+        // The server answers all the same; the next look tries again.
         tracing::warn!(%error, "the server's templates were not looked at");
     }
     let uid = object.metadata.uid.as_deref().unwrap_or_default();
     if orphans::is_due(ctx, uid, status, now) {
-        // It answers: that this look fails is no reason to say otherwise, and it is made again at its next time.
+        // The server answers: a failure of this look is no reason to report otherwise. The look is repeated when it is
+        // due again.
         ctx.memory.looked(uid, now);
         match orphans::on_server(ctx, &server).await {
             Ok((count, told)) => {
@@ -265,7 +268,7 @@ async fn probe(
     Ok(())
 }
 
-/// A server goes only when it holds nothing of anyone; a managed server's volume stays even then.
+/// Lets a server go only when nobody has data on it. The volume of a managed server stays even then.
 async fn end(
     object: &DatabaseServer,
     ctx: &Ctx,
@@ -286,8 +289,9 @@ async fn end(
     release(api, object).await.map_err(at)
 }
 
-/// Makes sure that nobody has anything on a server that is to go: its own record says so, and no instance or archive
-/// says otherwise. Its status says nothing about that: it may be lost. What cannot be asked stays.
+/// Makes sure that nobody has data on a server that is to be deleted: the server's own record says so, and no instance
+/// or archive says otherwise. The status of the server proves nothing, because it may be lost. A server that cannot be
+/// asked stays.
 async fn holds_nothing(
     object: &DatabaseServer,
     ctx: &Ctx,
@@ -332,7 +336,7 @@ async fn holds_nothing(
     if let Some(managed) = &object.spec.managed
         && observe(ctx, object, managed).await.map_err(&at)?.claim.is_none_or(|claim| claim.volume.is_none())
     {
-        // It never had a volume, so that it never held anything.
+        // The server never had a volume, so it never held anything.
         return Ok(());
     }
     if object.annotations().get(names::ANNOTATION_CONFIRM_DELETION) == Some(&name) {
@@ -347,7 +351,7 @@ async fn holds_nothing(
     )
 }
 
-/// How many databases a server's own record has; nothing is made on a server that has none.
+/// How many databases a server's own record has. Nothing is created on a server that has no record.
 async fn recorded(
     object: &DatabaseServer,
     ctx: &Ctx,

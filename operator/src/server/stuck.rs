@@ -1,4 +1,4 @@
-//! A managed server's pod that does not start: why, and its end when an older spec made it. Does I/O (Kubernetes).
+//! Why a managed server's pod does not start; deletes the pod when an older spec made it. Does I/O (Kubernetes).
 
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::Pod;
@@ -13,11 +13,12 @@ use crate::context::Ctx;
 use crate::error::{Error, Result};
 use crate::halt::Halt;
 
-/// Label of a StatefulSet's pods that says of which revision they are.
+/// Label of a StatefulSet's pods that holds their revision.
 const REVISION: &str = "controller-revision-hash";
 
-/// What is to be said of a managed server that does not answer: what keeps its pod from running, where anything does.
-/// A pod of an older revision is ended on the way, for nobody else does it: a StatefulSet waits until it is ready.
+/// What to report about a managed server that does not answer: what keeps its pod from running, if anything does. A pod
+/// of an older revision is deleted on the way, because nobody else does that: a StatefulSet waits until the pod is
+/// ready.
 pub async fn explain(ctx: &Ctx, server: &str, halt: Halt) -> Halt {
     match look(ctx, server).await {
         Ok(Found::Trouble(reason, why)) => {
@@ -29,11 +30,11 @@ pub async fn explain(ctx: &Ctx, server: &str, halt: Halt) -> Halt {
     }
 }
 
-/// What was found of the pod.
+/// What was found about the pod.
 enum Found {
     /// Nothing that would keep it from running.
     Nothing,
-    /// There is none.
+    /// There is no pod.
     NoPod(String),
     /// Reason and message.
     Trouble(String, String),
@@ -50,7 +51,7 @@ async fn look(ctx: &Ctx, server: &str) -> Result<Found> {
     let found =
         pods.list(&ListParams::default().labels(&selector)).await.map_err(Error::kube("list the server's pods"))?;
     if let Some(pod) = found.items.iter().find(|pod| is_left_behind(&set, pod)) {
-        // Of exactly this version: one that has become ready meanwhile stays.
+        // Delete exactly this version of the pod: a pod that has become ready meanwhile stays.
         let (uid, resource_version) = (pod.metadata.uid.clone(), pod.metadata.resource_version.clone());
         let params = DeleteParams::default().preconditions(Preconditions { uid, resource_version });
         match pods.delete(&pod.name_any(), &params).await {
@@ -58,7 +59,7 @@ async fn look(ctx: &Ctx, server: &str) -> Result<Found> {
                 pod = pod.name_any(),
                 "ended: it never became ready, and the server's spec is another now"
             ),
-            // Gone already, or changed: the next look sees it as it is.
+            // The pod is gone already, or has changed: the next look sees its new state.
             Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => {}
             Err(e) => return Err(Error::kube("delete the server's pod of an older revision")(e)),
         }
@@ -72,8 +73,8 @@ async fn look(ctx: &Ctx, server: &str) -> Result<Found> {
     Ok(trouble(&found.items).map_or(Found::Nothing, |t| Found::Trouble(t.reason, t.message)))
 }
 
-/// Whether a pod is of an older revision than its StatefulSet wants, and never became ready: the StatefulSet has seen
-/// its newest spec, and the pod is not going already.
+/// Whether a pod has an older revision than its StatefulSet wants, and is not ready. The StatefulSet must have seen its
+/// newest spec, and the pod must not be in deletion already.
 fn is_left_behind(set: &StatefulSet, pod: &Pod) -> bool {
     let Some(status) = &set.status else { return false };
     let seen = status.observed_generation.is_some() && status.observed_generation == set.metadata.generation;

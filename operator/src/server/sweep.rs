@@ -1,4 +1,4 @@
-//! Databases that somebody dropped by hand: one question a server, whose answer the instances check. Does I/O (SQL).
+//! Databases that somebody dropped by hand: one query per server, whose answer the instances check. Does I/O (SQL).
 
 use kube::api::Api;
 use kube::runtime::reflector::ObjectRef;
@@ -9,13 +9,14 @@ use tenantry_database::Administration;
 use crate::context::Ctx;
 use crate::error::{Error, Result};
 
-/// Asks a server for the names of its databases, and makes the instances look whose database is not among them. An
-/// instance accuses nobody on this word alone: it asks for its own database, in its own turn.
+/// Asks a server for the names of its databases, and wakes the instances whose database is not among them. An instance
+/// reports no loss because of this answer alone: it asks for its own database, in its own pass.
 ///
 /// # Errors
 /// [`Error`] of the server.
 pub async fn sweep(ctx: &Ctx, server: &str, admin: &dyn Administration) -> Result<()> {
-    // First who is said to be there, then who is: a database that is made meanwhile is in the answer.
+    // First the expected databases are read, then the present ones: a database that is created meanwhile is in the
+    // answer.
     let expected = expected(ctx, server).await?;
     if expected.is_empty() {
         return Ok(());
@@ -32,8 +33,8 @@ pub async fn sweep(ctx: &Ctx, server: &str, admin: &dyn Administration) -> Resul
     Ok(())
 }
 
-/// Databases that instances say they have on a server. One that said already that it lost its own is not among them:
-/// it asks for it by itself.
+/// Databases that instances have on a server, according to their statuses. An instance that has already reported the
+/// loss of its database is not included: it asks for the database by itself.
 async fn expected(ctx: &Ctx, server: &str) -> Result<Vec<(String, CrmInstance)>> {
     let pick = |instance: &CrmInstance| database(instance, server).map(|name| (name, instance.clone()));
     if let Some(caches) = &ctx.caches {

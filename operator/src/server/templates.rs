@@ -1,4 +1,4 @@
-//! The templates of a server: which there are, and the end of those that nothing needs any more. Does I/O (SQL, Kubernetes).
+//! The templates of a server: lists them, and drops those that nothing needs any more. Does I/O (SQL, Kubernetes).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,18 +16,18 @@ use crate::error::{Error, Result};
 use crate::sql::Server;
 use tenantry_core::names::ANNOTATION_RELEASE;
 
-/// How often they are looked at when nothing on the server has changed.
+/// How often templates are looked at when nothing on the server has changed.
 const EVERY: SignedDuration = SignedDuration::from_hours(1);
-/// Most that a status lists.
+/// Largest number of templates that a status lists.
 const MOST: usize = 100;
 
-/// Looks at the templates when it is time, drops those that nothing needs, and tells the others in the status.
+/// Looks at the templates when that is due, drops those that nothing needs, and lists the others in the status.
 ///
-/// A template is a copy of nothing but what its blueprint installs, and would be built again. It is needed as long as
-/// a Blueprint offers its release, or an instance runs with that release: whoever builds or copies it is one of these.
+/// A template contains only what its blueprint installs, and would be built again if needed. It is needed as long as a
+/// Blueprint offers its release, or an instance runs with that release: only these build or copy it.
 ///
 /// # Errors
-/// [`Error`] of a call; nothing is dropped then that could be needed.
+/// [`Error`] of a call. Nothing that could be needed is dropped then.
 pub async fn collect(
     ctx: &Ctx,
     name: &str,
@@ -49,7 +49,8 @@ pub async fn collect(
                 kept.push(record);
                 continue;
             }
-            // Nobody of this process builds it meanwhile; of another one the server keeps it apart.
+            // With the lock, nobody in this process builds the template meanwhile. The server itself keeps other
+            // processes apart.
             let turn = ctx.servers.lock_template(name, &record.name).await;
             let _mine = turn.lock().await;
             server.admin.drop_database(&record.name, &record.owner).await?;
@@ -76,12 +77,12 @@ async fn all(server: &Server) -> Result<Vec<DatabaseRecord>> {
     }
 }
 
-/// Blueprint and hash of the release of a template's owner.
+/// The blueprint and the release hash that the owner of a template names.
 fn of_template(owner: &str) -> Option<(&str, &str)> {
     owner.strip_prefix("template/")?.split_once('/')
 }
 
-/// The owners among these that a Blueprint offers as it is now.
+/// The owners among these records whose release is offered by the present version of a Blueprint.
 async fn offered(ctx: &Ctx, records: &[DatabaseRecord]) -> Result<BTreeSet<String>> {
     let mut blueprints: BTreeMap<&str, Option<Blueprint>> = BTreeMap::new();
     for (name, _) in records.iter().filter_map(|r| of_template(&r.owner)) {
@@ -99,7 +100,7 @@ fn owners(name: &str, blueprint: &Blueprint) -> Vec<String> {
     versions.filter_map(pin).map(|release| names::owner_of_template(name, &release.hash)).collect()
 }
 
-/// The hashes of the releases that instances run with, those that are going among them.
+/// The hashes of the releases that instances run with, including instances that are being deleted.
 async fn pinned(ctx: &Ctx) -> Result<BTreeSet<String>> {
     let api: Api<CrmInstance> = Api::all(ctx.client.clone());
     let list = api.list_metadata(&ListParams::default()).await.map_err(Error::kube("list instances"))?;

@@ -1,9 +1,10 @@
-//! Whether a managed database server may be exchanged now, when something that is not its own changed: one after the
-//! other, for all CRMs on a server are away while its pod is made anew. Does I/O (Kubernetes).
+//! Whether the pod of a managed database server may be replaced now, after a change that is not the server's own.
+//! Servers are replaced one after the other, because all CRMs on a server are away while its pod is recreated. Does I/O
+//! (Kubernetes).
 //!
-//! Asked of the StatefulSets themselves, so that no crash and no second operator loses it: a server whose pod is being
-//! exchanged says so in its status until the new one is ready. One that does not come back holds up the others, and
-//! that is right: what broke it would break them.
+//! The StatefulSets themselves are asked, so that no crash and no second operator loses the answer: the status of a
+//! StatefulSet shows that its pod is being replaced until the new pod is ready. A server that does not come back holds
+//! up the others. That is right, because what broke it would break the others too.
 
 use k8s_openapi::api::apps::v1::StatefulSet;
 use kube::ResourceExt;
@@ -17,20 +18,21 @@ use tenantry_plan::server::object_name;
 use crate::context::Ctx;
 use crate::error::{Error, Result};
 
-/// Applies a server's StatefulSet, unless that exchanges a pod that serves while another server is being exchanged.
-/// Returns what it waits for.
+/// Applies a server's StatefulSet, unless that would replace a serving pod while the pod of another server is being
+/// replaced. Returns the server that it waits for.
 ///
 /// # Errors
 /// [`Error::Kube`].
 pub async fn apply(ctx: &Ctx, object: &DatabaseServer, child: &Child) -> Result<Option<String>> {
     let seen = object.status.as_ref().and_then(|s| s.observed_generation);
-    // A change of the server itself is a person's wish for this one, and never waits.
+    // A change of the server's own spec is what a person wants for this server, and never waits.
     let is_own = seen.is_none() || seen != object.metadata.generation;
     if is_own || ctx.memory.knows(child) {
         ctx.apply(child).await?;
         return Ok(None);
     }
-    // Held until it is applied: two that look at the same time would both find nobody under way.
+    // Held until the StatefulSet is applied: otherwise two servers that look at the same time would both find no other
+    // server under way.
     let _one = ctx.exchange.lock().await;
     let api: Api<StatefulSet> = Api::namespaced(ctx.client.clone(), &ctx.system_namespace);
     let selector = format!("{LABEL_MANAGED_BY}={MANAGED_BY},{LABEL_PURPOSE}=database-server");
@@ -42,7 +44,7 @@ pub async fn apply(ctx: &Ctx, object: &DatabaseServer, child: &Child) -> Result<
     Ok(None)
 }
 
-/// The server that is being exchanged, when the one of this name must not be now.
+/// The server whose pod is being replaced, if the server of this name must wait for that.
 fn waits_for(child: &Child, name: &str, all: &[StatefulSet]) -> Result<Option<String>> {
     let Some(live) = all.iter().find(|set| set.name_any() == name) else { return Ok(None) };
     if !serves(live) || is_same(child, live)? {
@@ -57,7 +59,7 @@ fn serves(set: &StatefulSet) -> bool {
     set.status.as_ref().and_then(|s| s.ready_replicas).unwrap_or(0) > 0
 }
 
-/// Whether its pod is of another revision than it should be, or is not known to be of the newest.
+/// Whether the pod has another revision than it should have, or is not known to have the newest revision.
 fn is_exchanged(set: &StatefulSet) -> bool {
     let Some(status) = &set.status else { return true };
     let wanted = set.spec.as_ref().and_then(|s| s.replicas).unwrap_or(1);
@@ -65,7 +67,7 @@ fn is_exchanged(set: &StatefulSet) -> bool {
         && (status.observed_generation != set.metadata.generation || status.current_revision != status.update_revision)
 }
 
-/// Whether an apply would leave the pod as it is; how many there are is another thing.
+/// Whether an apply would leave the pod as it is. A different number of replicas does not count.
 fn is_same(child: &Child, live: &StatefulSet) -> Result<bool> {
     let mut child = child.clone();
     let replicas = live.spec.as_ref().and_then(|s| s.replicas).unwrap_or(1);

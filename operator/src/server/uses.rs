@@ -1,4 +1,4 @@
-//! Who says that data of theirs lies on a database server: instances and archives, which outlive its status. Does I/O (reads).
+//! Which instances and archives have data on a database server: they outlive its status. Does I/O (reads).
 
 use kube::ResourceExt;
 use kube::api::{Api, ListParams};
@@ -9,11 +9,11 @@ use crate::context::Ctx;
 use crate::error::{Error, Result};
 use crate::life::recorded_of;
 
-/// Names that are told of each kind; there may be thousands.
+/// Largest number of names that are reported of each kind; there may be thousands.
 const TOLD: usize = 3;
 
-/// Who has data on a server, a few of them by name; empty: nobody says so. All that there is is read: it is asked only
-/// when a server is to go, or holds nothing.
+/// The instances and archives that have data on a server, a few of them by name. An empty list means that none of them
+/// says so. All instances and archives are read: this is called only when a server is to be deleted, or holds nothing.
 ///
 /// # Errors
 /// [`Error::Kube`].
@@ -46,14 +46,15 @@ pub async fn uses(ctx: &Ctx, server: &str) -> Result<Vec<String>> {
     Ok(told)
 }
 
-/// Whether an instance has its data on a server, as its status says; one whose status was lost wishes for it by name.
+/// Whether an instance has its data on a server, according to its status. If the status was lost, the server that the
+/// spec names counts.
 fn lies_on(instance: &CrmInstance, server: &str) -> bool {
     match instance.status.as_ref().and_then(|s| s.database.as_ref()) {
         Some(database) => database.server == server,
         None => {
             let installed = match recorded_of(instance.annotations()) {
                 Ok(recorded) => recorded.is_some_and(|r| r.facts.installed.is_some()),
-                // What cannot be read may be anything.
+                // A ledger that cannot be read may contain anything.
                 Err(_) => true,
             };
             installed && instance.spec.database_server.as_deref() == Some(server)

@@ -6,7 +6,8 @@ use std::sync::{Mutex, PoisonError};
 
 use tenantry_plan::pull::Merged;
 
-/// What was read last, and of which versions: not every tenant reads it anew.
+/// The credentials that were read last, with the versions of their Secrets, so that they are not read again for each
+/// tenant.
 #[derive(Default)]
 pub struct Credentials {
     last: Mutex<Option<(String, Merged)>>,

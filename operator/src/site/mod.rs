@@ -1,4 +1,4 @@
-//! The Site controller: says whether the Site fits the cluster. Does I/O (Kubernetes).
+//! The Site controller: reports whether the Site fits the cluster. Does I/O (Kubernetes).
 
 pub(crate) mod credentials;
 mod pull;
@@ -22,24 +22,24 @@ use crate::context::Ctx;
 use crate::error::{Error, Result};
 use crate::status::write;
 
-/// Annotation of the storage class that is used when none is named.
+/// Annotation of the storage class that is used when no class is named.
 const DEFAULT_CLASS: &str = "storageclass.kubernetes.io/is-default-class";
 /// How soon a cluster that does not fit is looked at again; classes change too seldom for a watch.
 const AGAIN: Duration = Duration::from_secs(60);
 
-/// Reconciles the Site. Nothing waits for its condition: what is missing is told before a tenant needs it.
+/// Reconciles the Site. Nothing waits for its condition: it reports what is missing before a tenant needs it.
 ///
 /// # Errors
 /// [`Error::Kube`].
 pub async fn reconcile(site: Arc<Site>, ctx: &Ctx, now: Timestamp) -> Result<Option<Duration>> {
-    // Only somebody who changes the Site mends this: the watch tells.
+    // Only a change of the Site fixes this, and the watch reports that change.
     let wrong = time_zone(&site);
     let missing = match storage(&site, ctx).await? {
         Some(problem) => Some(problem),
         None => ingress(&site, ctx).await?,
     };
     let closed = admitted(&site, ctx).await?;
-    // An empty list is the Site's own matter: it is seen again when the Site changes.
+    // An empty list can be fixed only in the Site itself: it is checked again when the Site changes.
     let absent = closed.as_ref().is_some_and(|(reason, _)| *reason == NAMESPACE_MISSING);
     let (versions, credentials) = pull::look(ctx, &site).await?;
     let again = (missing.is_some() || absent || versions.is_some()).then_some(AGAIN);
@@ -70,7 +70,7 @@ pub async fn reconcile(site: Arc<Site>, ctx: &Ctx, now: Timestamp) -> Result<Opt
 const ADMITTED: ConditionType = ConditionType::IngressAdmitted;
 const NAMESPACE_MISSING: &str = "IngressNamespaceMissing";
 
-/// Whether the Site says from where the ingress controller sends requests, and that is there.
+/// Checks that the Site names the namespaces from which the ingress controller sends requests, and that they exist.
 async fn admitted(site: &Site, ctx: &Ctx) -> Result<Option<Problem>> {
     if let Some(text) = site.spec.lets_nobody_in() {
         return Ok(Some(("NobodyNamed", text)));

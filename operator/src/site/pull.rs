@@ -1,7 +1,7 @@
-//! Credentials of registries: the Secrets that the Site names, as one copy where pods run. Does I/O (Kubernetes).
+//! Credentials of registries: the Secrets of the Site, merged into one copy where pods run. Does I/O (Kubernetes).
 //!
-//! The operator reads them by name and has no right to list or watch the Secrets of its own namespace, so they are
-//! looked at now and then; their versions stand in the Site's status, and a new one wakes the tenants.
+//! The operator reads these Secrets by name and has no right to list or watch the Secrets of its own namespace, so it
+//! looks at them now and then. Their versions are in the Site's status, and a new version wakes the tenants.
 
 use std::sync::atomic::Ordering;
 
@@ -21,14 +21,15 @@ use crate::error::{Error, Result};
 /// Condition: whether the Secrets with credentials of registries can be used.
 pub const CONDITION: ConditionType = ConditionType::ImagePullSecretsReady;
 
-/// What the Site's Secrets say now: their versions, and what is to be told.
+/// The current state of the Site's Secrets: their versions, and the condition to report.
 ///
 /// # Errors
 /// [`Error::Kube`].
 pub(super) async fn look(ctx: &Ctx, site: &Site) -> Result<(Option<String>, Option<Said>)> {
     let namespace = ctx.system_namespace.as_str();
     if site.spec.image_pull_secrets.is_empty() {
-        // Once in the life of a process, and until they are gone: the status that told of them may be lost.
+        // Looked at once in the life of a process, and until the copy is gone: the status that mentioned it may be
+        // lost.
         let are_gone = ctx.credentials.are_gone.load(Ordering::Relaxed);
         if !are_gone && !leave(ctx, namespace, &[Kind::StatefulSet, Kind::Job]).await? {
             let versions = site.status.as_ref().and_then(|s| s.image_pull_secrets.clone());
@@ -52,8 +53,8 @@ pub(super) async fn look(ctx: &Ctx, site: &Site) -> Result<(Option<String>, Opti
     Ok((Some(versions), Some(said)))
 }
 
-/// Brings a tenant's copy to what it should be, or takes it away where the Site names none any more. Returns whether
-/// it is to go, and is still named by pods.
+/// Brings a tenant's copy to its desired state, or removes it when the Site names no Secrets any more. Returns whether
+/// the copy is to be removed but is still named by pods.
 ///
 /// # Errors
 /// [`Error::Kube`].
@@ -68,7 +69,7 @@ pub async fn copy(ctx: &Ctx, wanted: &TenantWanted, site: &Site, is_new: bool) -
         ctx.memory.pruned(&wanted.id, String::new());
         return give(ctx, namespace, &wanted.labels(), &merged).await.map(|()| false);
     }
-    // Once in the life of a process, and after the last name was taken out.
+    // Looked at once in the life of a process, and after the last name was removed from the Site.
     if !ctx.memory.is_pruned(&wanted.id, PULL_SECRET) {
         if !is_new && !leave(ctx, namespace, &[Kind::Deployment, Kind::CronJob, Kind::Job]).await? {
             return Ok(true);
@@ -78,8 +79,8 @@ pub async fn copy(ctx: &Ctx, wanted: &TenantWanted, site: &Site, is_new: bool) -
     Ok(false)
 }
 
-/// Takes a copy away as soon as nothing of these kinds names it: pods that are not exchanged yet may have to fetch their
-/// image once more, on another node. Returns whether it is gone.
+/// Removes a copy as soon as no object of these kinds names it: pods that are not replaced yet may have to fetch their
+/// image once more, on another node. Returns whether the copy is gone.
 async fn leave(ctx: &Ctx, namespace: &str, kinds: &[Kind]) -> Result<bool> {
     let api = dynamic_api(&ctx.client, Kind::Secret, Some(namespace));
     if api.get_metadata_opt(PULL_SECRET).await.map_err(Error::kube("get the copied credentials"))?.is_none() {
@@ -96,12 +97,13 @@ async fn leave(ctx: &Ctx, namespace: &str, kinds: &[Kind]) -> Result<bool> {
     Ok(true)
 }
 
-/// What cannot be used whole changes no copy that is there: pods that are started anew may need what it lacks.
+/// Credentials that cannot be used completely do not change an existing copy: pods that restart may need the part that
+/// is missing.
 async fn give(ctx: &Ctx, namespace: &str, labels: &Labels, merged: &Merged) -> Result<()> {
     let Some(content) = &merged.content else { return Ok(()) };
     let child = build_pull_secret(namespace, labels, content);
     if merged.problems.is_empty() {
-        // No watch tells of a Secret that somebody deleted or changed.
+        // No watch reports when somebody deletes or changes this Secret.
         ctx.memory.forget(Kind::Secret, Some(namespace), PULL_SECRET);
         ctx.apply(&child).await?;
     } else if !is_there(ctx, namespace, &child).await? {

@@ -1,4 +1,4 @@
-//! Administrations of database servers, one for each, kept open. Does I/O when one is used.
+//! Administrations of database servers, one for each server, kept open. Does I/O when one is used.
 
 pub(crate) mod servers;
 
@@ -62,7 +62,7 @@ pub async fn administration(ctx: &Ctx, object: &DatabaseServer, settings: &Setti
 }
 
 /// Refuses a server that is empty although data was on it: its volume was replaced, or another server answers at its
-/// address. Nothing is made there, or what is lost would look like what never was.
+/// address. Nothing is created there, because otherwise lost data would look like data that never existed.
 async fn had_nothing_or_has_it(ctx: &Ctx, object: &DatabaseServer, admin: &dyn Administration) -> Result<()> {
     let name = object.metadata.name.as_deref().unwrap_or_default();
     let annotations = object.metadata.annotations.as_ref();

@@ -15,16 +15,16 @@ pub struct Server {
     pub endpoint: Endpoint,
     /// Its administration.
     pub admin: Arc<dyn Administration>,
-    /// From which version of object and Secret it was made.
+    /// The versions of the object and the Secret from which the administration was made.
     pub(super) key: String,
 }
 
-/// A build of a template by SQL that failed. It has no job that could be asked later.
+/// A build of a template by SQL that failed. Such a build has no job that could be asked later.
 #[derive(Debug, Clone)]
 pub struct FailedBuild {
-    /// Its number.
+    /// Number of the attempt.
     pub attempt: u32,
-    /// The step and the server's words.
+    /// The step, and the server's message.
     pub said: String,
     /// When it failed.
     pub since: Instant,
@@ -35,15 +35,16 @@ pub struct FailedBuild {
 pub struct Servers {
     pub(super) open: Mutex<HashMap<String, Server>>,
     locks: Mutex<HashMap<String, Arc<Mutex<()>>>>,
-    /// By the key of the template. Losing it costs one more attempt, whose number the server's registry keeps.
+    /// Failed builds by the key of the template. Losing them costs one more attempt, whose number the server's registry
+    /// keeps.
     failed_builds: Mutex<HashMap<String, FailedBuild>>,
     /// When the templates of a server were looked at, and how many databases were on it.
     templates: Mutex<HashMap<String, (u32, Timestamp)>>,
 }
 
 impl Servers {
-    /// The lock of this process for a template of a server: it is built by one at a time, and dropped by nobody
-    /// meanwhile. What other processes do is kept apart by the server itself.
+    /// The lock of this process for a template of a server: only one task builds the template at a time, and no task
+    /// drops it meanwhile. The server itself keeps different processes apart.
     pub async fn lock_template(&self, server: &str, name: &str) -> Arc<Mutex<()>> {
         self.locks.lock().await.entry(format!("{server}/{name}")).or_default().clone()
     }
@@ -53,7 +54,7 @@ impl Servers {
         self.failed_builds.lock().await.get(key).cloned()
     }
 
-    /// Remembers how a build of a template by SQL ended; none: well.
+    /// Remembers how a build of a template by SQL ended. None means that it succeeded.
     pub async fn build_ended(&self, key: &str, failed: Option<FailedBuild>) {
         let mut all = self.failed_builds.lock().await;
         match failed {
@@ -62,7 +63,8 @@ impl Servers {
         };
     }
 
-    /// Whether the templates of a server are to be looked at: its databases are others than before, or it is long ago.
+    /// Whether the templates of a server are to be looked at: the number of its databases has changed, or the last look
+    /// was long ago.
     pub async fn templates_due(&self, server: &str, databases: u32, now: Timestamp, every: SignedDuration) -> bool {
         let all = self.templates.lock().await;
         all.get(server).is_none_or(|(then, at)| *then != databases || now.duration_since(*at) >= every)
@@ -73,7 +75,7 @@ impl Servers {
         self.templates.lock().await.insert(server.to_owned(), (databases, now));
     }
 
-    /// Forgets a server, so that it is connected anew.
+    /// Forgets a server, so that it is connected again.
     pub async fn forget(&self, name: &str) {
         self.open.lock().await.remove(name);
     }

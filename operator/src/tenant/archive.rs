@@ -1,4 +1,4 @@
-//! The end of a tenant's life: its instances are archived, then itself; its namespace and data stay. Does I/O.
+//! The end of a tenant's life: its instances are archived, then the tenant; its namespace and data stay. Does I/O.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ const CONDITION: ConditionType = ConditionType::Archived;
 /// Archives the tenant and lets the object go.
 ///
 /// # Errors
-/// [`Halt`] at `Archived` while something holds it up; the data is safe then.
+/// [`Halt`] at `Archived` while something holds up the archiving; the data is safe meanwhile.
 #[tracing::instrument(target = "tenantry::trace", level = "debug", name = "archive", skip_all)]
 pub async fn run(tenant: &Tenant, ctx: &Ctx, now: Timestamp) -> Result<(), Halt> {
     let at = Halt::at(CONDITION);
@@ -36,7 +36,7 @@ pub async fn run(tenant: &Tenant, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
     let reported = tenant.status.as_ref().is_some_and(|s| s.namespace.is_some());
     let orphan = adopt::is_orphan(tenant.annotations(), tenant.spec.id.as_deref());
     let (Some(id), true) = (id, reported || recorded.is_some() || orphan) else {
-        // Nothing was ever made from it.
+        // Nothing was ever made from this tenant.
         return life::release(&api, tenant).await.map_err(at);
     };
     let free = match orphan {
@@ -48,7 +48,7 @@ pub async fn run(tenant: &Tenant, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
         refused => refused,
     };
     if let Err(halt) = mine {
-        // A copy with another's id was never accepted: nothing of that id is its own.
+        // A copy that carries another tenant's id was never accepted: nothing that has this id belongs to the copy.
         let refused = halt.reason == life::ID_TAKEN && !reported;
         return if refused { life::release(&api, tenant).await.map_err(at) } else { Err(halt) };
     }
@@ -79,7 +79,7 @@ pub async fn run(tenant: &Tenant, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
     let ledger = record(ctx, &Stream { subject, recorded }, &facts, now).await.map_err(&at)?;
     let mut spec = tenant.spec.clone();
     if let (true, Some(limits)) = (orphan, &ledger.facts.limits) {
-        // Its object is lost; the ledger knows the plan.
+        // The original object is lost, but the ledger knows the plan.
         spec.plan.clone_from(&limits.plan);
     }
     let ending = Ending {

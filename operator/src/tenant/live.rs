@@ -1,4 +1,4 @@
-//! A tenant that lives: validated, recorded, its namespace brought to what it should be. Does I/O.
+//! A living tenant: validated, recorded, its namespace brought to its desired state. Does I/O.
 
 use jiff::Timestamp;
 use kube::ResourceExt;
@@ -28,15 +28,15 @@ use crate::site;
 pub struct Pass {
     /// The object, as last stored.
     pub tenant: Tenant,
-    /// Validated.
+    /// The validated tenant.
     pub wanted: Option<TenantWanted>,
-    /// Whether it is suspended, and what it waits for.
+    /// Whether the tenant is suspended, and what it waits for.
     pub suspension: Option<Suspension>,
-    /// Whether pods in its namespace still name credentials that are to go.
+    /// Whether pods in its namespace still name credentials that are to be removed.
     pub keeps_credentials: bool,
 }
 
-/// Brings a tenant to what it should be.
+/// Brings a tenant to its desired state.
 ///
 /// # Errors
 /// [`Halt`] with the condition that says why.
@@ -47,7 +47,7 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
     let settings = ctx.settings().await.map_err(&ready)?;
     let plan = ctx.plan(&pass.tenant.spec.plan).await.map_err(&ready)?;
 
-    // The id is checked and fixed before anything is made from it.
+    // The id is checked and claimed before anything is made from it.
     if let Some(id) = &pass.tenant.spec.id {
         let id = Id::parse(id)
             .map_err(|e| Halt::fail(ConditionType::Ready, "Invalid", e.to_string(), ErrorClass::Invalid))?;
@@ -67,7 +67,7 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
     if !has_id {
         claim(ctx, &pass.tenant).await?;
         if let Some(id) = pass.tenant.spec.id.as_deref().and_then(|id| Id::parse(id).ok()) {
-            // It is as old as this moment: no event of it can be lost.
+            // The id was minted just now: no event of its stream can be lost.
             ctx.memory.stream_ends(&id, Some(0));
         }
     }
@@ -79,7 +79,7 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
     pass.wanted = Some(wanted.clone());
 
     let servers = ctx.database_servers().await.map_err(&ready)?;
-    // A server of which nothing can be read must not drop out of the network rules that name it already.
+    // A server that cannot be read must not disappear from the network rules that name it already.
     let known = pass.tenant.status.as_ref().is_some_and(|s| s.namespace.is_some());
     let keep_rules = known && !ctx.memory.is_list_whole("DatabaseServer");
     for child in children(&wanted, &settings, &DatabaseAddress::reachable(&servers, &wanted.id)) {
@@ -92,9 +92,9 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
     pass.keeps_credentials = kept;
     adopt::finish(ctx, &pass.tenant).await?;
 
-    // Recorded before it is reported.
+    // The state is recorded before it is reported.
     let noted = recorded_of(pass.tenant.annotations())?.unwrap_or_default();
-    // What was written before a crash counts before it is decided what is true now.
+    // Events that were written before a crash are counted first; only then it is decided what is true now.
     let was = whole(ctx, &wanted.id, &noted).await.map_err(&ready)?;
     let suspension = suspension(ctx, &pass.tenant, &wanted, was.facts.suspended).await?;
     let facts = Facts {
@@ -112,7 +112,7 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
     };
     let mut recorded = record(ctx, &Stream { subject, recorded: was }, &facts, now).await.map_err(&ready)?;
     if recorded.facts.limits.is_none() {
-        // The plan was not known when the baseline was laid; the first limits are no change.
+        // The plan was not known when the baseline was recorded: the first limits are no change.
         recorded.facts.limits.clone_from(&facts.limits);
     }
     if recorded != noted {
@@ -125,7 +125,7 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
     Ok(())
 }
 
-/// Whether the tenant is suspended, by what its instances say; they are asked only while it changes.
+/// Whether the tenant is suspended, according to its instances. They are asked only while the suspension changes.
 async fn suspension(ctx: &Ctx, tenant: &Tenant, wanted: &TenantWanted, recorded: bool) -> Result<Suspension, Halt> {
     let known = tenant.status.as_ref().is_some_and(|s| {
         let ready = find(&s.conditions, ConditionType::Ready).filter(|c| c.status == "True");
@@ -139,7 +139,7 @@ async fn suspension(ctx: &Ctx, tenant: &Tenant, wanted: &TenantWanted, recorded:
     let api: Api<DynamicObject> = Api::namespaced_with(ctx.client.clone(), &wanted.namespace, &kind);
     let found = api.list(&ListParams::default()).await;
     let found = found.map_err(|e| Halt::at(ConditionType::Ready)(Error::kube("list instances")(e)))?.items;
-    // One that cannot be read keeps nobody from reading the others.
+    // An instance that cannot be read must not keep the others from being read.
     let (mut instances, mut unreadable) = (Vec::new(), Vec::new());
     for object in found.iter().filter(|o| o.data.pointer("/spec/tenant").is_some_and(|t| *t == *wanted.name)) {
         match typed::<CrmInstance>(object) {
@@ -150,15 +150,15 @@ async fn suspension(ctx: &Ctx, tenant: &Tenant, wanted: &TenantWanted, recorded:
     Ok(Suspension::judge(wanted.suspended, recorded, tenant.metadata.generation, &instances, unreadable))
 }
 
-/// Claims the id, and makes a claim again that was lost.
+/// Claims the id, and recreates a lost claim.
 async fn claim(ctx: &Ctx, tenant: &Tenant) -> Result<(), Halt> {
     let Some(id) = tenant.spec.id.as_deref().and_then(|id| Id::parse(id).ok()) else { return Ok(()) };
     let reported = tenant.status.as_ref().is_some_and(|s| s.namespace.is_some());
     claim::claim(ctx, tenant, &id, reported).await
 }
 
-/// Where the stream of a tenant without a recorded end begins: where its archive ended; where its events end,
-/// when the annotation was lost; else with the limits of its plan.
+/// Where the stream of a tenant without a recorded end begins: where its archive's stream ended, if it adopts an
+/// archive; where its events end, if the annotation was lost; otherwise with the limits of its plan.
 async fn baseline(ctx: &Ctx, tenant: &Tenant, plan: Option<&Plan>) -> Result<Recorded, Halt> {
     if let Some(recorded) = adopt::ledger(ctx, tenant).await? {
         return Ok(recorded);
@@ -166,7 +166,8 @@ async fn baseline(ctx: &Ctx, tenant: &Tenant, plan: Option<&Plan>) -> Result<Rec
     let known = tenant.status.as_ref().filter(|s| s.namespace.is_some());
     let id = tenant.spec.id.as_deref().and_then(|id| Id::parse(id).ok());
     if let Some(id) = id {
-        // One that comes back with its id goes on where its events end, or the next one would count as told before.
+        // A tenant that comes back with its id continues where its events end, or its next event would count as
+        // reported before.
         let mut recorded = replay(ctx, &id).await.map_err(Halt::at(ConditionType::Ready))?;
         if recorded.facts.limits.is_none() {
             recorded.facts.limits = known.and_then(|k| k.limits.clone());

@@ -52,7 +52,7 @@ pub async fn write_well(pass: &Pass, ctx: &Ctx, now: Timestamp) -> Result<bool> 
     Ok(waits)
 }
 
-/// Writes the status of a tenant that is held up, and says when to look again.
+/// Writes the status of a tenant that is held up, and returns when to look again.
 ///
 /// # Errors
 /// [`Error::Kube`].
@@ -67,7 +67,8 @@ pub async fn write_halted(
     if !halt.is_told(ctx.memory.failures(uid)) {
         return Ok(Some(pause(ctx, uid, &halt)));
     }
-    // Whatever was asked on the way: an object that goes has one condition that says how far it is.
+    // Whatever condition stopped the archiving: an object that is being deleted has one condition that reports how far
+    // it is.
     let halt = if archiving { Halt { condition: ConditionType::Archived, ..halt } } else { halt };
     let generation = tenant.metadata.generation;
     let mut status = tenant.status.clone().unwrap_or_default();

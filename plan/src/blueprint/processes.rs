@@ -6,18 +6,18 @@ use tenantry_api::blueprint::{BlueprintSpec, Process};
 
 use crate::view::View;
 
-/// What templates may name of processes.
+/// What templates may use of other processes.
 pub(super) const HINT: &str =
     "processes.NAME.host and processes.NAME.port are there for processes that have a port and do not serve";
 
-/// Whether templates may name this below `processes`.
+/// Whether templates may use this path below `processes`.
 pub(super) fn knows(spec: &BlueprintSpec, rest: &str) -> bool {
     let (name, field) = rest.split_once('.').unwrap_or((rest, ""));
     let inner = |p: &Process| p.name == name && p.inner_port().is_some();
     matches!(field, "" | "host" | "port") && spec.processes.iter().any(inner)
 }
 
-/// Every problem of the processes.
+/// All problems of the processes.
 pub(super) fn problems(spec: &BlueprintSpec) -> Vec<String> {
     let mut found = Vec::new();
     for p in &spec.processes {
@@ -39,7 +39,7 @@ pub(super) fn problems(spec: &BlueprintSpec) -> Vec<String> {
     found
 }
 
-/// Paths at which a pod would mount two things: the API server refuses such a pod.
+/// Paths at which a pod would mount two things. The API server refuses such a pod.
 fn twice(place: &str, spec: &BlueprintSpec, view: &View<'_>) -> Vec<String> {
     let mut seen = BTreeSet::new();
     let again = view.paths(spec).filter(|path| !seen.insert(path.trim_end_matches('/')));

@@ -1,15 +1,15 @@
-//! What the API server would refuse of that which is made of a blueprint: told here, with its place. No I/O.
+//! Finds what the API server would later refuse in objects made from a blueprint, and names its place. No I/O.
 
 use tenantry_api::blueprint::BlueprintSpec;
 
 use crate::resources;
 
-/// Most bytes of one Secret or ConfigMap.
+/// Maximum size of a Secret or ConfigMap, in bytes.
 pub const OBJECT_MAX: usize = 1 << 20;
-/// Room beside the blueprint in the ConfigMap that keeps a release of it.
+/// Bytes reserved for everything but the blueprint in the ConfigMap that keeps one of its releases.
 const BESIDE: usize = 4 << 10;
 
-/// Every such problem. `names` are those of the variables of the environment, by place.
+/// All such problems. `names` holds the names of the environment variables, by place.
 pub(super) fn problems<'a>(spec: &BlueprintSpec, names: impl Iterator<Item = (String, &'a String)>) -> Vec<String> {
     let mut found = Vec::new();
     for (place, name) in names.filter(|(_, name)| !is_variable(name)) {
@@ -57,7 +57,7 @@ fn too_large(spec: &BlueprintSpec) -> Vec<String> {
     found
 }
 
-/// Whether a variable can have this name, and a key of a Secret end with it.
+/// Whether an environment variable can have this name, and whether a key of a Secret can end with it.
 fn is_variable(name: &str) -> bool {
     let inner = name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'));
     inner && name.bytes().next().is_some_and(|b| !b.is_ascii_digit())

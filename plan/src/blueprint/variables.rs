@@ -1,10 +1,10 @@
-//! Which variables templates of a blueprint may name. No I/O.
+//! Which variables a blueprint's templates may use. No I/O.
 
 use tenantry_api::blueprint::BlueprintSpec;
 
 use super::processes;
 
-/// Variables of the context, apart from the blueprint's own names.
+/// Variables that every context has. The names that the blueprint itself defines are not listed.
 const KNOWN: &[&str] = &[
     "instance.id",
     "instance.name",
@@ -33,7 +33,7 @@ const KNOWN: &[&str] = &[
     "plan.storage_bytes",
 ];
 
-/// Whether a variable is a setting that is declared as secret, or holds one.
+/// Whether a variable is a setting that is declared as secret, or contains such a setting.
 pub(crate) fn secret_setting(spec: &BlueprintSpec, variable: &str) -> bool {
     let mut secret = spec.settings.iter().filter(|(_, s)| s.secret);
     match variable.strip_prefix("settings") {
@@ -43,7 +43,7 @@ pub(crate) fn secret_setting(spec: &BlueprintSpec, variable: &str) -> bool {
     }
 }
 
-/// The problem of a variable that no instance has.
+/// The problem to report for a variable that no instance has.
 pub(crate) fn unknown(spec: &BlueprintSpec, variable: &str) -> Option<String> {
     let (head, rest) = variable.split_once('.').unwrap_or((variable, ""));
     let known = match head {

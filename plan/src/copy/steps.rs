@@ -1,5 +1,5 @@
-//! The commands that copy a database or files. A dump is written to a file and looked at before it is loaded: a
-//! pipe would load what came before the dump failed. No I/O.
+//! The commands that copy a database or files. A dump is written to a file and checked before it is loaded, because a
+//! pipe would also load the beginning of a dump that fails later. No I/O.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use super::{FROM, Pair, SCRATCH, TO};
 use crate::agent_pod::JOB;
 use crate::context::DatabaseAccess;
 
-/// Seconds for a whole copy; each step may take as long.
+/// Seconds for a whole copy; each step may take all of them.
 const SECONDS: u32 = 21_600;
 
 /// One of the two databases: the original, or the copy.
@@ -20,11 +20,11 @@ pub struct Side<'a> {
     pub access: &'a DatabaseAccess,
     /// Whether the connection must be encrypted.
     pub tls: bool,
-    /// Authority of the server's certificate, in PEM, when it is checked.
+    /// Authority of the server's certificate, in PEM. None means that the certificate is not checked.
     pub ca: Option<&'a str>,
 }
 
-/// The steps that fill the database of a copy. Both sides are of one engine; the copy's database is empty.
+/// The steps that fill the database of a copy. Both sides have the same engine; the copy's database is empty.
 #[must_use]
 pub fn database_file(from: &Side<'_>, to: &Side<'_>) -> JobFile {
     let steps = match from.access.engine {
@@ -66,7 +66,8 @@ fn authority(name: &str) -> String {
     format!("{JOB}/{name}-ca.pem")
 }
 
-/// As the original's role, of one moment, without owners and rights: the copy has a role of its own.
+/// Dumps as the original's role, consistently as of one moment, without owners and rights because the copy has a role
+/// of its own.
 fn postgresql(from: &Side<'_>, to: &Side<'_>) -> Vec<RenderedStep> {
     let dump = format!("{SCRATCH}/dump");
     let plain = ["--no-owner", "--no-privileges", "--no-comments", "--no-security-labels", "--no-password"];
@@ -110,8 +111,8 @@ fn postgresql_env(name: &str, side: &Side<'_>) -> BTreeMap<String, String> {
     env
 }
 
-/// Without triggers and events, which belong to the administrator. What runs as the original's role runs as the
-/// copy's. Tables are not dropped first, so that two loads into one database cannot both go through.
+/// Dumps without triggers and events, which belong to the administrator. Objects that run as the original's role will
+/// run as the copy's role. Tables are not dropped first, so that of two loads into one database at least one fails.
 fn mariadb(from: &Side<'_>, to: &Side<'_>) -> Vec<RenderedStep> {
     let (dump, load) = (format!("{SCRATCH}/dump.sql"), format!("{SCRATCH}/load.sql"));
     let env = |side: &Side<'_>| BTreeMap::from([("MYSQL_PWD".to_owned(), side.access.password.reveal().to_owned())]);
@@ -131,7 +132,7 @@ fn mariadb(from: &Side<'_>, to: &Side<'_>) -> Vec<RenderedStep> {
     read.push(format!("--result-file={dump}"));
     read.extend(mariadb_place("from", from));
     read.push(from.access.name.clone());
-    // Names of roles are letters, digits and underscores: nothing in them means something to sed.
+    // Names of roles contain only letters, digits and underscores, none of which is special to sed.
     let own = format!(
         r"s/^\(\/\*!50013 \|CREATE \|\/\*!50003 CREATE\*\/ \/\*!50020 \)DEFINER=`{}`@`[^`]*` */\1/",
         from.access.user

@@ -96,7 +96,7 @@ fn the_original_is_read_by_its_own_role_and_the_copy_written_by_its_own() {
         assert!(line(last).contains(writes) && line(last).contains("crm_b_g1") && !line(last).contains("crm_a_g1"));
         assert!(file.steps[0].env.values().any(|v| v == "password-of-crm_a_g1"));
         assert!(file.steps[last].env.values().any(|v| v == "password-of-crm_b_g1"));
-        // Between them nothing is done to either: the dump is looked at, and made the copy's own.
+        // The steps between touch neither database: they check the dump and rewrite it for the copy.
         assert!(file.steps[1..last].iter().all(|s| s.env.is_empty()));
     }
 }

@@ -1,4 +1,4 @@
-//! A budget for a process with several pods: whoever empties nodes leaves one of them running. No I/O.
+//! A disruption budget for a process with several pods: one of them keeps running while nodes are drained. No I/O.
 
 use serde_json::json;
 use tenantry_api::blueprint::{Process, Strategy};
@@ -7,7 +7,8 @@ use tenantry_core::names::{self, LABEL_INSTANCE_ID, LABEL_PROCESS};
 use super::Wanted;
 use crate::child::{Child, Kind};
 
-/// The budget of a process. One for a single pod would keep its node from ever being emptied.
+/// The budget of a process. A process with a single pod must not have one, because its node could then never be
+/// drained.
 #[must_use]
 pub fn build_budget(wanted: &Wanted, process: &Process) -> Child {
     let rest = json!({ "spec": {

@@ -1,4 +1,4 @@
-//! Commands of an instance that run by the clock. No I/O.
+//! Commands of an instance that run on a schedule. No I/O.
 
 use serde_json::{Value, json};
 use tenantry_api::blueprint::{Schedule, StepList};
@@ -12,7 +12,7 @@ use crate::job::{self, Place};
 use crate::one_node::Together;
 use crate::{PlanError, Settings};
 
-/// The CronJob with the Secret that tells the agent what to run. Never two at once.
+/// The CronJob, with the Secret that tells the agent what to run. Two runs never overlap.
 pub(super) fn build_cron_job(
     wanted: &Wanted,
     settings: &Settings,
@@ -37,7 +37,7 @@ pub(super) fn build_cron_job(
     let file = job::file(&wanted.release.blueprint, &format!("schedules[{}]", schedule.name), &steps, context)?;
     let claim = |volume: &str| names::volume(&wanted.id, volume, wanted.generation);
     let content = format!("{}{}", json!(config.data), json!(file));
-    // Named by its content like every configuration: a changed one is a new Secret.
+    // Named after its content like every configuration: changed content becomes a new Secret.
     let secret_name = names::config_secret(&wanted.id, wanted.generation, content.as_bytes());
     let place = Place {
         namespace: &wanted.namespace,

@@ -13,7 +13,7 @@ use crate::one_node::Together;
 use crate::view::View;
 use crate::{PlanError, Settings, pod, pull, scheduling};
 
-/// What a Deployment is made from, apart from the process itself.
+/// Everything that a Deployment is made from, apart from the process itself.
 #[derive(Debug)]
 pub(super) struct Parts<'a> {
     pub wanted: &'a Wanted,
@@ -21,13 +21,13 @@ pub(super) struct Parts<'a> {
     pub config: &'a Config,
     /// Name of the Secret with the configuration.
     pub secret: &'a str,
-    /// Template values without secrets.
+    /// Template values without the secrets.
     pub open: &'a Value,
     pub plan_resources: Option<&'a Resources>,
 }
 
-/// One process. `live` is its Deployment as it is there: pods that run as an older operator built them stay so until
-/// something else about them changes.
+/// The Deployment of one process. `live` is the Deployment as it exists: running pods that an older operator built keep
+/// their shape until something else about them changes.
 pub(super) fn build_deployment(
     parts: &Parts<'_>,
     process: &Process,
@@ -55,7 +55,7 @@ fn built(parts: &Parts<'_>, process: &Process, replicas: u32, build: Build) -> R
     }
     let image = process.image.as_ref().or(wanted.release.release().map(|r| &r.image));
     let image = image.map(|name| settings.image(name)).unwrap_or_default();
-    // What the plan sets aside is for the product.
+    // The plan's resources are meant for the product, not for companions.
     let plan_resources = plan_resources.filter(|_| !process.is_companion());
     let view = View::of_process(&wanted.release.spec, process);
     let mut container = json!({
@@ -81,8 +81,8 @@ fn built(parts: &Parts<'_>, process: &Process, replicas: u32, build: Build) -> R
         let tcp = Probe { http: None, tcp: true, command: None, period_seconds: 5, failures: 3, timeout_seconds: 5 };
         let readiness = process.readiness.as_ref().unwrap_or(&tcp);
         container["readinessProbe"] = pod::probe(blueprint, &format!("{place}.readiness"), readiness, open)?;
-        // The same question every second until it answers once: a start is noticed within a second,
-        // and afterwards it is asked at the blueprint's own pace.
+        // The startup probe asks the readiness question every second until the first success. So a start is noticed
+        // within a second, and later probes run at the blueprint's own pace.
         let start = Probe { period_seconds: 1, failures: process.start_timeout_seconds, ..readiness.clone() };
         container["startupProbe"] = pod::probe(blueprint, &format!("{place}.readiness"), &start, open)?;
     }
@@ -98,7 +98,7 @@ fn built(parts: &Parts<'_>, process: &Process, replicas: u32, build: Build) -> R
         "automountServiceAccountToken": false,
         "enableServiceLinks": false,
         "securityContext": pod::pod_security(view.security),
-        // The pause counts against it.
+        // Longer by the drain pause, because the pause counts against the grace period.
         "terminationGracePeriodSeconds": process.stop_timeout_seconds.saturating_add(if drains { pod::DRAIN_SECONDS } else { 0 }),
         "containers": [container],
     });

@@ -8,7 +8,7 @@ use super::build_service::PORT;
 use crate::Settings;
 use crate::child::{Child, Kind};
 
-/// The Ingress: class, TLS and annotations come from the Site.
+/// The Ingress. Its class, TLS and annotations come from the Site.
 #[must_use]
 pub(super) fn build_ingress(wanted: &Wanted, settings: &Settings) -> Child {
     let site = &settings.site.ingress;

@@ -1,4 +1,4 @@
-//! Whom the pods of an instance that is not production may talk to: each other, and nobody outside. No I/O.
+//! Network rule for the pods of an instance that is not production: they reach each other, and nobody outside. No I/O.
 
 use serde_json::json;
 use tenantry_api::crm_instance::Environment;
@@ -7,16 +7,17 @@ use tenantry_core::names::{self, LABEL_INSTANCE_ID};
 use super::Wanted;
 use crate::child::{Child, Kind};
 
-/// The rule of a staging or rehearsal instance; production has the tenant's own, which also leads outside.
+/// The rule of a staging or rehearsal instance. Production needs no rule of its own: the tenant's rule for production
+/// also leads outside.
 ///
-/// Rules add up, so nothing can be taken away here: the tenant's rule for all pods leads to names and databases
-/// only. A pod of production is out of reach, which would send mail on.
+/// Rules add up, so a rule here cannot take anything away. The tenant's rule for all pods leads only to DNS and
+/// databases. Production pods stay out of reach, because they would pass mail on.
 #[must_use]
 pub(super) fn build_network_policy(wanted: &Wanted) -> Option<Child> {
     if wanted.environment == Environment::Production {
         return None;
     }
-    // It goes with the object, by Kubernetes' own hand: the operator may not delete rules for the network.
+    // Kubernetes deletes the rule together with the instance, because the operator may not delete network rules.
     let owner = wanted.uid.iter().map(
         |uid| json!({ "apiVersion": "tenantry.dev/v1alpha1", "kind": "CrmInstance", "name": wanted.name, "uid": uid }),
     );

@@ -1,4 +1,4 @@
-//! The page behind which an instance is suspended or maintained. No I/O.
+//! The page that answers while an instance is suspended or under maintenance. No I/O.
 
 use serde_json::json;
 use tenantry_core::names::{self, LABEL_INSTANCE_ID, LABEL_PROCESS, LABEL_SERVES};
@@ -7,23 +7,23 @@ use super::Marks;
 use crate::child::{Child, Kind};
 use crate::{Settings, pod, pull};
 
-/// Name of the page among the processes.
+/// Process name of the page.
 pub const PAGE: &str = "page";
 
 /// What the page says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PageText {
-    /// Why the CRM is not there.
+    /// Why the CRM is not available.
     pub reason: String,
-    /// Whom to ask.
+    /// Whom people should ask.
     pub contact: String,
 }
 
-/// Seconds after which a page that does not start is not waited for any more: a suspension does not depend on it.
+/// Seconds after which Kubernetes gives up on a page that does not start. A suspension does not depend on the page.
 const PATIENCE_SECONDS: u32 = 120;
 
 impl PageText {
-    /// That of a suspension.
+    /// The text for a suspension.
     #[must_use]
     pub fn of_suspension(reason: Option<&str>, settings: &Settings) -> Self {
         let contact = settings.site.contact.clone().unwrap_or_default();
@@ -31,7 +31,7 @@ impl PageText {
     }
 }
 
-/// The page's Deployment: one small pod of the agent. It needs nothing of the instance's release.
+/// The page's Deployment: one small pod of the agent. It needs nothing from the instance's release.
 #[must_use]
 pub fn build_page(marks: &Marks, settings: &Settings, text: &PageText) -> Child {
     let labels = marks.labels.clone().and(LABEL_PROCESS, PAGE).and(LABEL_SERVES, "page");
@@ -59,7 +59,7 @@ pub fn build_page(marks: &Marks, settings: &Settings, text: &PageText) -> Child 
                 "ports": [{ "name": "http", "containerPort": 8080, "protocol": "TCP" }],
                 "readinessProbe": { "httpGet": { "path": "/healthz", "port": "http" }, "periodSeconds": 5 },
                 "startupProbe": { "httpGet": { "path": "/healthz", "port": "http" }, "periodSeconds": 1, "failureThreshold": 60 },
-                // The application takes over while the page ends.
+                // The application takes over while the page's pod ends.
                 "lifecycle": pod::drain(),
                 "securityContext": pod::agent_security(),
                 "resources": { "requests": { "cpu": "5m", "memory": "8Mi" }, "limits": { "memory": "32Mi" } },

@@ -11,7 +11,7 @@ use crate::child::{Child, Kind};
 use crate::config::Config;
 use crate::context::{DatabaseAccess, Keys};
 
-/// The administrator's first password and the application's keys. Made once and never overwritten.
+/// The Secret with the administrator's first password and the application's keys. Created once and never overwritten.
 #[must_use]
 pub fn build_keys_secret(wanted: &Wanted, keys: &Keys) -> Child {
     let mut data = BTreeMap::from([("admin-password".to_owned(), keys.admin_password.reveal().to_owned())]);
@@ -25,7 +25,7 @@ pub fn build_keys_secret(wanted: &Wanted, keys: &Keys) -> Child {
     Child::new(Kind::Secret, Some(&wanted.namespace), &name, &labels, rest)
 }
 
-/// Keys from the data of their Secret; none when the password is missing.
+/// Reads the keys from the data of their Secret. None means that the password is missing.
 #[must_use]
 pub fn keys_of(data: &BTreeMap<String, String>) -> Option<Keys> {
     let admin_password = Secret::new(data.get("admin-password")?.clone());
@@ -36,11 +36,12 @@ pub fn keys_of(data: &BTreeMap<String, String>) -> Option<Keys> {
     Some(Keys { admin_password, secrets })
 }
 
-/// Annotation of the Secret of a database: the server was not told this password yet.
+/// Annotation of a database's Secret: the password in it has not been set on the server yet.
 pub const ANNOTATION_UNTOLD: &str = "tenantry.dev/password-not-set-yet";
 
-/// Address and log-in of the database. Written before the database is made: it fixes the placement. `untold`: the
-/// database is there already, and its server learns the password after this.
+/// The Secret with the address and log-in of the database. It is written before the database is created, and so it
+/// fixes the placement. `untold` means that the database already exists and that its server learns the password only
+/// after this Secret is written.
 #[must_use]
 pub fn build_database_secret(wanted: &Wanted, server: &str, access: &DatabaseAccess, untold: bool) -> Child {
     let labels = wanted.data_labels().and(LABEL_PURPOSE, "database").and(LABEL_DATABASE_SERVER, server);
@@ -64,7 +65,7 @@ pub fn build_database_secret(wanted: &Wanted, server: &str, access: &DatabaseAcc
     child
 }
 
-/// Server and access from the data of their Secret; none when something is missing.
+/// Reads server and access from the data of their Secret. None means that something is missing.
 #[must_use]
 pub fn access_of(data: &BTreeMap<String, String>) -> Option<(String, DatabaseAccess)> {
     let get = |key: &str| data.get(key).cloned();
@@ -79,7 +80,7 @@ pub fn access_of(data: &BTreeMap<String, String>) -> Option<(String, DatabaseAcc
     Some((get("server")?, access))
 }
 
-/// The rendered configuration, named by its content.
+/// The Secret with the rendered configuration, named after its content.
 #[must_use]
 pub(super) fn build_config_secret(wanted: &Wanted, config: &Config) -> Child {
     let labels = wanted.data_labels().and(LABEL_PURPOSE, "config");

@@ -1,4 +1,4 @@
-//! Services: the instance's own, whose selector decides between application and page, and those inside. No I/O.
+//! Services: the instance's own, whose selector decides between application and page, and those between pods. No I/O.
 
 use serde_json::json;
 use tenantry_api::blueprint::Process;

@@ -10,16 +10,16 @@ use crate::child::{Child, Kind};
 use crate::lost::Left;
 use crate::{Claim, Settings};
 
-/// Smallest volume, in bytes: storage classes round up to about this anyway.
+/// Smallest volume, in bytes. Storage classes round up to about this size anyway.
 const SMALLEST: u64 = 50_000_000;
 
-/// Size of a volume by the contract, in bytes.
+/// Size of a volume according to the contract, in bytes.
 #[must_use]
 pub fn volume_bytes(limits: &Limits, volume: &Volume) -> u64 {
     (limits.storage_bytes / 100 * u64::from(volume.percent_of_storage)).max(SMALLEST)
 }
 
-/// One claim. What cannot change about one that exists is taken from it, whatever the Site says now.
+/// The claim of one volume. Properties of an existing claim that cannot change are kept, whatever the Site says now.
 #[must_use]
 pub fn build_volume(
     wanted: &Wanted,
@@ -32,7 +32,7 @@ pub fn build_volume(
     let bytes = live.map_or(bytes, |claim| claim.size(bytes));
     let class = match live {
         Some(claim) if claim.class.is_some() || claim.volume.is_some() => claim.class.as_ref(),
-        // A claim that waits because there was no class may still get one.
+        // The claim has no class and no volume yet, so it can still get a class.
         _ => settings.site.storage_class.as_ref(),
     };
     let mut spec = json!({
@@ -52,7 +52,7 @@ pub fn build_volume(
     )
 }
 
-/// A claim in the place of one that is gone, bound to the volume that was its own.
+/// A claim that replaces a lost one and is bound to the volume that the lost claim had.
 #[must_use]
 pub fn build_volume_again(
     wanted: &Wanted,
@@ -63,7 +63,7 @@ pub fn build_volume_again(
 ) -> Child {
     let mut child = build_volume(wanted, settings, limits, volume, Some(&left.claim()));
     child.object["spec"]["volumeName"] = left.name.clone().into();
-    // Without a class the cluster's default one would be set, which is not that of the volume.
+    // Without this field the API server would set the cluster's default class, which differs from the volume's class.
     child.object["spec"]["storageClassName"] = left.class.clone().unwrap_or_default().into();
     child
 }

@@ -1,4 +1,4 @@
-//! All children of an instance that runs, and what must go. No I/O.
+//! All children of a running instance, and the objects that must be removed. No I/O.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,24 +23,25 @@ use crate::config::{Config, without_secrets};
 use crate::context::{self, DatabaseAccess, Keys};
 use crate::{Claim, PlanError, Settings};
 
-/// What was seen of an instance's processes.
+/// The observed state of an instance's processes and volumes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Seen {
-    /// Who answers at the moment, from the Service's selector; none when there is no Service.
+    /// Whether application or page answers at the moment, according to the Service's selector. None means that there is
+    /// no Service.
     pub serving: Option<Serving>,
     /// Whether the processes that serve are ready.
     pub app_ready: bool,
     /// Whether the page is ready.
     pub page_ready: bool,
-    /// Whether the verification of this release and data has passed.
+    /// Whether the verification of this release on this data has passed.
     pub verified: bool,
-    /// Names of the disruption budgets that exist, of processes that may have one.
+    /// Names of the disruption budgets that exist, for processes that can have one.
     pub budgets: BTreeSet<String>,
     /// Volume claims that exist, by name.
     pub volumes: BTreeMap<String, Claim>,
-    /// Names of volume claims that held data and are gone: none is made in their place.
+    /// Names of volume claims that held data and are gone. No new claim is created in their place.
     pub lost: BTreeSet<String>,
-    /// Deployments that exist, by process, of those whose pods an older operator built otherwise.
+    /// Existing Deployments by process, for the processes whose pods an older operator built differently.
     pub processes: BTreeMap<String, Value>,
 }
 
@@ -49,13 +50,14 @@ pub struct Seen {
 pub struct Desired {
     /// Objects, in the order in which they are applied.
     pub children: Vec<Child>,
-    /// Objects that must not be there: kind and name.
+    /// Objects that must not exist: kind and name.
     pub prunes: Vec<(Kind, String)>,
-    /// Who answers and who runs.
+    /// What answers and what runs.
     pub decision: Decision,
-    /// Name of the Secret with the configuration; other configurations may go once this one runs.
+    /// Name of the Secret with the configuration. Once the instance runs with it, Secrets with other configurations may
+    /// be removed.
     pub config: Option<String>,
-    /// Volumes that stay smaller than the contract says, and why.
+    /// Volumes that stay smaller than the contract says, with the reason.
     pub too_small: Vec<String>,
 }
 
@@ -82,7 +84,7 @@ pub fn desired(
     let mut children = Vec::new();
     let mut prunes = Vec::new();
     let mut too_small = Vec::new();
-    // Before any process: what a pod may reach is decided by then.
+    // Before any process, so that the rule is in force when the first pod starts.
     children.extend(build_network_policy(wanted));
     if !config.is_empty() {
         children.push(config_child.clone());
@@ -119,7 +121,7 @@ pub fn desired(
         }
     }
     for schedule in &spec.schedules {
-        // Jobs act on customers: they wait for the verification, and rest while the instance does.
+        // Scheduled jobs affect customers, so they wait for the verification and pause while the instance is stopped.
         let rests = !(decision.app_runs && seen.verified);
         children.extend(build_cron_job(wanted, settings, &config, &context, schedule, rests)?);
     }

@@ -1,4 +1,4 @@
-//! The settings of an instance: given in its spec or in Secrets, checked, defaults filled in. No I/O.
+//! The settings of an instance: read from its spec and from Secrets, checked, completed with defaults. No I/O.
 
 use std::collections::BTreeMap;
 
@@ -10,12 +10,13 @@ use tenantry_core::secret::Secret;
 
 use crate::PlanError;
 
-/// Longest value of a setting in characters, wherever it lies.
+/// Longest value of a setting in characters, in the spec as well as in a Secret.
 pub const VALUE_MAX: usize = 1_000;
 /// Purpose of the Secret with an instance's secret settings.
 pub const PURPOSE: &str = "settings";
 
-/// What an instance gives, in its spec and in Secrets. The spec's field is kept for messages.
+/// The settings that an instance gives, from its spec and from Secrets. Each value comes with its field in the spec,
+/// for messages.
 pub(super) fn given(
     spec: &CrmInstanceSpec,
     referenced: &BTreeMap<String, Secret>,
@@ -36,7 +37,7 @@ pub(super) fn given(
     Ok(all)
 }
 
-/// The values of all settings that the blueprint offers. `address` is for messages.
+/// The values of all settings that the blueprint offers. `address` is used in messages.
 pub(super) fn chosen(
     given: &BTreeMap<String, (String, String)>,
     release: &Effective,
@@ -79,8 +80,8 @@ pub(super) fn chosen(
     Ok(all)
 }
 
-/// Settings that the blueprint declares as secret and that stand in the spec all the same, where everybody who may
-/// look at the instance reads them.
+/// Settings that the blueprint declares as secret but whose values are in the spec, where everybody who may read the
+/// instance sees them.
 #[must_use]
 pub fn in_the_open<'a>(spec: &'a CrmInstanceSpec, blueprint: &BlueprintSpec) -> Vec<&'a str> {
     let secret = |name: &&String| blueprint.settings.get(*name).is_some_and(|s| s.secret);
@@ -88,11 +89,12 @@ pub fn in_the_open<'a>(spec: &'a CrmInstanceSpec, blueprint: &BlueprintSpec) -> 
     filled.filter(secret).map(String::as_str).collect()
 }
 
-/// Whether a Secret may be a source of settings of an instance. Whoever may write an instance could otherwise have
-/// the operator show what they may not read: another instance's settings, keys, the log-in of the database, tokens.
+/// Whether a Secret may be a source of settings of an instance. Otherwise a person who may write an instance could make
+/// the operator reveal what that person may not read: another instance's settings, keys, the log-in of the database,
+/// tokens.
 ///
 /// # Errors
-/// Why it may not.
+/// The reason why the Secret may not be used.
 pub fn usable(secret: &KubeSecret, instance: &str) -> Result<(), String> {
     let labels = secret.metadata.labels.clone().unwrap_or_default();
     let label = |key: &str| labels.get(key).map(String::as_str);

@@ -1,12 +1,13 @@
-//! Whether an Ingress of somebody else serves a host that an instance wants. No I/O.
+//! Whether somebody else's Ingress serves a host that an instance wants. No I/O.
 
 use k8s_openapi::api::networking::v1::Ingress;
 
-/// Where the class of an Ingress stood before there was a field for it.
+/// Annotation that held the class of an Ingress before there was a field for it.
 const OLD_CLASS: &str = "kubernetes.io/ingress.class";
 
-/// Whether requests for the host may go to what this Ingress names: it has the same host, whole and not a part of its
-/// paths, and may be served by the same controller as ours. One of another class is served somewhere else.
+/// Whether requests for the host may go to the backend of this Ingress: it has the same host, serves all of it and not
+/// only some paths, and the controller of our Ingress may serve it too. An Ingress of another class is served by
+/// another controller.
 #[must_use]
 pub fn serves(ingress: &Ingress, host: &str, class: Option<&str>) -> bool {
     let annotations = ingress.metadata.annotations.as_ref();
@@ -18,7 +19,7 @@ pub fn serves(ingress: &Ingress, host: &str, class: Option<&str>) -> bool {
     let rules = spec.and_then(|s| s.rules.as_ref()).into_iter().flatten();
     rules.filter(|r| r.host.as_deref().is_some_and(|h| h.eq_ignore_ascii_case(host))).any(|rule| match &rule.http {
         Some(http) => http.paths.iter().any(|p| matches!(p.path.as_deref(), None | Some("" | "/" | "/*"))),
-        // All that is asked goes to its default backend.
+        // A rule without paths sends every request to the default backend.
         None => true,
     })
 }

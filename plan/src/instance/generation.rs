@@ -4,7 +4,7 @@ use kube::ResourceExt;
 use tenantry_api::crm_instance::CrmInstance;
 use tenantry_core::names;
 
-/// The generation of the data in use: as the annotation of an adoption says, else as the status does, else the first.
+/// The generation of the data in use: from the annotation of an adoption, else from the status, else the first.
 #[must_use]
 pub fn data_generation(instance: &CrmInstance) -> u32 {
     instance

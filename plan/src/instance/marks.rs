@@ -1,4 +1,4 @@
-//! What the objects of an instance are called and labelled by, whatever its release says. No I/O.
+//! Names and labels of an instance's objects, which do not depend on its release. No I/O.
 
 use tenantry_api::crm_instance::{CrmInstance, Environment};
 use tenantry_api::tenant::Tenant;
@@ -7,20 +7,20 @@ use tenantry_core::names;
 
 use crate::labels::Labels;
 
-/// Name, place and labels of what is made for an instance.
+/// Id, namespace and labels of the objects that are made for an instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Marks {
     /// Its id.
     pub id: Id,
     /// Its namespace.
     pub namespace: String,
-    /// Labels of everything of it.
+    /// Labels of all its objects.
     pub labels: Labels,
 }
 
 impl Marks {
-    /// Those of an instance as it was written. None: it has no id yet, or does not lie where its tenant's instances do,
-    /// so that nothing was ever made for it.
+    /// The marks of an instance as written. None means that the instance has no id yet or is not in the namespace of
+    /// its tenant, so that no object was ever made for it.
     #[must_use]
     pub fn of(instance: &CrmInstance, tenant: &Tenant) -> Option<Self> {
         let id = Id::parse(instance.spec.id.as_deref()?).ok()?;
@@ -32,12 +32,12 @@ impl Marks {
     }
 }
 
-/// Labels of everything of an instance.
+/// Labels of all objects of an instance.
 pub(super) fn labels(tenant_id: &Id, tenant: &str, id: &Id, name: &str, environment: Environment) -> Labels {
     use tenantry_core::names::{LABEL_ENVIRONMENT, LABEL_INSTANCE, LABEL_INSTANCE_ID};
     Labels::tenant(tenant_id.as_str(), tenant)
         .and(LABEL_INSTANCE_ID, id.as_str())
         .and(LABEL_INSTANCE, name)
-        // Pods need it: the rules for the network ask for it.
+        // Pods need this label, because network rules select by it.
         .and(LABEL_ENVIRONMENT, environment.word())
 }

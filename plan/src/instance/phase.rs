@@ -1,11 +1,11 @@
-//! The phase of an instance that is held up. No I/O.
+//! The phase of an instance whose reconcile cannot go on. No I/O.
 
 use tenantry_api::condition::ConditionType;
 use tenantry_api::crm_instance::InstancePhase;
 use tenantry_core::class::ErrorClass;
 
-/// The phase of an instance whose reconcile stopped at a condition: to wait (no class), or because something failed.
-/// `installed`: it was Ready once.
+/// The phase of an instance whose reconcile stopped at a condition, either to wait (no class) or because something
+/// failed (with its class). `installed` means that the instance was Ready once.
 #[must_use]
 pub fn phase_when_halted(at: ConditionType, class: Option<ErrorClass>, installed: bool) -> InstancePhase {
     use ConditionType::{Copied, DatabaseReady, Installed, Neutralised, ProcessesReady, Verified};

@@ -1,74 +1,74 @@
-//! Which release an instance runs, from everything that says something about it. No I/O.
+//! Which release an instance runs, from all sources that name one. No I/O.
 //!
-//! The data belongs to the release that wrote it. What says which one that was are caches of each other: an annotation
-//! of the object, its status, the row on the database server, the Archive that it came from. Any of them may be lost;
-//! none is believed against the others.
+//! The data belongs to the release that wrote it. Four sources name that release, and each is a cache of the others: an
+//! annotation of the object, its status, the row on the database server, the Archive that the instance came from. Any
+//! of them may be lost, and none is believed if the others contradict it.
 
 use tenantry_api::blueprint::{BlueprintSpec, Effective};
 use tenantry_api::crm_instance::CrmInstance;
 use tenantry_core::ledger::Recorded;
 use tenantry_core::names::ANNOTATION_RELEASE;
 
-/// What the row of its data on the database server says.
+/// What the row of the instance's data on the database server says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Row<'a> {
-    /// Nobody has asked.
+    /// The server was not asked.
     NotAsked,
-    /// It was asked; none: there is no row, or no database.
+    /// The server's answer. None means that the row or the database does not exist.
     Says(Option<&'a str>),
 }
 
-/// Hashes of the release, by who says so.
+/// Hashes of the release by source, with the facts that decide between them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Known<'a> {
-    /// The annotation of the object.
+    /// The hash in the annotation of the object.
     pub annotation: Option<&'a str>,
-    /// Its status.
+    /// The hash in its status.
     pub status: Option<&'a str>,
-    /// Whether the status was written after it was installed.
+    /// Whether the status was written after the instance was installed.
     pub status_is_settled: bool,
-    /// The row on the database server.
+    /// The answer of the database server about the row.
     pub row: Row<'a>,
-    /// The Archive that it takes over.
+    /// The hash in the Archive that the instance takes over.
     pub archive: Option<&'a str>,
-    /// Whether somebody may have worked with its data.
+    /// Whether somebody may have worked with the instance's data.
     pub ran: bool,
-    /// Whether it comes out of an archive.
+    /// Whether the instance was adopted from an archive.
     pub adopted: bool,
-    /// Whether it is a copy of another instance.
+    /// Whether the instance is a copy of another instance.
     pub copy: bool,
 }
 
 /// The decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Choice<'a> {
-    /// Exactly this one.
+    /// Exactly this release.
     Pinned(&'a str),
-    /// This one, or what the Blueprint says now where that can take its place: it never ran.
+    /// This release, or the Blueprint's current one if that can replace it, because the instance never ran.
     Mendable(&'a str),
-    /// A copy that is not finished: this one, neutralised as the Blueprint says now.
+    /// This release for a copy that is not finished, neutralised with the steps of the current Blueprint.
     Copied(&'a str),
-    /// A copy that begins: the release of its original.
+    /// The release of the original, for a copy that begins.
     OfOriginal,
-    /// A new instance: what the Blueprint says now.
+    /// The Blueprint's current release, for a new instance.
     Newest,
-    /// The row on the database server decides, and must be asked.
+    /// The row on the database server decides, so the server must be asked.
     Ask,
-    /// It ran, and nothing says with which release.
+    /// The instance ran, and no source names the release.
     Unknown,
-    /// The annotation is not what the data was written with.
+    /// The annotation contradicts the release that wrote the data.
     Disputed {
         /// What the annotation says.
         annotation: &'a str,
-        /// What is believed.
+        /// The release that is believed.
         believed: &'a str,
-        /// Who says that.
+        /// The source that names the believed release.
         by: &'static str,
     },
 }
 
 impl<'a> Known<'a> {
-    /// What an object says itself; row and Archive are for the caller to add.
+    /// The sources in the object itself; the caller adds row and Archive.
     #[must_use]
     pub fn of(instance: &'a CrmInstance, recorded: Option<&Recorded>) -> Self {
         let status = instance.status.as_ref();
@@ -97,7 +97,7 @@ pub fn choose<'a>(known: &Known<'a>) -> Choice<'a> {
     if known.ran { of_data(known) } else { of_none(known) }
 }
 
-/// Nobody has worked with it yet: the release may still be another one.
+/// Nobody has worked with the instance yet, so its release may still change.
 fn of_none<'a>(known: &Known<'a>) -> Choice<'a> {
     let row = match known.row {
         Row::Says(row) => row,
@@ -107,14 +107,14 @@ fn of_none<'a>(known: &Known<'a>) -> Choice<'a> {
         return known.annotation.or(known.status).map_or(Choice::OfOriginal, Choice::Copied);
     }
     match known.annotation.or(known.archive).or(known.status).or(row) {
-        // What came out of an archive is as it was there.
+        // Data from an archive keeps the release that it had there.
         Some(hash) if known.adopted => Choice::Pinned(hash),
         Some(hash) => Choice::Mendable(hash),
         None => Choice::Newest,
     }
 }
 
-/// There is data, which belongs to the release that wrote it.
+/// There is data, and it belongs to the release that wrote it.
 fn of_data<'a>(known: &Known<'a>) -> Choice<'a> {
     match (known.annotation, known.status) {
         (Some(a), Some(s)) if a == s => Choice::Pinned(a),
@@ -125,7 +125,7 @@ fn of_data<'a>(known: &Known<'a>) -> Choice<'a> {
             Row::Says(Some(row)) => Choice::Disputed { annotation: a, believed: row, by: "the database server" },
             Row::Says(None) => match s.filter(|_| known.status_is_settled) {
                 Some(s) => Choice::Disputed { annotation: a, believed: s, by: "its status" },
-                // The status is older than the installation, or lost.
+                // The status is lost, or was written before the installation.
                 None => Choice::Pinned(a),
             },
         },
@@ -136,20 +136,20 @@ fn of_data<'a>(known: &Known<'a>) -> Choice<'a> {
     }
 }
 
-/// Whether a newer release takes the place of the pinned one of an instance that never ran.
+/// Whether a newer release can replace the pinned release of an instance that never ran.
 ///
-/// Keys are made once, so the list of keys must be the same. A database that was made this instance's own
-/// (`made`) must have been installed in the same way; its `personalise` is run again.
+/// Keys are created once, so both releases must have the same list of keys. If the instance already has its own
+/// database (`made`), both releases must install the database in the same way; `personalise` is then run again.
 #[must_use]
 pub fn replaces(old: &BlueprintSpec, new: &BlueprintSpec, made: bool) -> bool {
     let same_database = old.database == new.database && old.install == new.install;
     old.secrets == new.secrets && (same_database || !made) && crate::blueprint::problems(new).is_empty()
 }
 
-/// Whether a release is of the blueprint that an instance names; else what is wrong.
+/// Checks that a release belongs to the blueprint that an instance names.
 ///
 /// # Errors
-/// The text for people.
+/// A text for people that says what is wrong.
 pub fn is_of(release: &Effective, blueprint: &str) -> Result<(), String> {
     if release.blueprint == blueprint {
         return Ok(());
@@ -202,9 +202,9 @@ mod tests {
         assert_eq!(choose(&Known { row: Row::Says(None), ..wrong }), by_status);
         let lost_status = Known { status: None, status_is_settled: false, ..wrong };
         assert_eq!(choose(&Known { row: says("a"), ..lost_status }), by_row);
-        // Changed by a way that changes the row as well.
+        // The annotation was changed together with the row, as a proper change of the release does.
         assert_eq!(choose(&Known { row: says("w"), ..wrong }), Choice::Pinned("w"));
-        // A status from before the installation says nothing about what was installed.
+        // A status from before the installation does not show which release was installed.
         let early = Known { status_is_settled: false, row: Row::Says(None), ..wrong };
         assert_eq!(choose(&early), Choice::Pinned("w"));
     }

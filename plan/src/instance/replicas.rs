@@ -1,4 +1,4 @@
-//! How many pods of each process run: the instance's wish, within what its blueprint bears. No I/O.
+//! How many pods of each process run: the number that the instance asks for, as far as its blueprint allows it. No I/O.
 
 use std::collections::BTreeMap;
 
@@ -6,17 +6,17 @@ use tenantry_api::blueprint::{BlueprintSpec, Process, Strategy};
 
 use crate::PlanError;
 
-/// Most pods of all processes of an instance. The namespace's quota (60) leaves room beside them for jobs, the page
-/// and one more pod of each process while it is exchanged.
+/// Maximum number of pods of all processes of an instance. The namespace's quota (60) leaves room for jobs, the page
+/// and one additional pod of each process while its pods are replaced.
 const MOST: u32 = 40;
 
-/// How many pods of a process run, given the wishes of the instance.
+/// How many pods of a process run, given the numbers that the instance asks for.
 #[must_use]
 pub(super) fn pods(wishes: &BTreeMap<String, u32>, process: &Process) -> u32 {
     wishes.get(&process.name).copied().unwrap_or(process.replicas.default)
 }
 
-/// Checks the wishes against the blueprint.
+/// Checks these numbers against the blueprint.
 ///
 /// # Errors
 /// [`PlanError::Invalid`] naming the field and the remedy.

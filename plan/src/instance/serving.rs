@@ -1,6 +1,6 @@
 //! Whether the application or the page answers. No I/O.
 
-/// Who answers behind the Service.
+/// What answers behind the Service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Serving {
     /// The application.
@@ -10,7 +10,7 @@ pub enum Serving {
 }
 
 impl Serving {
-    /// Value of the label.
+    /// Value of the label that the Service selects.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -20,10 +20,10 @@ impl Serving {
     }
 }
 
-/// Who answers, who runs, and whether the page is there.
+/// What answers, what runs, and whether the page exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Decision {
-    /// Behind the Service.
+    /// What answers behind the Service.
     pub serving: Serving,
     /// Whether the application's processes run.
     pub app_runs: bool,
@@ -31,9 +31,9 @@ pub struct Decision {
     pub page_runs: bool,
 }
 
-/// Decides in an order without a gap: what answers next is ready before what answered before goes.
+/// Decides so that there is never a gap: the next one to answer is ready before the previous one stops.
 ///
-/// `now`: who answers at the moment; none before the first time.
+/// `now` is what answers at the moment. None means that nothing has answered yet.
 #[must_use]
 pub fn serving(suspended: bool, now: Option<Serving>, app_ready: bool, page_ready: bool) -> Decision {
     match (suspended, now) {

@@ -1,4 +1,4 @@
-//! From the object as written to an instance that can be planned. No I/O.
+//! Turns an instance as written into one that can be planned. No I/O.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,14 +16,14 @@ use super::replicas;
 use crate::labels::Labels;
 use crate::{PlanError, Settings, scheduling};
 
-/// An instance whose fields are known to fit together.
+/// An instance whose fields are checked and fit together.
 #[derive(Debug, Clone)]
 pub struct Wanted {
     /// Its id.
     pub id: Id,
     /// Its name.
     pub name: String,
-    /// The object's uid; none before it is stored.
+    /// The object's uid. None before the object is stored.
     pub uid: Option<String>,
     /// Its namespace.
     pub namespace: String,
@@ -35,7 +35,7 @@ pub struct Wanted {
     pub tenant_display_name: String,
     /// The pinned release.
     pub release: Effective,
-    /// What it is for.
+    /// The environment that the instance is meant for.
     pub environment: Environment,
     /// Host.
     pub host: String,
@@ -43,59 +43,59 @@ pub struct Wanted {
     pub admin_email: String,
     /// Time zone.
     pub time_zone: String,
-    /// How many pods of a process run, where the instance says it.
+    /// Number of pods by process, where the instance names one.
     pub replicas: BTreeMap<String, u32>,
-    /// On which nodes they may run; on any when absent.
+    /// Nodes on which its pods may run. None means any node.
     pub scheduling: Option<Scheduling>,
-    /// Settings, defaults filled in.
+    /// Settings, completed with defaults.
     pub settings: BTreeMap<String, String>,
-    /// Settings whose values came from Secrets: secret, whatever the blueprint says of them.
+    /// Settings whose values came from Secrets. They are secret, whatever the blueprint says.
     pub hidden: BTreeSet<String>,
     /// Generation of the data in use.
     pub generation: u32,
-    /// Server that it names.
+    /// Database server that the instance names.
     pub database_server: Option<String>,
-    /// Whether its tenant is suspended, with the reason.
+    /// The reason of the suspension, if the instance's tenant is suspended.
     pub suspended: Option<String>,
 }
 
 impl Wanted {
-    /// Labels of everything of this instance.
+    /// Labels of all objects of this instance.
     #[must_use]
     pub fn labels(&self) -> Labels {
         labels(&self.tenant_id, &self.tenant, &self.id, &self.name, self.environment)
     }
 
-    /// What its objects are called and labelled by.
+    /// Id, namespace and labels of its objects.
     #[must_use]
     pub fn marks(&self) -> Marks {
         Marks { id: self.id.clone(), namespace: self.namespace.clone(), labels: self.labels() }
     }
 
-    /// How many pods of a process run when the instance does.
+    /// How many pods of a process run while the instance runs.
     #[must_use]
     pub fn pods(&self, process: &Process) -> u32 {
         replicas::pods(&self.replicas, process)
     }
 
-    /// Path at which what serves answers when all is well; none: nothing is meant to serve.
+    /// Path at which the serving process answers when all is well. None means that no process is meant to serve.
     #[must_use]
     pub fn front(&self) -> Option<&str> {
         let process = self.release.spec.processes.iter().find(|p| p.serves && self.pods(p) > 0)?;
         let path = process.readiness.as_ref().and_then(|r| r.http.as_ref()).map(|h| h.path.as_str());
-        // A template would have to be rendered; any path of the same process does.
+        // A path with a template would have to be rendered first; any path of the same process will do.
         Some(path.filter(|p| p.starts_with('/') && !p.contains("{{") && !p.contains("{%")).unwrap_or("/"))
     }
 
-    /// Labels of what holds data.
+    /// Labels of the objects that hold data.
     #[must_use]
     pub fn data_labels(&self) -> Labels {
         self.labels().and(tenantry_core::names::LABEL_DATA_GENERATION, self.generation.to_string())
     }
 }
 
-/// Validates an instance against its tenant and pinned release. `referenced` are the values of
-/// `spec.settingsFrom`, by setting.
+/// Validates an instance against its tenant and pinned release. `referenced` holds the values of `spec.settingsFrom`,
+/// by setting.
 ///
 /// # Errors
 /// [`PlanError::Invalid`] naming the field and the remedy; [`PlanError::Blocked`] while something is missing.
@@ -136,7 +136,7 @@ pub fn validate(
     if let Some(Err(e)) = spec.expires.as_deref().map(str::parse::<jiff::Timestamp>) {
         return Err(PlanError::invalid("spec.expires", format!("this is not a date and time of RFC 3339: {e}")));
     }
-    // The definition refuses most; an object may be older than its rules.
+    // The definition refuses most wrong hosts, but an object may be older than the definition's rules.
     host::check(&spec.host).map_err(|e| PlanError::invalid("spec.host", e))?;
     let time_zone = time_zone(tenant, settings)?;
     replicas::check(&release.blueprint, &release.spec, &spec.replicas)?;
@@ -171,8 +171,8 @@ pub fn validate(
     })
 }
 
-/// Its tenant's time zone, or the site's. An unknown one must reach neither a schedule nor the application, which would
-/// keep it when it is mended.
+/// The time zone of the tenant, or else of the Site. An unknown time zone must reach neither a schedule nor the
+/// application, because the application would keep it after it is fixed.
 fn time_zone(tenant: &Tenant, settings: &Settings) -> Result<String, PlanError> {
     let (field, zone) = match &tenant.spec.time_zone {
         Some(zone) => ("tenant.spec.timeZone", zone),

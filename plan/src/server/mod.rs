@@ -10,14 +10,15 @@ use crate::labels::Labels;
 use crate::lost::Lost;
 use crate::{Claim, Settings, pod, pull, resources, scheduling};
 
-/// What was seen of a managed server.
+/// The observed state of a managed server.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Seen {
-    /// Claim templates of its StatefulSet: nobody can change them. None before there is one.
+    /// Claim templates of the server's StatefulSet, which nobody can change. None means that the StatefulSet does not
+    /// exist yet.
     pub claim_templates: Option<Value>,
-    /// Its volume claim.
+    /// The server's volume claim.
     pub claim: Option<Claim>,
-    /// Its volume claim, when that is gone although data was on it: nothing runs then.
+    /// The server's volume claim, if it is gone although there was data on it. Nothing runs then.
     pub lost: Option<Lost>,
 }
 
@@ -33,7 +34,7 @@ pub fn claim_name(server: &str) -> String {
     format!("data-{}-0", object_name(server))
 }
 
-/// Size of the volume that is asked for, in bytes.
+/// Size of the volume to request, in bytes.
 #[must_use]
 pub fn volume_bytes(managed: &Managed) -> u64 {
     quantity::bytes(&managed.storage).unwrap_or(0)
@@ -48,8 +49,8 @@ pub fn secret_name(server: &DatabaseServer) -> String {
     }
 }
 
-/// Key of the administrator's Secret that says that the server's data was made: on an empty volume the image then
-/// makes none, however fast the StatefulSet is with a new claim.
+/// Key of the administrator's Secret that records that the server's data was created once. With it the image does not
+/// initialise an empty volume, even if the StatefulSet has already created a new claim.
 pub const KEY_MADE: &str = "data-made";
 
 /// Name of the administrator on a managed server.
@@ -61,7 +62,7 @@ pub fn admin_user(engine: Engine) -> &'static str {
     }
 }
 
-/// Host and port as the tenants' pods see them.
+/// Host and port under which the tenants' pods reach the server.
 #[must_use]
 pub fn address(server: &DatabaseServer, settings: &Settings) -> (String, u16) {
     let spec = &server.spec;
@@ -74,13 +75,13 @@ pub fn address(server: &DatabaseServer, settings: &Settings) -> (String, u16) {
     }
 }
 
-/// Labels of everything of a managed server.
+/// Labels of all objects of a managed server.
 #[must_use]
 pub fn labels(name: &str) -> Labels {
     Labels::managed().and(LABEL_DATABASE_SERVER, name).and(LABEL_PURPOSE, "database-server")
 }
 
-/// The Secret with the administrator's password. Made once and never overwritten.
+/// The Secret with the administrator's password. Created once and never overwritten.
 #[must_use]
 pub fn build_secret(server: &DatabaseServer, settings: &Settings, password: &tenantry_core::secret::Secret) -> Child {
     let name = server.metadata.name.as_deref().unwrap_or_default();
@@ -89,7 +90,8 @@ pub fn build_secret(server: &DatabaseServer, settings: &Settings, password: &ten
     Child::new(Kind::Secret, Some(&settings.system_namespace), &secret_name(server), &labels(name), rest)
 }
 
-/// Every problem of what is written of a managed server that its children would be refused for, each with its place.
+/// All problems in the spec of a managed server because of which the API server would refuse its children, each with
+/// its place.
 #[must_use]
 pub fn problems(managed: &Managed) -> Vec<String> {
     let mut found = Vec::new();
@@ -107,8 +109,8 @@ pub fn problems(managed: &Managed) -> Vec<String> {
     found
 }
 
-/// Service and StatefulSet of a managed server, and its volume claim when that has to grow; nothing for an
-/// external one.
+/// Service and StatefulSet of a managed server, and its volume claim if the claim has to grow. Nothing for an external
+/// server.
 #[must_use]
 pub fn children(server: &DatabaseServer, settings: &Settings, seen: &Seen) -> Vec<Child> {
     let Some(managed) = &server.spec.managed else { return Vec::new() };
@@ -120,7 +122,7 @@ pub fn children(server: &DatabaseServer, settings: &Settings, seen: &Seen) -> Ve
     all
 }
 
-/// The claim as it should grow: its template cannot change, so the claim itself does.
+/// The volume claim with its new size. The claim itself is changed, because its template cannot change.
 fn build_growth(server: &DatabaseServer, managed: &Managed, settings: &Settings, seen: &Seen) -> Option<Child> {
     let claim = seen.claim.as_ref()?;
     if !claim.is_short_of(volume_bytes(managed)) || !claim.grows {
@@ -171,17 +173,19 @@ fn build_stateful_set(server: &DatabaseServer, managed: &Managed, settings: &Set
         "imagePullPolicy": "IfNotPresent",
         "env": [
             { "name": password_env, "value": "/run/secrets/tenantry/password" },
-            // The image bounds by it what one session may take.
+            // The image uses it to limit the memory of a single session.
             { "name": "MEMORY_LIMIT", "valueFrom": { "resourceFieldRef": {
                 "containerName": engine.word(), "resource": "limits.memory", "divisor": "0" } } },
         ],
         "ports": [{ "name": "sql", "containerPort": engine.port(), "protocol": "TCP" }],
-        // When it ends badly, its last words are told: a wrong argument, a full disk.
+        // If the server ends with an error, such as a wrong argument or a full disk, the last lines of its log are
+        // reported.
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "securityContext": pod::agent_security(),
         "resources": pod::resources(managed.resources.as_ref(), Some(&tenantry_api::plan::Resources {
             cpu_request: Some("250m".into()),
-            // Its caches and some sessions: a node that runs short of memory ends first who uses more than this.
+            // Enough for the caches and some sessions. A node that runs short of memory first ends containers that use
+            // more than their request.
             memory_request: Some("768Mi".into()),
             memory_limit: Some("2Gi".into()),
             cpu_limit: None,
@@ -217,7 +221,7 @@ fn build_stateful_set(server: &DatabaseServer, managed: &Managed, settings: &Set
                 { "name": "tmp", "emptyDir": { "sizeLimit": "1Gi" } },
                 { "name": "admin", "secret": { "secretName": secret_name(server), "defaultMode": 0o440,
                     "items": [{ "key": "password", "path": "password" }] } },
-                // Not there before the server has answered once.
+                // The key does not exist until the server has answered once.
                 { "name": "made", "secret": { "secretName": secret_name(server), "defaultMode": 0o440, "optional": true,
                     "items": [{ "key": KEY_MADE, "path": KEY_MADE }] } },
             ],
@@ -243,7 +247,7 @@ fn build_claim_template(managed: &Managed, settings: &Settings, labels: &Labels)
     claim
 }
 
-/// Claim templates as they are, without what only the API server says of them.
+/// The existing claim templates without the fields that only the API server sets.
 fn carried(live: &Value) -> Value {
     let mut templates = live.clone();
     for template in templates.as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
@@ -281,7 +285,7 @@ mod tests {
         set.object["spec"]["volumeClaimTemplates"].clone()
     }
 
-    /// What the API server makes of the templates.
+    /// The templates as the API server returns them.
     fn stored(children: &[Child]) -> Value {
         let mut all = templates(children);
         let one = &mut all[0];
@@ -354,7 +358,7 @@ mod tests {
             let said = problems(&managed(wrong.clone())).join("; ");
             assert!(said.contains(told), "{wrong}: {said}");
         }
-        // What only the limit says is no contradiction of ours.
+        // A limit below the default request is no contradiction in the spec, because the request follows the limit.
         let mut small = server("50G");
         let limit = json!({ "memoryLimit": "128Mi" });
         small.spec.managed.as_mut().unwrap().resources = Some(serde_json::from_value(limit).unwrap());

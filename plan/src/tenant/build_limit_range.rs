@@ -6,7 +6,7 @@ use super::TenantWanted;
 use crate::child::{Child, Kind};
 use crate::pod;
 
-/// The limit range. It holds for new pods, so that a default that is added restarts nothing.
+/// The limit range. It applies to new pods only, so adding a default restarts nothing.
 #[must_use]
 pub(super) fn build_limit_range(wanted: &TenantWanted) -> Child {
     let rest = json!({ "spec": { "limits": [{

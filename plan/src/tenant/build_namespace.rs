@@ -6,7 +6,7 @@ use super::TenantWanted;
 use crate::Settings;
 use crate::child::{Child, Kind};
 
-/// The namespace. The level is the Site's loosest; each blueprint runs as strictly as it can inside.
+/// The namespace. Its level is the loosest that the Site allows; within it each blueprint runs as strictly as it can.
 #[must_use]
 pub(super) fn build_namespace(wanted: &TenantWanted, settings: &Settings) -> Child {
     let level = settings.site.pod_security.label();

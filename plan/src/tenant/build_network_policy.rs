@@ -1,4 +1,4 @@
-//! Who may talk to a tenant's pods and to whom they may talk. No I/O.
+//! Which peers may connect to a tenant's pods, and where these pods may connect to. No I/O.
 
 use serde_json::{Value, json};
 use tenantry_api::crm_instance::Environment;
@@ -10,7 +10,7 @@ use super::TenantWanted;
 use crate::Settings;
 use crate::child::{Child, Kind};
 
-/// Where databases are, for the policies of tenants.
+/// Address of a database server, for the policies of tenants.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DatabaseAddress {
     /// A managed server in the operator's namespace, by name.
@@ -22,7 +22,7 @@ pub enum DatabaseAddress {
     },
     /// An external server.
     External {
-        /// Addresses as CIDR; none: every address.
+        /// Addresses as CIDR. An empty list means any address.
         cidrs: Vec<String>,
         /// Port.
         port: u16,
@@ -30,7 +30,7 @@ pub enum DatabaseAddress {
 }
 
 impl DatabaseAddress {
-    /// The servers on which a database of a tenant can be: all but those that are set aside for another one.
+    /// The servers that can have a database of a tenant: all but those dedicated to another tenant.
     #[must_use]
     pub fn reachable(servers: &[DatabaseServer], tenant: &Id) -> Vec<Self> {
         let open = |s: &&DatabaseServer| s.spec.dedicated_to.as_deref().is_none_or(|owner| owner == tenant.as_str());
@@ -46,12 +46,12 @@ impl DatabaseAddress {
     }
 }
 
-/// The policy for all pods, which denies everything but what is written here, and the one that leads outside.
+/// The policy for all pods, which denies everything that it does not list, and the policy that leads outside.
 ///
-/// Policies add up: what one allows, no other can take away. So only pods that say of themselves that they are
-/// production are led to the world and to other pods of the tenant; others bring a policy of their own
-/// (`instance/build_network_policy.rs`). Pods made before they carried that label reach nothing outside until they
-/// are made anew, which the label itself does to every Deployment.
+/// Policies add up: one policy cannot take away what another allows. So only pods labelled as production may reach the
+/// world and the tenant's other pods; other pods have a policy of their own (`instance/build_network_policy.rs`). Pods
+/// that were made before this label existed reach nothing outside until they are recreated. Adding the label recreates
+/// the pods of every Deployment.
 #[must_use]
 pub(super) fn build_network_policies(
     wanted: &TenantWanted,
@@ -64,8 +64,8 @@ pub(super) fn build_network_policies(
 fn for_all(wanted: &TenantWanted, settings: &Settings, databases: &[DatabaseAddress]) -> Child {
     let site = &settings.site;
     let mut from = vec![
-        // The operator verifies; pods of the tenant talk to each other (web to worker), as far as the rules for
-        // the way out let them.
+        // The operator connects for the verification. Pods of the tenant connect to each other (web to worker), as far
+        // as the egress rules allow it.
         json!({ "namespaceSelector": { "matchLabels": { "kubernetes.io/metadata.name": settings.system_namespace } } }),
         json!({ "podSelector": {} }),
     ];
@@ -95,7 +95,7 @@ fn for_all(wanted: &TenantWanted, settings: &Settings, databases: &[DatabaseAddr
             } else {
                 cidrs.iter().map(|cidr| json!({ "ipBlock": { "cidr": cidr } })).collect()
             };
-            // Without an address a rule would open every address.
+            // An empty list of peers would open every address.
             let to = if to.is_empty() { vec![nobody()] } else { to };
             json!({ "to": to, "ports": [{ "port": port, "protocol": "TCP" }] })
         }
@@ -112,7 +112,8 @@ fn for_all(wanted: &TenantWanted, settings: &Settings, databases: &[DatabaseAddr
 /// The private addresses of IPv6, in which a database server without `cidrs` may be.
 const UNIQUE_LOCAL: &str = "fc00::/7";
 
-/// The cluster's own DNS and no other: what asks names of anybody can tell anybody everything.
+/// DNS queries go to the cluster's own DNS and nowhere else. A pod that may query any server could send any data to
+/// anybody.
 fn names_egress(settings: &Settings) -> Value {
     let mut to = vec![json!({
         "namespaceSelector": { "matchLabels": { "kubernetes.io/metadata.name": "kube-system" } },
@@ -122,7 +123,7 @@ fn names_egress(settings: &Settings) -> Value {
     json!({ "to": to, "ports": [{ "port": 53, "protocol": "UDP" }, { "port": 53, "protocol": "TCP" }] })
 }
 
-/// A range without what is closed of it; none when nothing remains.
+/// A range without its closed parts. None means that nothing of the range is left.
 fn block(cidr: &str, closed: &[&str]) -> Option<Value> {
     let except = address::except(cidr, closed.iter().copied())?;
     Some(match except.is_empty() {
@@ -131,13 +132,13 @@ fn block(cidr: &str, closed: &[&str]) -> Option<Value> {
     })
 }
 
-/// A peer that nobody is: no pod of the namespace carries this label.
+/// A peer that matches nothing: no pod of the namespace has this label.
 fn nobody() -> Value {
     json!({ "podSelector": { "matchLabels": { names::LABEL_PURPOSE: "nobody" } } })
 }
 
-/// Mail and the web outside, for production alone: what a CRM needs to write to customers. The cluster's own
-/// addresses stay closed.
+/// Egress to mail and web servers outside, for production only, because a CRM needs it to write to customers. The
+/// cluster's own addresses stay closed.
 fn outside(wanted: &TenantWanted, settings: &Settings) -> Child {
     let site = &settings.site;
     let own: Vec<&str> = site.closed_cidrs.iter().map(String::as_str).collect();
@@ -147,7 +148,8 @@ fn outside(wanted: &TenantWanted, settings: &Settings) -> Child {
         let v6 = site.outside_ipv6.then(|| block(address::WORLD6, &of(&address::NOWHERE6))).flatten();
         v4.into_iter().chain(v6)
     };
-    // What the Site opens inside: a customer's own mail server, which would send a copy's mail on like any other.
+    // Inside addresses that the Site opens, such as a customer's own mail server. They are for production only, because
+    // such a server would pass on a copy's mail like any other mail.
     let internal = site.internal_cidrs.iter().filter_map(|cidr| block(cidr, &own));
     let mut egress = vec![json!({ "to": [{ "podSelector": {} }] })];
     for to in [world().collect::<Vec<_>>(), internal.collect()] {
@@ -173,7 +175,7 @@ mod tests {
         serde_json::from_value(object).unwrap()
     }
 
-    /// The ways out of all pods, and of those of production, with this in the Site.
+    /// The egress rules for all pods and for production pods, with these fields added to the Site.
     fn egress(more: Value, databases: &[DatabaseAddress]) -> [Value; 2] {
         let mut spec = json!({ "id": "site-1" });
         spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -193,7 +195,7 @@ mod tests {
         build_network_policies(&wanted, &settings, databases).map(|policy| policy.object["spec"]["egress"].clone())
     }
 
-    /// Whether the ranges of a way out hold an address on a port.
+    /// Whether the ranges of the egress rules include an address on a port.
     fn leads_to(egress: &Value, address: &str, port: u16) -> bool {
         let address = address.parse().unwrap();
         let holds = |cidr: &Value| address::Cidr::parse(cidr.as_str().unwrap()).unwrap().holds(address);
@@ -215,11 +217,11 @@ mod tests {
         let added = json!({ "to": [{ "ipBlock": { "cidr": "10.20.0.25/32" } }] });
         assert!(!shut.as_array().unwrap().contains(&added) && open.as_array().unwrap().contains(&added));
         assert_eq!(open.as_array().unwrap().len(), shut.as_array().unwrap().len() + 1);
-        // The rule that holds for copies as well opens nothing.
+        // The rule for all pods, copies included, opens nothing more.
         assert_eq!(all_open, all_shut);
     }
 
-    /// Neighbours, nodes, and what clouds answer with credentials on.
+    /// Addresses of neighbours and nodes, and addresses on which clouds hand out credentials.
     const INSIDE: [&str; 16] = [
         "10.244.0.9",
         "172.16.0.1",
@@ -288,7 +290,7 @@ mod tests {
         }
         let [shut, _] = egress(json!({ "closedCidrs": ["0.0.0.0/0", "::/0"] }), &anywhere);
         assert!(!leads_to(&shut, "10.20.0.5", 5432));
-        // A rule without peers would lead to everybody.
+        // A rule without peers would allow every address.
         assert!(shut.as_array().unwrap().iter().all(|rule| !rule["to"].as_array().unwrap().is_empty()), "{shut}");
     }
 

@@ -1,4 +1,4 @@
-//! The operator's own access to a tenant's Secrets, in this namespace only. No I/O.
+//! The operator's access to a tenant's Secrets, in the tenant's namespace only. No I/O.
 
 use serde_json::json;
 
@@ -6,7 +6,7 @@ use super::TenantWanted;
 use crate::Settings;
 use crate::child::{Child, Kind};
 
-/// Name of the ClusterRole that the chart ships and the operator may bind.
+/// Name of the ClusterRole that the chart installs and that the operator may bind.
 pub const SECRETS_ROLE: &str = "tenantry-tenant-secrets";
 
 /// The binding.

@@ -1,27 +1,28 @@
-//! Whether a tenant counts as suspended: when its instances are stopped, and until one of them is back. No I/O.
+//! Whether a tenant counts as suspended: from when its instances are stopped until one of them is back. No I/O.
 
 use tenantry_api::condition::{ConditionType, find, holds};
 use tenantry_api::crm_instance::CrmInstance;
 
-/// The condition of an instance that is stopped with its tenant: nothing of it runs, and nobody reaches it.
+/// The condition of an instance that is stopped together with its tenant: none of its processes runs, and nobody
+/// reaches it.
 pub const STOPPED: ConditionType = ConditionType::Stopped;
 
-/// What is true of a tenant now, and which instances it waits for.
+/// The current state of a tenant, and the instances that it waits for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Suspension {
-    /// Whether it is suspended: what is billed and told.
+    /// Whether the tenant is suspended. This is what is billed and reported.
     pub suspended: bool,
-    /// Names of the instances that are not as it wants them yet.
+    /// Names of the instances that are not yet in the state that the tenant wants.
     pub waits_for: Vec<String>,
 }
 
 impl Suspension {
-    /// Judges by what its instances say. `wanted`: what a person wants; `recorded`: what is billed so far;
-    /// `generation`: the tenant's, since what an instance said of an older one says nothing of this.
+    /// Decides by the status of the tenant's instances. `wanted` is what a person wants, `recorded` is what is billed
+    /// so far. `generation` is the tenant's generation: a status for an older generation says nothing about this one.
     ///
-    /// Nobody is billed as suspended while a CRM of theirs answers, nor as resumed before one does: without instances,
-    /// and with those that were never installed, there is nothing to wait for. Nobody stops an instance that cannot be
-    /// read (`unreadable`): it may answer.
+    /// Nobody is billed as suspended while one of their CRMs answers, nor as resumed before one of them answers.
+    /// Without instances there is nothing to wait for, and a resume does not wait for instances that were never
+    /// installed. An instance that cannot be read (`unreadable`) is not stopped by anybody, so it may answer.
     #[must_use]
     pub fn judge(
         wanted: bool,
@@ -48,14 +49,15 @@ impl Suspension {
         let suspended = match (wanted, waits_for.is_empty()) {
             (_, true) => wanted,
             (true, false) => recorded,
-            // Those that are not back hold up nobody's bill.
+            // Instances that are not back yet do not delay the bill.
             (false, false) => recorded && !runs,
         };
         Self { suspended, waits_for }
     }
 }
 
-/// Whether it is being archived and its processes are stopped: nobody reports it in any other way again.
+/// Whether the instance is being archived and its processes are stopped. No other state of it will be reported any
+/// more.
 fn is_going(instance: &CrmInstance) -> bool {
     let conditions = instance.status.as_ref().map(|s| s.conditions.as_slice()).unwrap_or_default();
     instance.metadata.deletion_timestamp.is_some()
@@ -68,7 +70,8 @@ mod tests {
 
     use super::*;
 
-    /// An instance that says something of a generation of its tenant; none: it has no status.
+    /// An instance whose status says, for a generation of its tenant, whether it is stopped. None means that it has no
+    /// status.
     fn instance(name: &str, said: Option<(i64, bool)>) -> CrmInstance {
         let stopped = |yes: bool| match yes {
             true => json!([{ "type": STOPPED.word(), "status": "True", "reason": "Suspended", "message": "",

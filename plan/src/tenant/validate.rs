@@ -1,4 +1,4 @@
-//! From the object as written to a tenant that can be planned. No I/O.
+//! Turns a tenant as written into one that can be planned. No I/O.
 
 use tenantry_api::plan::Plan;
 use tenantry_api::tenant::Tenant;
@@ -9,7 +9,7 @@ use tenantry_core::zone;
 use crate::labels::Labels;
 use crate::{PlanError, limits};
 
-/// A tenant whose fields are known to fit together.
+/// A tenant whose fields are checked and fit together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TenantWanted {
     /// Its id.
@@ -25,7 +25,7 @@ pub struct TenantWanted {
 }
 
 impl TenantWanted {
-    /// Labels of everything of this tenant.
+    /// Labels of all objects of this tenant.
     #[must_use]
     pub fn labels(&self) -> Labels {
         Labels::tenant(self.id.as_str(), &self.name)

@@ -16,7 +16,7 @@ pub const MAX_BYTES: usize = 1_000_000;
 const PROCESSES: usize = 10;
 const VOLUMES: usize = 10;
 
-/// Keys of a service that are carried over, or that Tenantry does by itself.
+/// Keys of a service that are carried over, or whose work Tenantry does itself.
 const UNDERSTOOD: [&str; 20] = [
     "image",
     "build",
@@ -91,7 +91,7 @@ impl Service<'_> {
         !self.list("ports").is_empty()
     }
 
-    /// Environment as pairs; a variable without a value is one that the shell would give.
+    /// Environment as pairs. A variable without a value takes the shell's value in Compose.
     fn environment(&self) -> Vec<(String, String)> {
         match self.fields.get("environment") {
             Some(Value::Object(map)) => map.iter().map(|(k, v)| (k.clone(), literal(v))).collect(),
@@ -106,7 +106,7 @@ impl Service<'_> {
     }
 }
 
-/// Makes a draft of a Compose file.
+/// Makes a draft from a Compose file.
 ///
 /// # Errors
 /// A text for people when the file is no Compose file, or has no service that could be the product.
@@ -170,7 +170,7 @@ pub fn draft(name: &str, text: &str) -> Result<Draft, String> {
     Ok(draft)
 }
 
-/// With YAML's merge keys (`<<: *other`) put in place, which the reader leaves as they stand.
+/// Puts YAML's merge keys (`<<: *other`) in place, because the YAML reader leaves them as they stand.
 fn merged(value: Value) -> Value {
     match value {
         Value::Object(mut map) => {
@@ -191,7 +191,8 @@ fn merged(value: Value) -> Value {
     }
 }
 
-/// The service that people open: published and called like one, published, called like one, any.
+/// The service that people open, in this order: published and named like a web service, published, named like a web
+/// service, any other.
 fn main<'a, 'b>(services: &[&'a Service<'b>]) -> Option<&'a Service<'b>> {
     const WORDS: [&str; 8] = ["web", "app", "server", "frontend", "crm", "http", "nginx", "site"];
     let called = |s: &Service<'_>| WORDS.iter().any(|w| s.name.to_ascii_lowercase().contains(w));
@@ -254,7 +255,7 @@ fn process(
     process
 }
 
-/// The usual port of what is often put beside a product.
+/// The usual port of a program that often runs beside a product.
 fn companion_port(program: &str) -> Option<u16> {
     Some(match program {
         "redis" | "valkey" => 6379,
@@ -265,7 +266,7 @@ fn companion_port(program: &str) -> Option<u16> {
     })
 }
 
-/// Entry point and command as one line. A line with a password in it is left away.
+/// Entry point and command as one line. A line that holds a password is left out.
 fn command(service: &Service<'_>, draft: &mut Draft) -> Vec<String> {
     let entrypoint = service.fields.get("entrypoint").map(words).unwrap_or_default();
     let arguments = service.fields.get("command").map(words).unwrap_or_default();
@@ -302,7 +303,7 @@ fn readiness(service: &Service<'_>) -> Vec<String> {
     }
 }
 
-/// Named volumes become the blueprint's; files of the author's machine cannot.
+/// Named volumes become volumes of the blueprint. Files of the author's machine cannot be carried over.
 fn volumes(service: &Service<'_>, own: bool, process: &mut Process, draft: &mut Draft, names: &mut Names) {
     for volume in service.list("volumes") {
         let (source, target) = match volume {
@@ -355,7 +356,7 @@ fn volumes(service: &Service<'_>, own: bool, process: &mut Process, draft: &mut 
     }
 }
 
-/// What all processes of the product have alike is said once.
+/// Variables that all processes of the product share are written once, for the whole draft.
 fn shared_environment(draft: &mut Draft) {
     let own: Vec<&Process> = draft.processes.iter().filter(|p| p.image.is_none()).collect();
     let Some(first) = own.first() else { return };

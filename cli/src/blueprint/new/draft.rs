@@ -8,21 +8,19 @@ use tenantry_api::database_server::Engine;
 /// A process of a draft.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Process {
-    /// Name.
     pub name: String,
-    /// Image of a companion.
+    /// Image of a companion; None means that the process runs the product's image.
     pub image: Option<String>,
     /// Program and arguments.
     pub command: Vec<String>,
-    /// Environment of its own.
+    /// Environment variables that only this process has.
     pub env: BTreeMap<String, String>,
-    /// Port.
     pub port: Option<u16>,
-    /// Whether it serves.
+    /// Whether this process answers the instance's requests.
     pub serves: bool,
-    /// Command that tells whether it is ready.
+    /// Command that tells whether the process is ready.
     pub readiness: Vec<String>,
-    /// Names of volumes of a companion.
+    /// Names of the volumes of a companion.
     pub volumes: Vec<String>,
 }
 
@@ -39,11 +37,10 @@ pub struct Draft {
     pub secrets: Vec<String>,
     /// Settings with their defaults.
     pub settings: BTreeMap<String, String>,
-    /// Environment of everything; values are templates.
+    /// Environment of all processes; values are templates.
     pub env: BTreeMap<String, String>,
     /// Volumes: name and path.
     pub volumes: Vec<(String, String)>,
-    /// Processes.
     pub processes: Vec<Process>,
     /// User and group.
     pub user: Option<(i64, Option<i64>)>,
@@ -51,7 +48,7 @@ pub struct Draft {
     pub remarks: Vec<String>,
 }
 
-/// Version from the tag of an image; 1 when it says none.
+/// Version from the tag of an image; 1 when the image names none.
 pub fn version(image: &str) -> String {
     let image = image.split('@').next().unwrap_or(image);
     let last = image.rsplit('/').next().unwrap_or(image);
@@ -60,7 +57,7 @@ pub fn version(image: &str) -> String {
     if tag.is_empty() || tag == "latest" || tag.len() > 40 || !tag.chars().all(fits) { "1".into() } else { tag.into() }
 }
 
-/// A text as it stands in YAML: JSON's quotes are YAML's.
+/// A text as it stands in YAML, where JSON's quotes are valid.
 fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
@@ -69,13 +66,13 @@ fn list(words: &[String]) -> String {
     format!("[{}]", words.iter().map(|w| quoted(w)).collect::<Vec<_>>().join(", "))
 }
 
-/// A comment of one line whatever the text is.
+/// The text as a comment of one line: control characters become blanks.
 fn comment(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 impl Draft {
-    /// The blueprint with its comments.
+    /// The blueprint as text, with its comments.
     pub fn text(&self) -> String {
         let mut out = String::new();
         // Writing to a String cannot fail.

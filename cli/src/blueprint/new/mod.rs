@@ -22,7 +22,6 @@ use crate::form;
 use crate::output::Out;
 use draft::{Draft, Process};
 
-/// Arguments.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Name of the blueprint
@@ -84,7 +83,6 @@ fn image(text: &str) -> Result<String, String> {
     if fits { Ok(text.to_owned()) } else { Err(format!("{text:?} is not an image")) }
 }
 
-/// Runs it.
 pub async fn run(args: &Args, out: &Out) -> Result<Exit, Problem> {
     let path = args.to.clone().unwrap_or_else(|| PathBuf::from(format!("{}.yaml", args.name)));
     let prints = path.as_os_str() == "-";
@@ -128,7 +126,7 @@ fn exists(path: &std::path::Path) -> Problem {
         .why("name another with --to FILE, or write over it with --force")
 }
 
-/// Reads at most as much as a Compose file may have.
+/// Reads at most one byte more than a Compose file may have, so that a larger file is noticed.
 fn read(file: &std::path::Path) -> Result<String, Problem> {
     let most = u64::try_from(compose::MAX_BYTES).unwrap_or(u64::MAX).saturating_add(1);
     let mut text = String::new();
@@ -144,7 +142,7 @@ fn read(file: &std::path::Path) -> Result<String, Problem> {
 fn write(path: &std::path::Path, text: &str, force: bool) -> Result<(), Problem> {
     let mut options = std::fs::OpenOptions::new();
     options.write(true);
-    // Made by us and nobody else, unless it may be written over.
+    // The file must not exist yet, unless it may be overwritten.
     let opened =
         if force { options.create(true).truncate(true).open(path) } else { options.create_new(true).open(path) };
     let written = opened.and_then(|mut file| file.write_all(text.as_bytes()));
@@ -154,7 +152,7 @@ fn write(path: &std::path::Path, text: &str, force: bool) -> Result<(), Problem>
     })
 }
 
-/// What flags say counts before what a Compose file says.
+/// Flags take precedence over the Compose file.
 fn given(args: &Args, draft: &mut Draft) {
     if let Some(image) = &args.image {
         draft.image.clone_from(image);
@@ -167,7 +165,7 @@ fn given(args: &Args, draft: &mut Draft) {
     }
 }
 
-/// A draft from flags, and from a person where they are missing.
+/// A draft from flags; a person is asked for the missing ones.
 async fn asked(args: &Args, out: &Out) -> Result<Draft, Problem> {
     let missing =
         [("--image", args.image.is_none()), ("--port", args.port.is_none()), ("--engine", args.engine.is_none())];
@@ -213,7 +211,7 @@ async fn asked(args: &Args, out: &Out) -> Result<Draft, Problem> {
     Ok(draft)
 }
 
-/// Asks until the answer is one.
+/// Repeats the question until the answer can be used.
 async fn question<T>(out: &Out, text: &str, parse: impl Fn(&str) -> Result<T, String>) -> Result<T, Problem> {
     loop {
         out.ask(text);
@@ -228,7 +226,8 @@ async fn question<T>(out: &Out, text: &str, parse: impl Fn(&str) -> Result<T, St
     }
 }
 
-/// What is written can be used: anything else would be a fault of this program, or of names in the Compose file.
+/// Checks that the draft is a valid blueprint. If it is not, this program or the names in the Compose file are at
+/// fault.
 fn sound(text: &str) -> Result<(), Problem> {
     let problems = problems_of(text);
     if problems.is_empty() {

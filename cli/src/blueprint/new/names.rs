@@ -1,20 +1,20 @@
-//! Names of processes and volumes for those of a Compose file. No I/O.
+//! Names of a blueprint's processes and volumes, made from those of a Compose file. No I/O.
 
 use std::collections::BTreeMap;
 
-/// Names as a blueprint takes them, each once.
+/// Names that a blueprint allows, each given once.
 #[derive(Default)]
 pub struct Names {
     given: BTreeMap<String, String>,
 }
 
 impl Names {
-    /// The name of a process for a service; the same at every question.
+    /// The name of the process for a service; always the same for the same service.
     pub fn process(&mut self, service: &str) -> String {
         self.name(&format!("process {service}"), service)
     }
 
-    /// A name for what `key` tells apart (`KIND WHAT`), as near to `wanted` as the format takes it.
+    /// A name for the thing that `key` (`KIND WHAT`) identifies, as close to `wanted` as the format allows.
     pub fn name(&mut self, key: &str, wanted: &str) -> String {
         if let Some(given) = self.given.get(key) {
             return given.clone();

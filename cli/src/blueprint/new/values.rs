@@ -1,4 +1,4 @@
-//! Values of a Compose file as templates: what is the database's, what is secret, what somebody must choose. No I/O.
+//! Values of a Compose file as templates: which belong to the database, are secret, or need a person's choice. No I/O.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +15,7 @@ pub fn literal(value: &Value) -> String {
     }
 }
 
-/// Words of a command: a list as it is, a line as a shell would take it apart.
+/// Words of a command: a list as it is, a line split as a shell would split it.
 pub fn words(value: &Value) -> Vec<String> {
     match value {
         Value::Array(all) => all.iter().map(literal).collect(),
@@ -24,7 +24,7 @@ pub fn words(value: &Value) -> Vec<String> {
     }
 }
 
-/// Takes a line apart at blanks outside quotes.
+/// Splits a line at blanks outside quotes.
 fn split(line: &str) -> Vec<String> {
     let (mut all, mut word, mut quote, mut begun) = (Vec::new(), String::new(), None, false);
     let mut chars = line.chars();
@@ -54,13 +54,13 @@ fn split(line: &str) -> Vec<String> {
     all
 }
 
-/// A text with Compose's own variables: `${NAME:-default}` is the default, `$$` a dollar. Without a default nothing
-/// is left of a variable.
+/// Resolves Compose's own variables in a text: `${NAME:-default}` becomes the default, `$$` a dollar. A variable
+/// without a default becomes nothing.
 pub fn settled(text: &str) -> String {
     taken_apart(text).into_iter().map(|part| part.unwrap_or_default()).collect()
 }
 
-/// Texts, and names of variables without a default.
+/// The parts of a text: Ok is plain text, Err is the name of a variable without a default.
 fn taken_apart(text: &str) -> Vec<Result<String, String>> {
     let (mut parts, mut plain, mut rest) = (Vec::new(), String::new(), text);
     while let Some(at) = rest.find('$') {
@@ -96,7 +96,7 @@ fn taken_apart(text: &str) -> Vec<Result<String, String>> {
     parts
 }
 
-/// A text that a template gives back as it stands.
+/// Escapes a text, so that a template renders it unchanged.
 pub fn escaped(text: &str) -> String {
     let mut out = String::new();
     let mut rest = text;
@@ -110,7 +110,7 @@ pub fn escaped(text: &str) -> String {
     out
 }
 
-/// A name as secrets and settings have it.
+/// A name in the form that secrets and settings have.
 fn folded(name: &str) -> String {
     let folded: String =
         name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' }).collect();
@@ -132,7 +132,7 @@ pub struct Known {
 }
 
 impl Known {
-    /// With the database's service, whose own variables tell its log-in.
+    /// Starts with the database's service, because that service's variables hold the log-in.
     pub fn new(database: Option<(&str, Vec<(String, String)>)>) -> Self {
         let mut known = Self::default();
         let Some((name, environment)) = database else { return known };
@@ -153,7 +153,7 @@ impl Known {
         known
     }
 
-    /// A service that becomes a companion, with the name of its process.
+    /// Registers a service that becomes a companion, with the name of its process.
     pub fn companion(&mut self, service: &str, process: &str) {
         self.companions.insert(service.to_owned(), process.to_owned());
     }
@@ -173,7 +173,7 @@ impl Known {
         self.remarks.iter().cloned().collect()
     }
 
-    /// The template for a variable's value; none when it is left away.
+    /// The template for a variable's value; None when the variable is left out.
     pub fn value(&mut self, service: &str, name: &str, raw: &str) -> Option<String> {
         let raw = raw.trim();
         if let Some(found) = self.of_database(name, raw) {
@@ -185,7 +185,8 @@ impl Known {
         }
         if secret_name(name) {
             let value = settled(raw);
-            // A word like "disabled", or nothing at all, is a choice and no secret; a variable is one.
+            // A word such as "none", or an empty value, is a choice and no secret. A value that holds a variable is a
+            // secret.
             if raw.is_empty()
                 || (!raw.contains('$') && ["true", "false", "yes", "no", "none"].contains(&value.as_str()))
             {
@@ -225,7 +226,7 @@ impl Known {
         format!("{{{{ settings.{name} }}}}")
     }
 
-    /// Values that are the database's.
+    /// The template for a value that belongs to the database; None for every other value.
     fn of_database(&self, name: &str, raw: &str) -> Option<String> {
         let host = self.host.as_deref()?;
         let upper = name.to_ascii_uppercase();
@@ -262,7 +263,7 @@ impl Known {
         (named && (has(&self.database) || speaks)).then(|| "{{ database.name }}".into())
     }
 
-    /// A text in which the hosts of companions are those of their processes.
+    /// The text, with the hosts of companions replaced by the hosts of their processes.
     fn hosts(&self, text: &str) -> String {
         let whole = |process: &str, rest: &str| {
             let host = format!("{{{{ processes.{process}.host }}}}");
@@ -279,7 +280,7 @@ impl Known {
             if text == service {
                 return whole(process, "").0;
             }
-            // As the host of a URL, or before a port; a word that only looks like it stays.
+            // Only as the host of a URL, or before a port; a word that merely looks like the host stays.
             for (before, needs_port) in [("://", false), ("@", false), ("", true)] {
                 let mark = format!("{before}{service}");
                 let Some(at) = text.find(&mark).filter(|at| !before.is_empty() || *at == 0) else { continue };
@@ -296,7 +297,7 @@ impl Known {
     }
 }
 
-/// Scheme, user and the rest of a URL with a password in it.
+/// Scheme, user and rest of a URL that holds a password.
 fn credentials(text: &str) -> Option<(&str, &str, &str)> {
     let (scheme, rest) = text.split_once("://")?;
     let (user, rest) = rest.rsplit_once('@')?;

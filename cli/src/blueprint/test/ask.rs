@@ -1,4 +1,4 @@
-//! Asks an instance over HTTP, through its own Service's pods: a way that needs no ingress. Does I/O.
+//! Asks an instance over HTTP through the pods of its Service, which needs no ingress. Does I/O.
 
 use std::time::Duration;
 
@@ -22,25 +22,25 @@ use crate::target;
 
 /// Longest time of one request.
 const REQUEST: Duration = Duration::from_secs(30);
-/// How long is waited for an answer at all, where the blueprint says nothing.
+/// How long to try when the blueprint names no time; a shorter time of the blueprint is raised to this one.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Pause before a request is tried again.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// What is asked of an instance to see that it works.
+/// The questions that show whether an instance works.
 pub struct Questions {
     verify: Option<Verify>,
     values: Value,
 }
 
 impl Questions {
-    /// How many steps there are; none without a verification.
+    /// Number of steps; None means that the blueprint has no verification.
     pub fn steps(&self) -> Option<usize> {
         self.verify.as_ref().map(|v| v.steps.len())
     }
 }
 
-/// The verification of an instance with everything that its templates know. Reads Secrets; prints nothing.
+/// The verification of an instance, with all values that its templates know. Reads Secrets; prints nothing.
 pub async fn questions(session: &Session, instance: &CrmInstance, settings: &Settings) -> Result<Questions, Problem> {
     let cannot = |e: tenantry_plan::PlanError| Problem::failed(format!("cannot ask {}: {e}", instance.name_any()));
     let tenant = target::tenant(session, &instance.spec.tenant).await?;
@@ -59,7 +59,7 @@ pub async fn questions(session: &Session, instance: &CrmInstance, settings: &Set
     Ok(Questions { verify: release.spec.verify, values })
 }
 
-/// Asks everything, again and again until it passes or the blueprint's own time is up; gives the last status.
+/// Asks all questions again and again until they pass or the blueprint's time is over; returns the last status.
 pub async fn all(session: &Session, instance: &CrmInstance, questions: &Questions) -> Result<u16, String> {
     let patience =
         questions.verify.as_ref().map_or(PATIENCE, |v| Duration::from_secs(u64::from(v.timeout_seconds)).max(PATIENCE));
@@ -89,7 +89,7 @@ async fn verified(session: &Session, instance: &CrmInstance, verify: &Verify, va
     Ok(status)
 }
 
-/// What it answers at `/`.
+/// The status with which the instance answers at `/`.
 pub async fn root(session: &Session, instance: &CrmInstance) -> Result<u16, String> {
     let request = Request {
         step: "/".into(),
@@ -147,7 +147,7 @@ async fn send(
     Ok(Response { status, headers, body: body.to_bytes().to_vec() })
 }
 
-/// Which pods are asked: those of the Service, or of one process.
+/// Selects the pods to ask: those of the Service, or those of one process.
 async fn selector(session: &Session, instance: &CrmInstance, process: Option<&str>) -> Result<String, String> {
     let id = instance.spec.id.clone().unwrap_or_default();
     if let Some(process) = process {
@@ -155,14 +155,14 @@ async fn selector(session: &Session, instance: &CrmInstance, process: Option<&st
     }
     let services: Api<Service> =
         Api::namespaced(session.cluster.client.clone(), &instance.namespace().unwrap_or_default());
-    // The Service has the instance's id as its name.
+    // The Service is named after the instance's id.
     let service = services.get(&id).await.map_err(|e| api::problem("read the Service", &e).render_plain())?;
     let selector =
         service.spec.and_then(|s| s.selector).filter(|s| !s.is_empty()).ok_or("the Service selects nothing")?;
     Ok(selector.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join(","))
 }
 
-/// Whether a pod is ready and stays.
+/// Whether a pod is ready and is not being deleted.
 pub fn is_ready(pod: &Pod) -> bool {
     let conditions = pod.status.as_ref().and_then(|s| s.conditions.as_ref());
     pod.metadata.deletion_timestamp.is_none()

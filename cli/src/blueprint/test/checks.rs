@@ -30,7 +30,7 @@ use crate::progress::steps::said;
 use crate::tenant::follow;
 use crate::wait::{self, Until};
 
-/// How often something is looked at.
+/// Pause between two looks at the cluster.
 const TICK: Duration = Duration::from_millis(500);
 
 fn namespaced<K>(world: &World, instance: &CrmInstance) -> Api<K>
@@ -58,7 +58,7 @@ pub async fn held(world: &World, instance: &CrmInstance) -> Result<Held, Problem
             Some("config") => &mut held.config,
             _ => continue,
         };
-        // The steps of schedules hold the list of texts to keep out of logs: secrets on purpose.
+        // The steps of schedules hold secrets on purpose: the list of texts to keep out of logs.
         let data = secret.data.unwrap_or_default().into_iter().filter(|(k, _)| k != "steps.json");
         part.extend(data.filter_map(|(k, v)| String::from_utf8(v.0).ok().map(|v| (k, v))));
     }
@@ -84,7 +84,7 @@ async fn pods(world: &World, instance: &CrmInstance) -> Result<Vec<Pod>, Problem
     Ok(found.into_iter().filter(of_deployment).collect())
 }
 
-/// Deletes all its pods; it must come back and answer.
+/// Deletes all pods of the instance, which must come back and answer.
 pub async fn restart(world: &World, made: &Made, progress: &mut Progress) -> Result<Verdict, Problem> {
     let instance = &made.instance;
     let questions = ask::questions(&world.session, instance, &world.settings).await?;
@@ -119,7 +119,7 @@ pub async fn restart(world: &World, made: &Made, progress: &mut Progress) -> Res
     Ok(judge::answers(questions.steps(), again, "a restart"))
 }
 
-/// Stops the tenant behind the page.
+/// Suspends the tenant behind the page.
 pub async fn suspend(world: &World, made: &Made, progress: &mut Progress) -> Result<Verdict, Problem> {
     change(world, true).await?;
     if let Err(why) = reaches(world, made, InstancePhase::Suspended, progress).await? {
@@ -130,7 +130,7 @@ pub async fn suspend(world: &World, made: &Made, progress: &mut Progress) -> Res
     Ok(judge::page(answer))
 }
 
-/// Brings it back.
+/// Resumes the tenant.
 pub async fn resume(world: &World, made: &Made, progress: &mut Progress) -> Result<Verdict, Problem> {
     let questions = ask::questions(&world.session, &made.instance, &world.settings).await?;
     change(world, false).await?;
@@ -152,13 +152,13 @@ async fn change(world: &World, suspended: bool) -> Result<(), Problem> {
     patched(&world.session, std::slice::from_ref(&tenant), &spec, false).await.map(drop)
 }
 
-/// Waits until the tenant has a phase: it says so a moment after its instances.
+/// Waits until the tenant has a phase, because it reports the phase a moment after its instances.
 async fn settled(world: &World, wanted: TenantPhase, progress: &mut Progress) -> Result<(), Problem> {
     let (name, until) = (world.tenant_made()?.name_any(), Until::after(world.traces.longest));
     follow::phase(&world.session, &name, &[wanted], until, progress).await.map(drop)
 }
 
-/// Waits until the instance has a phase. Why not, when it does not.
+/// Waits until the instance has a phase. Returns the reason when the instance does not reach it.
 async fn reaches(
     world: &World,
     made: &Made,
@@ -182,7 +182,7 @@ async fn reaches(
     Ok(end.await?.unwrap_or_else(|| Err(format!("it is not {wanted:?} after {}", duration(world.traces.longest)))))
 }
 
-/// Asks until the answer is as wanted or the time is up: a Service's change of mind takes a moment.
+/// Asks until the answer is as wanted or the time is over, because a Service needs a moment to select other pods.
 async fn patiently(
     world: &World,
     made: &Made,
@@ -240,7 +240,7 @@ pub async fn schedules(
     Ok(judge::schedules(spec, &runs))
 }
 
-/// One run of a CronJob; what went wrong.
+/// Runs a CronJob once; returns what went wrong.
 async fn once(world: &World, made: &Made, cron: &CronJob) -> Result<Option<String>, Problem> {
     let jobs: Api<Job> = namespaced(world, &made.instance);
     let name = format!("{}-test", cron.name_any());
@@ -266,7 +266,7 @@ async fn once(world: &World, made: &Made, cron: &CronJob) -> Result<Option<Strin
     }
 }
 
-/// What the agent wrote when a job ended badly; secrets are kept out of it there.
+/// What the agent wrote when a job failed. The agent keeps secrets out of it.
 async fn last_words(world: &World, made: &Made, job: &str) -> Option<String> {
     let selector = format!("batch.kubernetes.io/job-name={job}");
     let pods: Api<Pod> = namespaced(world, &made.instance);
@@ -279,7 +279,7 @@ async fn last_words(world: &World, made: &Made, job: &str) -> Option<String> {
     })
 }
 
-/// Makes a staging copy of the first instance: whether it works, and whether it was made harmless.
+/// Makes a staging copy of the first instance. Judges whether the copy works, and whether it was made harmless.
 pub async fn stage(
     world: &World,
     spec: &BlueprintSpec,
@@ -335,7 +335,6 @@ fn unstated() -> Verdict {
     Verdict::NotStated("the blueprint has no `neutralise`: no copy for staging is made".into())
 }
 
-/// Ids of the instances.
 pub fn ids(made: &[&Made]) -> Vec<String> {
     made.iter().map(|m| id_of(&m.instance)).collect()
 }

@@ -6,14 +6,14 @@ use super::points::Verdict;
 use super::seats::{MARK, answers, complaint};
 use crate::output::text::count;
 
-/// The statements of `verifySql` as questions. The operator asked them before anything started; what starts may
-/// make them false again.
+/// The statements of `verifySql` as questions. The operator asked them before anything started; the processes that
+/// start may make them false again.
 pub fn questions(stated: &Neutralisation) -> Vec<String> {
     let plain = stated.verify_sql.iter().map(|sql| sql.trim().trim_end_matches(';'));
     plain.enumerate().map(|(i, sql)| format!("SELECT '{MARK}harmless{i}', answer.* FROM ({sql}) AS answer")).collect()
 }
 
-/// Whether the copy is as harmless while it runs as it was before. `said` is the operator's word for before.
+/// Whether the running copy is as harmless as before the start. `said` is what the operator reported before the start.
 pub fn judge(stated: &Neutralisation, said: &str, output: &str) -> Verdict {
     let holds = |i: &usize| {
         let found = answers(output, &format!("harmless{i}"));

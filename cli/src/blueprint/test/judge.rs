@@ -1,4 +1,4 @@
-//! From what was seen to a verdict. No I/O.
+//! Judges what was seen: gives a verdict for each point. No I/O.
 
 use std::time::Duration;
 
@@ -13,40 +13,39 @@ use crate::archive::keep::{label, phase};
 use crate::output::text::{count, duration};
 use crate::progress::steps::said;
 
-/// How an instance came to be.
+/// An instance that became Ready.
 #[derive(Debug, Clone)]
 pub struct Made {
-    /// The instance, Ready.
     pub instance: CrmInstance,
-    /// From its creation to Ready.
+    /// Time from its creation to Ready.
     pub took: Duration,
-    /// Whether the operator said meanwhile that it builds a template.
+    /// Whether the operator reported meanwhile that it builds a template.
     pub built: bool,
 }
 
-/// Why an instance did not come to be.
+/// Why an instance did not become Ready.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stopped {
-    /// The point that it failed at.
+    /// The point that failed.
     pub at: Point,
-    /// What the operator said.
+    /// What the operator reported.
     pub why: String,
 }
 
-/// Whether the operator says now that it builds a template.
+/// Whether the operator reports now that it builds a template.
 pub fn builds_template(instance: &CrmInstance) -> bool {
     let conditions = instance.status.as_ref().map(|s| s.conditions.as_slice()).unwrap_or_default();
     find(conditions, "Installed").is_some_and(|c| c.status == "False" && c.reason == "BuildingTemplate")
 }
 
-/// What the verification says now, while it does not pass. The operator tries again for ever; a test does not.
+/// What the verification reports while it does not pass. The operator tries again for ever; a test does not.
 pub fn not_verified(instance: &CrmInstance) -> Option<String> {
     let status = instance.status.as_ref()?;
     let verified = find(&status.conditions, "Verified").filter(|c| c.status == "False")?;
     ["VerificationFailed", "NotReachable"].contains(&verified.reason.as_str()).then(|| said(verified))
 }
 
-/// The point at which an instance stands: it has started, or it has not.
+/// The point that an instance has reached: Verified once its processes have started, Installs before that.
 pub fn standing(instance: Option<&CrmInstance>) -> Point {
     let conditions = instance.and_then(|i| i.status.as_ref()).map(|s| s.conditions.as_slice()).unwrap_or_default();
     if holds(conditions, "ProcessesReady") { Point::Verified } else { Point::Installs }
@@ -60,7 +59,7 @@ pub fn installed(spec: &BlueprintSpec, made: &Made) -> Verdict {
     Verdict::Passed(format!("{place}, running {}", names.join(", ")))
 }
 
-/// What its readiness proves.
+/// What the readiness of the first instance proves.
 pub fn verified(spec: &BlueprintSpec) -> Verdict {
     match &spec.verify {
         Some(verify) => Verdict::Passed(format!("{} of `verify` passed", count(verify.steps.len(), "step"))),
@@ -68,8 +67,8 @@ pub fn verified(spec: &BlueprintSpec) -> Verdict {
     }
 }
 
-/// Whether the second instance is a copy of the template. `jobs` are the names of the template's install jobs
-/// before and after it.
+/// Whether the second instance is a copy of the template. `jobs` are the names of the template's install jobs before
+/// and after the second instance was created.
 pub fn copied(spec: &BlueprintSpec, first: &Made, second: &Made, jobs: (&[String], &[String])) -> Verdict {
     if spec.install.is_none() {
         return Verdict::NotStated("the blueprint has no `install`: every database begins empty".into());
@@ -93,7 +92,7 @@ pub fn copied(spec: &BlueprintSpec, first: &Made, second: &Made, jobs: (&[String
     Verdict::Passed(format!("ready in {times}, without another install"))
 }
 
-/// The page behind which it is suspended.
+/// Judges the answer of the page behind which the instance is suspended.
 pub fn page(status: Result<u16, String>) -> Verdict {
     match status {
         Ok(503) => Verdict::Passed("the page answers 503 behind the same Service".into()),
@@ -102,7 +101,8 @@ pub fn page(status: Result<u16, String>) -> Verdict {
     }
 }
 
-/// Whether it answers again: `verify` once more, from outside, or any answer when there is none.
+/// Judges whether the instance answers again: `verify` once more, from outside, or any answer when the blueprint has no
+/// `verify`.
 pub fn answers(steps: Option<usize>, again: Result<u16, String>, after: &str) -> Verdict {
     match (steps, again) {
         (_, Err(why)) => Verdict::Failed(format!("after {after}: {why}")),
@@ -112,7 +112,7 @@ pub fn answers(steps: Option<usize>, again: Result<u16, String>, after: &str) ->
     }
 }
 
-/// The runs of all schedules: name, and what went wrong.
+/// Judges the runs of all schedules: each with its name, and what went wrong.
 pub fn schedules(spec: &BlueprintSpec, runs: &[(String, Option<String>)]) -> Verdict {
     if spec.schedules.is_empty() {
         return Verdict::NotStated("the blueprint has no `schedules`".into());
@@ -128,7 +128,7 @@ pub fn schedules(spec: &BlueprintSpec, runs: &[(String, Option<String>)]) -> Ver
     Verdict::Failed(wrong.join("; "))
 }
 
-/// What the archives keep of a tenant with these instances.
+/// Judges what the archives keep of a tenant with these instances.
 pub fn archived(spec: &BlueprintSpec, archives: &[Archive], tenant_id: &str, instances: &[String]) -> Verdict {
     let mut wrong = Vec::new();
     let of = |id: &str| archives.iter().find(|a| a.spec.id == id && phase(a) == ArchivePhase::Archived);
@@ -158,7 +158,7 @@ pub fn archived(spec: &BlueprintSpec, archives: &[Archive], tenant_id: &str, ins
     ))
 }
 
-/// What a purge left. `namespace` says whether the tenant's namespace is still there.
+/// Judges what a purge left. `namespace` says whether the tenant's namespace still exists.
 pub fn purged(archives: &[Archive], namespace: bool) -> Verdict {
     let open = archives.iter().filter(|a| phase(a) != ArchivePhase::Purged);
     let mut left: Vec<String> = open.map(|a| format!("archive {} is {:?}", a.name_any(), phase(a))).collect();

@@ -1,6 +1,6 @@
 //! `tenantry blueprint test`: tries every promise of a blueprint on the current cluster, and clears up. Does I/O.
 //!
-//! [`points`], [`judge`], [`secrets`] and [`seats`] decide and do no I/O; the others only look and do.
+//! [`points`], [`judge`], [`secrets`] and [`seats`] decide and do no I/O; the other modules only look and act.
 
 mod ask;
 mod checks;
@@ -35,7 +35,6 @@ use points::{Point, Report, Verdict};
 use traces::Traces;
 use world::World;
 
-/// Arguments.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// File with a blueprint as YAML or JSON; - for standard input
@@ -64,7 +63,7 @@ pub struct Args {
     pub timeout: Duration,
 }
 
-/// What is known, and where it is shown.
+/// The report so far, and the progress that shows it.
 struct Desk {
     report: Report,
     progress: Progress,
@@ -83,13 +82,12 @@ impl Desk {
     }
 }
 
-/// Runs it.
 pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
     let mut desk = Desk { report: Report::default(), progress: Progress::new(&session.out) };
     let begun = Instant::now();
     let blueprint = match render::chosen(crate::diff::read(&args.file)?, args.name.as_deref()) {
         Ok(blueprint) => blueprint,
-        // Not of the form of a blueprint: that is a verdict. A file without one is wrong usage.
+        // An object without the form of a blueprint gives a verdict. A file without a blueprint is wrong usage.
         Err(problem) if problem.exit == Exit::REFUSED => {
             desk.add(Point::Valid, Verdict::Failed(problem.why.unwrap_or(problem.what)), begun);
             return told(args, session, &mut desk, None, &[]);
@@ -123,7 +121,7 @@ pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
     }
 }
 
-/// How to take everything away by hand.
+/// Adds the commands that take everything away by hand.
 fn by_hand(problem: Problem, world: &World) -> Problem {
     let name = &world.traces.name;
     problem
@@ -153,7 +151,7 @@ async fn world(args: &Args, session: &Session, blueprint: &Blueprint) -> Result<
     Ok(World { session, settings, traces, plan, product, keep: args.keep, tenant: None })
 }
 
-/// The whole way. It ends early when there is nothing left that later points could be tried on.
+/// Tries all points. Ends early when nothing is left on which later points could be tried.
 async fn road(world: &mut World, blueprint: &Blueprint, desk: &mut Desk) -> Result<(), Problem> {
     let spec = &blueprint.spec;
     let begun = Instant::now();
@@ -197,7 +195,7 @@ async fn road(world: &mut World, blueprint: &Blueprint, desk: &mut Desk) -> Resu
     last(world, spec, desk, &made).await
 }
 
-/// A step that ran out of time or was refused is a verdict; a cluster that is away is not.
+/// A step that ran out of time or was refused gives a verdict; a cluster that cannot be reached stays an error.
 fn judged(tried: Result<Verdict, Problem>) -> Result<Verdict, Problem> {
     match tried {
         Err(problem) if [Exit::TIMED_OUT, Exit::REFUSED, Exit::NOT_FOUND].contains(&problem.exit) => {
@@ -259,7 +257,7 @@ async fn instance(
     watch::ready(&world.session, &stored, patience, world.traces.longest, &mut desk.progress).await
 }
 
-/// The end: everything is kept, then nothing.
+/// The end: archives everything, then purges it.
 async fn last(world: &World, spec: &BlueprintSpec, desk: &mut Desk, made: &[&Made]) -> Result<(), Problem> {
     if world.keep && !desk.report.is_well() {
         // A person wants to look at it.
@@ -276,7 +274,7 @@ async fn last(world: &World, spec: &BlueprintSpec, desk: &mut Desk, made: &[&Mad
     Ok(())
 }
 
-/// The report.
+/// Prints the report.
 fn told(
     args: &Args,
     session: &Session,

@@ -13,26 +13,26 @@ const OUTCOME: usize = 10;
 /// Longest reason that is kept, in characters.
 const REASON_MAX: usize = 1_000;
 
-/// One promise of a blueprint, in the order in which they are tried.
+/// A promise of a blueprint, in the order of the report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Point {
     /// Templates, steps and rules are sound.
     Valid,
     /// A first instance gets its database and starts.
     Installs,
-    /// It answers as the blueprint says.
+    /// The instance answers as the blueprint says.
     Verified,
     /// A second instance is a copy of the template, not another install.
     Copies,
     /// Two copies have no secret in common.
     Secrets,
-    /// It comes back after its pods were deleted.
+    /// The instance comes back after its pods were deleted.
     Restarts,
-    /// Behind the page it answers 503.
+    /// A suspended instance answers 503 through the page.
     Suspends,
-    /// It comes back from behind the page.
+    /// The instance comes back from behind the page.
     Resumes,
-    /// Active users can be counted, by all conditions alike.
+    /// Active users can be counted, and all conditions give the same count.
     Seats,
     /// The tables that must stay writable exist.
     ReadOnly,
@@ -42,14 +42,13 @@ pub enum Point {
     Stages,
     /// The copy was made unable to write to customers.
     Neutralises,
-    /// Its end keeps all data in archives.
+    /// Archiving the tenant keeps all data.
     Archives,
     /// A purge leaves nothing.
     Purges,
 }
 
 impl Point {
-    /// All of them.
     pub const ALL: [Self; 15] = [
         Self::Valid,
         Self::Installs,
@@ -90,16 +89,16 @@ impl Point {
     }
 }
 
-/// What came of a point, with the reason.
+/// The outcome of a point, with the reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// It holds.
+    /// The promise holds.
     Passed(String),
-    /// It does not.
+    /// The promise does not hold.
     Failed(String),
     /// The blueprint promises nothing here.
     NotStated(String),
-    /// It could not be tried.
+    /// The promise could not be tried.
     NotTested(String),
 }
 
@@ -114,7 +113,6 @@ impl Verdict {
         }
     }
 
-    /// Why.
     pub fn reason(&self) -> &str {
         match self {
             Self::Passed(why) | Self::Failed(why) | Self::NotStated(why) | Self::NotTested(why) => why,
@@ -125,22 +123,19 @@ impl Verdict {
 /// A point that was tried.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tried {
-    /// The point.
     pub point: Point,
-    /// What came of it.
     pub verdict: Verdict,
-    /// How long it took.
     pub took: Duration,
 }
 
-/// What is known so far.
+/// The points that were tried so far.
 #[derive(Debug, Clone, Default)]
 pub struct Report {
     tried: Vec<Tried>,
 }
 
 impl Report {
-    /// Writes a point down. The first word on a point counts.
+    /// Records a point. The first verdict on a point counts.
     pub fn add(&mut self, point: Point, verdict: Verdict, took: Duration) {
         if self.tried.iter().all(|t| t.point != point) {
             self.tried.push(Tried { point, verdict, took });
@@ -152,7 +147,8 @@ impl Report {
         !self.tried.iter().any(|t| matches!(t.verdict, Verdict::Failed(_)))
     }
 
-    /// Everything in order; what was not reached is told as not tested, because of the first that failed.
+    /// All points in order. Points that were not reached are reported as not tested, because of the first point that
+    /// failed.
     pub fn finished(&self) -> Vec<Tried> {
         let first = self.tried.iter().find(|t| matches!(t.verdict, Verdict::Failed(_)));
         let why = first.map_or_else(|| "the test was left".to_owned(), |t| format!("{} failed", t.point.word()));
@@ -168,7 +164,7 @@ impl Report {
             .collect()
     }
 
-    /// One line a point, for people.
+    /// One line for each point, for people.
     pub fn text(&self, paint: Paint) -> String {
         let lines = self.finished().into_iter().map(|t| {
             let word = pad(t.verdict.word(), OUTCOME);

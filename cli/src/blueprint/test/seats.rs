@@ -5,12 +5,12 @@ use tenantry_api::database_server::Engine;
 
 use super::points::Verdict;
 
-/// Begins every line that is an answer; what else a client prints is not.
+/// Starts every line that is an answer; all other lines come from the client itself.
 pub const MARK: &str = "tenantry:";
-/// Name of the row in a condition.
+/// Alias of the row in a condition.
 const ROW: &str = "seat_row";
 
-/// The questions of a blueprint, one statement each. They only read.
+/// The questions of a blueprint, one statement for each. The statements only read.
 pub fn questions(spec: &BlueprintSpec) -> Vec<String> {
     let mut all = Vec::new();
     if let Some(seats) = &spec.seats {
@@ -32,7 +32,7 @@ pub fn questions(spec: &BlueprintSpec) -> Vec<String> {
     all
 }
 
-/// The client's command line: each statement for itself, one answer a line, read-only. The password comes by the
+/// The client's command line: each statement on its own, one answer a line, read-only. The password comes from the
 /// environment.
 pub fn command(engine: Engine, questions: &[String]) -> Vec<String> {
     let words = |all: &[&str]| all.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>();
@@ -88,7 +88,7 @@ fn number(output: &str, word: &str, what: &str) -> Result<u64, String> {
     }
 }
 
-/// Whether seats can be counted, and all conditions count the same.
+/// Whether seats can be counted, and all conditions give the same count.
 pub fn seats(spec: &BlueprintSpec, output: &str) -> Verdict {
     let Some(seats) = &spec.seats else {
         return Verdict::NotStated("the blueprint has no `seats`: users cannot be counted or refused".into());

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::points::Verdict;
 use crate::blueprint::hints::{looks_secret, of_lines};
 
-/// Shortest text that is looked for in the other's configuration: shorter ones appear by chance.
+/// Shortest text that is searched for in the other copy's configuration: shorter texts appear there by chance.
 const SEARCHED_MIN: usize = 8;
 
 /// What the Secrets of one instance hold. Its Debug shows nothing.
@@ -20,7 +20,7 @@ pub struct Held {
 }
 
 impl Held {
-    /// What of it is secret, by where it stands.
+    /// The secret values, each with its place.
     fn secrets(&self) -> Vec<(String, &str)> {
         let keys = self.keys.iter().filter(|(k, _)| *k != "admin-login").map(|(k, v)| (k.clone(), v.as_str()));
         let database = self.database.iter().filter(|(k, _)| *k == "password");
@@ -28,8 +28,8 @@ impl Held {
     }
 }
 
-/// Judges two copies. `given` are the settings that both were given: they are the same on purpose. `place` gives the
-/// name for people of a key of the rendered configuration.
+/// Judges two copies. `given` are the settings that both copies were given, which are the same on purpose. `place`
+/// gives a readable name for a key of the rendered configuration.
 pub fn judge(first: &Held, second: &Held, given: &[String], place: impl Fn(&str) -> String) -> Verdict {
     if first.keys.is_empty() || second.keys.is_empty() {
         return Verdict::Failed("an instance has no Secret with its keys".into());
@@ -56,7 +56,7 @@ pub fn judge(first: &Held, second: &Held, given: &[String], place: impl Fn(&str)
             }
         }
     }
-    // What the author wrote down as a text is the same in every copy.
+    // A text that the author wrote down is the same in every copy.
     for (key, text) in &first.config {
         let other = second.config.get(key);
         match key.rsplit_once("env.").map(|(_, rest)| rest.rsplit('.').next().unwrap_or(rest)) {
@@ -86,8 +86,8 @@ pub fn judge(first: &Held, second: &Held, given: &[String], place: impl Fn(&str)
     Verdict::Failed(format!("the same in two copies: {}; use secrets.NAME or personalise", shared.join(", ")))
 }
 
-/// Whether a staging copy has a log-in and a database of its own. The application's keys may be the same: it could
-/// not read the copied data with others.
+/// Whether a staging copy has its own log-in and its own database. The application's keys may be the same, because with
+/// other keys the copy could not read the copied data.
 pub fn access(first: &Held, copy: &Held, took: String) -> Verdict {
     let mut shared = Vec::new();
     for (what, a, b) in [

@@ -16,14 +16,14 @@ use super::seats;
 use crate::error::{Problem, api};
 use crate::session::Session;
 
-/// Longest time of the pod, in seconds.
+/// Longest life of the pod, in seconds.
 const SECONDS: u64 = 180;
-/// Most bytes of its log that are read.
+/// Most bytes of the pod's log that are read.
 const LOG: i64 = 100_000;
-/// How often it is looked at.
+/// Pause between two looks at the pod.
 const TICK: Duration = Duration::from_millis(500);
 
-/// The answers to questions as the client prints them; an error text when they cannot be asked.
+/// The answers to the questions, as the client prints them; an error text when the questions cannot be asked.
 pub async fn ask(
     session: &Session,
     instance: &CrmInstance,
@@ -46,7 +46,8 @@ pub async fn ask(
     let made = pods.create(&crate::cluster::post(false), &pod).await;
     made.map_err(|e| api::problem("start a pod with the database's client", &e))?;
     let answer = answered(&pods, &name).await;
-    // Whatever came of it: the pod is not needed any more, and its namespace goes with the test.
+    // Whatever the answer was, the pod is not needed any more. A failure does not matter: the namespace goes with the
+    // test.
     let _ = pods.delete(&name, &DeleteParams::default().grace_period(0)).await;
     answer
 }
@@ -68,7 +69,7 @@ async fn answered(pods: &Api<Pod>, name: &str) -> Result<Result<String, String>,
     }
 }
 
-/// The pod: the server's own image with the client in it, held to the strictest Pod Security level.
+/// The pod: the server's own image, which contains the client, at the strictest Pod Security level.
 fn pod(
     instance: &CrmInstance,
     engine: Engine,
@@ -126,7 +127,7 @@ fn pod(
     Ok(pod)
 }
 
-/// Kubernetes puts variables in place of `$(NAME)`; what a blueprint says is not meant so.
+/// Kubernetes replaces `$(NAME)` with a variable, which is not what a blueprint's text means.
 fn escaped(engine: Engine, words: Vec<String>) -> Vec<String> {
     let own = |word: &str| engine == Engine::Mariadb && word.contains("=$(DB_");
     words.into_iter().map(|w| if own(&w) { w } else { w.replace("$(", "$$(") }).collect()

@@ -1,5 +1,5 @@
-//! `tenantry blueprint sweep`: takes away what tests of blueprints left, kept on purpose or by a program that was
-//! killed. Does I/O; which things are of a test is pure.
+//! `tenantry blueprint sweep`: takes away what tests of blueprints left, on purpose or because the program was killed.
+//! Does I/O; deciding which things belong to a test is pure.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,7 +20,6 @@ use crate::output::text::{age, some};
 use crate::progress::Progress;
 use crate::session::Session;
 
-/// Arguments.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Names of tests: bptest-...
@@ -29,23 +28,21 @@ pub struct Args {
     /// All there are
     #[arg(long)]
     pub all: bool,
-    /// The name once more.
     #[command(flatten)]
     pub sure: Confirm,
     /// Longest time of each step, such as archiving
     #[arg(long, value_name = "TIME", default_value = "30m", value_parser = time)]
     pub timeout: Duration,
-    /// Dry run.
     #[command(flatten)]
     pub dry: DryRun,
 }
 
-/// Something that may be of a test.
+/// Something that may belong to a test.
 struct Thing {
     word: &'static str,
-    /// Its own name, or the name of the tenant whose archive it is.
+    /// The thing's own name; for an archive, the name of the archived tenant.
     name: String,
-    /// The test's id, as its label or the archive tells it.
+    /// The test's id, from the thing's label or from the archive.
     id: String,
     made: Option<Timestamp>,
 }
@@ -58,7 +55,6 @@ struct Left {
     newest: Option<Timestamp>,
 }
 
-/// Runs it.
 pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
     let mut tests = tests(things(session).await?);
     if !args.all {
@@ -118,7 +114,7 @@ fn line(name: &str, left: &Left, now: Timestamp) -> String {
     format!("{name}: {}{}, and is destroyed for ever", left.things.join(", "), made.unwrap_or_default())
 }
 
-/// Everything in the cluster that may be of a test.
+/// Everything in the cluster that may belong to a test.
 async fn things(session: &Session) -> Result<Vec<Thing>, Problem> {
     let cluster = &session.cluster;
     let mut all = Vec::new();
@@ -141,7 +137,7 @@ async fn things(session: &Session) -> Result<Vec<Thing>, Problem> {
         id: a.spec.tenant_id.clone(),
         made: made(a),
     }));
-    // What is left when a sweep was broken off near its end.
+    // Releases are left when a sweep was broken off near its end.
     let releases = kept(session).await?.into_iter();
     all.extend(releases.map(|r| Thing {
         word: "release",
@@ -161,7 +157,7 @@ fn made<K: Resource>(object: &K) -> Option<Timestamp> {
     object.meta().creation_timestamp.as_ref().map(|t| t.0)
 }
 
-/// The tests, by name. A thing counts only when its name is the one that a test of this id gives.
+/// The tests, by name. A thing counts only when its name is the name of a test with this id.
 fn tests(things: Vec<Thing>) -> BTreeMap<String, Left> {
     let mut found: BTreeMap<String, Left> = BTreeMap::new();
     for thing in things {
@@ -208,7 +204,7 @@ mod tests {
             [(vec![], false), (vec!["bptest-x"], true), (vec!["--all"], true), (vec!["a", "--all"], false)]
         {
             let line = ["tenantry", "blueprint", "sweep"].into_iter().chain(words.iter().copied());
-            assert_eq!(crate::args::Cli::try_parse_from(line).is_ok(), fits, "{words:?}");
+            assert_eq!(crate::command::Cli::try_parse_from(line).is_ok(), fits, "{words:?}");
         }
     }
 }

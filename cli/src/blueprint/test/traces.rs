@@ -28,16 +28,15 @@ use crate::target::address_of;
 use crate::tenant::archive;
 use crate::wait::Until;
 
-/// Label of everything that a test makes itself, with the test's id.
+/// Label with the test's id on everything that a test creates itself.
 pub const LABEL_TEST: &str = "tenantry.dev/blueprint-test";
 /// Label of the jobs that build one template (operator/src/instance/template.rs).
 const LABEL_TEMPLATE: &str = "tenantry.dev/template";
-/// How often something is looked at.
+/// Pause between two looks at the cluster.
 pub const TICK: Duration = Duration::from_millis(500);
 
 /// A test in the cluster.
 pub struct Traces {
-    /// At hand.
     pub session: Session,
     /// Id of the test and of its tenant.
     pub id: Id,
@@ -47,10 +46,9 @@ pub struct Traces {
     pub longest: Duration,
 }
 
-/// What is read of a kept release.
+/// The fields of a kept release that are read here.
 #[derive(Deserialize)]
 pub struct Kept {
-    /// Whose it is.
     pub blueprint: String,
     hash: String,
 }
@@ -74,7 +72,8 @@ impl Traces {
         Ok(found.iter().map(ResourceExt::name_any).collect())
     }
 
-    /// Selects what belongs to the templates of the test's releases on any server; none when there can be none.
+    /// Selects what belongs to the templates of the test's releases on any server; None means that there can be no
+    /// templates.
     async fn templates(&self) -> Result<Option<String>, Problem> {
         let cluster = &self.session.cluster;
         let releases = self.releases().await?;
@@ -88,13 +87,13 @@ impl Traces {
         Ok((!keys.is_empty()).then(|| format!("{LABEL_TEMPLATE} in ({})", keys.join(","))))
     }
 
-    /// Hashes of the releases that were kept for the test: several when its blueprint was mended in place.
+    /// Hashes of the releases that were kept for the test: several when its blueprint was fixed in place.
     async fn releases(&self) -> Result<Vec<String>, Problem> {
         let all = kept(&self.session).await?.into_iter();
         Ok(all.filter(|k| k.blueprint == self.name).map(|k| k.hash).collect())
     }
 
-    /// Archives the tenant with all its instances and gives their archives.
+    /// Archives the tenant with all its instances and returns their archives.
     pub async fn archive(&self, tenant: &Tenant, progress: &mut Progress) -> Result<Vec<Archive>, Problem> {
         ending::delete(&self.session, tenant, false).await?;
         ending::one_gone(&self.session, tenant, Until::after(self.longest), progress).await?;
@@ -103,13 +102,13 @@ impl Traces {
         Ok(archive::written(&all, tenant, self.session.now()))
     }
 
-    /// Purges what archives of the test there are and waits until the namespace is gone; the archives as they are
-    /// now, and whether the namespace is still there.
+    /// Purges the archives of the test that exist, and waits until the namespace is gone. Returns the archives as they
+    /// are now, and whether the namespace still exists.
     pub async fn purge(&self) -> Result<(Vec<Archive>, bool), Problem> {
-        // Without its blueprint, a template goes with the last purge.
+        // Once its blueprint is gone, a template is removed with the last purge.
         self.remove(&self.session.cluster.blueprints(), &self.name).await?;
         let mut all = self.archives().await?;
-        // The tenant's own last: it waits for those of its instances.
+        // The tenant's own archive last, because it waits for the archives of its instances.
         all.sort_by_key(|a| a.spec.kind == ArchivedKind::Tenant);
         let kept: Vec<&Archive> = all.iter().filter(|a| is_kept(a, self.session.now())).collect();
         let wait = NoWaitArgs { no_wait: false, timeout: self.longest };
@@ -139,8 +138,8 @@ impl Traces {
         archive.spec.tenant_id == self.id.as_str() && archive.spec.tenant_name == self.name
     }
 
-    /// Whether anybody works with what a test made: an archive of it may have been adopted under another name, and its
-    /// blueprint be run by another tenant. Then nothing of it is touched.
+    /// Fails when anybody uses what a test created: an archive of the test may have been adopted under another name, or
+    /// another tenant may run its blueprint. In that case nothing of the test is touched.
     async fn others(&self) -> Result<(), Problem> {
         let cluster = &self.session.cluster;
         let tenants = cluster.list_whole(&cluster.tenants(), "tenants").await?;
@@ -164,7 +163,7 @@ impl Traces {
         }
     }
 
-    /// Takes away everything that is still there; what could not be taken away, with the reason.
+    /// Removes everything that still exists. Returns what could not be removed, with the reason.
     pub async fn sweep(&self, progress: &mut Progress) -> Vec<String> {
         let mut left = Vec::new();
         if let Err(problem) = self.others().await {
@@ -172,7 +171,7 @@ impl Traces {
             return left;
         }
         if let Err(problem) = self.archived(progress).await {
-            // Nothing can be purged of what is not archived yet; the plan and the blueprint are still needed.
+            // Data that is not archived yet cannot be purged, and the plan and the blueprint are still needed.
             left.push(format!("tenant {}: {}", self.name, problem.what));
             return left;
         }
@@ -183,7 +182,7 @@ impl Traces {
             Err(problem) => left.push(format!("archives of {}: {}", self.name, problem.what)),
         }
         if !left.is_empty() {
-            // The rest stays, by which a later sweep finds what this one could not end.
+            // Keep the rest: it lets a later sweep find what this one could not finish.
             return left;
         }
         progress.now("clearing up", "blueprint, plan and jobs of the test");
@@ -206,7 +205,7 @@ impl Traces {
         Ok(())
     }
 
-    /// Blueprint, plan, jobs and kept releases of the test.
+    /// Removes blueprint, plan, jobs and kept releases of the test.
     async fn rest(&self) -> Result<(), Problem> {
         self.remove(&self.session.cluster.blueprints(), &self.name).await?;
         let client = &self.session.cluster.client;
@@ -216,7 +215,8 @@ impl Traces {
             for job in self.session.cluster.list(&jobs, "jobs of templates", Some(&selector)).await? {
                 self.remove(&jobs, &job.name_any()).await?;
             }
-            // Those of jobs that failed: their steps, with a password that opens nothing any more. Only names are read.
+            // Secrets of failed jobs hold their steps, with a password that opens nothing any more. Only names are
+            // read.
             let params = ListParams::default().labels(&selector);
             let steps =
                 secrets.list_metadata(&params).await.map_err(|e| api::problem("list Secrets of templates", &e))?;
@@ -226,14 +226,14 @@ impl Traces {
         }
         self.remove_confirmed(&self.session.cluster.plans(), &self.name).await?;
         let kept: Api<ConfigMap> = Api::namespaced(client.clone(), SYSTEM_NAMESPACE);
-        // Last: they tell which jobs were the test's, to a later sweep, too.
+        // Releases last: with them, a later sweep can still tell which jobs were the test's.
         for hash in self.releases().await? {
             self.remove_confirmed(&kept, &names::pinned_release(&hash)).await?;
         }
         Ok(())
     }
 
-    /// Deletes an object that the chart's policies keep until its name stands in an annotation, if it is there.
+    /// Deletes an object, if it exists, that the chart's policies keep until its name stands in an annotation.
     async fn remove_confirmed<K>(&self, objects: &Api<K>, name: &str) -> Result<(), Problem>
     where
         K: Resource + Clone + DeserializeOwned + std::fmt::Debug,
@@ -246,7 +246,7 @@ impl Traces {
         }
     }
 
-    /// Deletes an object, if it is there.
+    /// Deletes an object if it exists.
     async fn remove<K>(&self, objects: &Api<K>, name: &str) -> Result<(), Problem>
     where
         K: Resource + Clone + DeserializeOwned + std::fmt::Debug,
@@ -259,7 +259,7 @@ impl Traces {
     }
 }
 
-/// Whether what is archived ran a blueprint.
+/// Whether the archived object ran this blueprint.
 fn uses(archive: &Archive, blueprint: &str) -> bool {
     let object = serde_json::from_str::<serde_json::Value>(&archive.spec.object).unwrap_or_default();
     object.get("blueprint").and_then(serde_json::Value::as_str) == Some(blueprint)

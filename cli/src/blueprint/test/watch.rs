@@ -18,12 +18,12 @@ use crate::progress::steps::{Change, End, Tracker};
 use crate::session::Session;
 use crate::wait::{Until, follow};
 
-/// Time for a verification where the blueprint says none.
+/// How long a verification may fail when the blueprint names no time.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// How often the patience is looked at.
+/// Pause between two looks at how long the verification has failed.
 const TICK: Duration = Duration::from_millis(500);
 
-/// Waits for an instance that was just made. `patience` is how long its verification may fail.
+/// Waits for an instance that was just created. `patience` is how long its verification may fail.
 pub async fn ready(
     session: &Session,
     instance: &CrmInstance,
@@ -86,7 +86,7 @@ pub async fn ready(
     })
 }
 
-/// Ends when the verification has failed for too long.
+/// Returns when the verification has failed for too long.
 async fn out_of_patience(failing: &RefCell<Option<(Instant, String)>>, patience: Duration) -> String {
     loop {
         tokio::time::sleep(TICK).await;

@@ -26,29 +26,28 @@ use crate::target::{self, PLAN};
 use crate::tenant::follow;
 use crate::wait::Until;
 
-/// Longest wait for the operator's word on a blueprint.
+/// Longest wait for the operator's verdict on a blueprint.
 const OPERATOR: Duration = Duration::from_secs(60);
 
-/// Everything that a test made so far.
+/// Everything that a test has created so far.
 pub struct World {
-    /// At hand.
     pub session: Session,
     /// The operator's settings.
     pub settings: Settings,
-    /// Its name and id, and how all of it is taken away.
+    /// The test's name and id, and how everything of the test is removed.
     pub traces: Traces,
-    /// The plan: the test's own, unless one was named.
+    /// The plan that the person named; None means a plan of the test's own.
     pub plan: Option<String>,
-    /// What every instance is.
+    /// The product that every instance runs.
     pub product: make::Product,
-    /// Whether what failed stays to be looked at.
+    /// Whether everything stays when a point fails, so that a person can look at it.
     pub keep: bool,
-    /// The tenant, once it is there.
+    /// The tenant, once it was created.
     pub tenant: Option<Tenant>,
 }
 
 impl World {
-    /// Stores the blueprint under the test's name; what the API server or the operator has against it.
+    /// Stores the blueprint under the test's name. The verdict says what the API server or the operator objects to.
     pub async fn publish(&self, blueprint: &Blueprint) -> Result<Verdict, Problem> {
         let mut named = blueprint.clone();
         named.metadata = kube::api::ObjectMeta::default();
@@ -85,7 +84,7 @@ impl World {
         }
     }
 
-    /// Makes the plan, unless one was named, and the tenant with its namespace.
+    /// Creates the plan, unless the person named one, and the tenant with its namespace.
     pub async fn tenant(&mut self, progress: &mut Progress) -> Result<(), Problem> {
         let plans = self.session.cluster.plans();
         let plan = match &self.plan {
@@ -111,7 +110,7 @@ impl World {
         follow::namespace(&self.session, &made, Until::after(self.traces.longest), progress).await
     }
 
-    /// Archives the tenant with all its instances and gives their archives.
+    /// Archives the tenant with all its instances and returns their archives.
     pub async fn archive(&self, progress: &mut Progress) -> Result<Vec<Archive>, Problem> {
         match &self.tenant {
             Some(tenant) => self.traces.archive(tenant, progress).await,
@@ -119,13 +118,13 @@ impl World {
         }
     }
 
-    /// The tenant as it was made.
+    /// The tenant as it was created.
     pub fn tenant_made(&self) -> Result<&Tenant, Problem> {
         self.tenant.as_ref().ok_or_else(|| Problem::failed("the test has no tenant"))
     }
 
-    /// An instance as it will be stored, under a host of its own. `more` is added to its spec: none when this
-    /// version knows no such thing.
+    /// An instance as it will be stored, under a host of its own. `more` is added to its spec; None means that this
+    /// version does not know such fields.
     pub fn planned(&self, name: &str, server: Option<&str>, more: &Value) -> Result<Option<CrmInstance>, Problem> {
         let mut product = self.product.clone();
         product.host = format!("{name}.{}.bptest.example", self.traces.id);

@@ -1,5 +1,5 @@
-//! `tenantry instance settings check --again`: asks the operator to check now, and waits for what it finds. Does I/O;
-//! what is waited for is pure.
+//! `tenantry instance settings check --again`: asks the operator to check now, and waits for the result. Does I/O;
+//! deciding what is waited for is pure.
 
 use std::ops::ControlFlow;
 
@@ -25,19 +25,19 @@ use crate::wait::{Until, follow};
 /// Names of integrations in one line of progress.
 const NAMED: usize = 4;
 
-/// What has become of a request.
+/// The state of a request for a check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Heard {
-    /// Everything was checked after it.
+    /// Everything was checked after the request.
     Whole,
-    /// It is waited for, and what for.
+    /// The check is still to come, and what it waits for.
     Waits(String),
-    /// Nothing will come of it, and why.
+    /// The check will never come, and why.
     Never(String),
 }
 
-/// Asks for a check of each instance; with `wait`, waits until all were made. Returns the instances as they are then,
-/// and the first trouble: one instance that does not answer must not hide the others.
+/// Asks for a check of each instance; with `wait`, waits until all checks are done. Returns the instances as they are
+/// then, and the first problem: one instance that does not answer must not hide the others.
 pub async fn run(
     session: &Session,
     instances: Vec<CrmInstance>,
@@ -81,7 +81,7 @@ async fn ask(session: &Session, instance: &CrmInstance, request: &Request) -> Re
     stored.map_err(|e| api::problem(&format!("ask for a check of {}", address_of(instance)), &e))
 }
 
-/// Waits for what a check finds and leaves the instance as it was seen last.
+/// Waits for the result of a check; `instance` becomes what was seen last.
 async fn heard_of(
     session: &Session,
     instance: &mut CrmInstance,
@@ -123,8 +123,8 @@ async fn heard_of(
     }
 }
 
-/// What has become of a request. Where somebody asked later, that check is one after this request as well, and the
-/// operator may never have seen this one.
+/// The state of a request. When somebody asked later, a check for the later request counts for this one as well, and
+/// the operator may never have seen this one.
 pub fn heard(instance: &CrmInstance, request: &Request) -> Heard {
     if instance.metadata.deletion_timestamp.is_some() {
         return Heard::Never("it is being archived".into());
@@ -142,7 +142,7 @@ pub fn heard(instance: &CrmInstance, request: &Request) -> Heard {
     if let Some(invalid) = find(&status.conditions, "SpecValid").filter(|c| judged && c.status == "False") {
         return Heard::Never(said(invalid));
     }
-    // What it needs to start comes before what it talks to.
+    // What the instance needs to start is reported before the integrations that it talks to.
     let halted = find(&status.conditions, "Ready").filter(|c| c.status == "False" && c.reason != "Suspended");
     Heard::Waits(halted.map_or_else(|| some(&open, NAMED), said))
 }

@@ -19,7 +19,6 @@ use crate::session::Session;
 use crate::target::{self, address_of};
 use crate::wait::Until;
 
-/// Arguments of `set`.
 #[derive(Debug, clap::Args)]
 pub struct SetArgs {
     /// Which ones, and what: acme/crm `smtp_host=mx.acme.example`
@@ -31,7 +30,6 @@ pub struct SetArgs {
     /// All there are
     #[arg(long)]
     pub all: bool,
-    /// Whether all are meant.
     #[command(flatten)]
     pub sure: ConfirmAll,
     /// Value in a file, secret or not; can be repeated
@@ -40,15 +38,13 @@ pub struct SetArgs {
     /// Value on standard input; at a terminal it is asked for and not shown
     #[arg(long, value_name = "KEY")]
     pub from_stdin: Option<String>,
-    /// Waiting: until the instance is ready with it.
+    /// Waits until the instance is ready with the change.
     #[command(flatten)]
     pub wait: WaitArgs,
-    /// Dry run.
     #[command(flatten)]
     pub dry: DryRun,
 }
 
-/// Arguments of `unset`.
 #[derive(Debug, clap::Args)]
 pub struct UnsetArgs {
     /// Which ones, and which settings: acme/crm `smtp_host`
@@ -60,23 +56,20 @@ pub struct UnsetArgs {
     /// All there are
     #[arg(long)]
     pub all: bool,
-    /// Whether all are meant.
     #[command(flatten)]
     pub sure: ConfirmAll,
-    /// Waiting: until the instance is ready with it.
+    /// Waits until the instance is ready with the change.
     #[command(flatten)]
     pub wait: WaitArgs,
-    /// Dry run.
     #[command(flatten)]
     pub dry: DryRun,
 }
 
-/// The names of instances among some words, and the rest.
+/// Splits words into the names of instances and the rest.
 fn apart(words: &[String], is_name: impl Fn(&str) -> bool) -> (Vec<String>, Vec<String>) {
     words.iter().cloned().partition(|w| is_name(w))
 }
 
-/// Runs `set`.
 pub async fn set(args: &SetArgs, session: &Session) -> Result<Exit, Problem> {
     let (names, pairs) = apart(&args.words, |w| !w.contains('='));
     let targets = chosen(names, args.selector.as_ref(), args.all)?;
@@ -91,7 +84,7 @@ pub async fn set(args: &SetArgs, session: &Session) -> Result<Exit, Problem> {
     }
     let instances = target::instances(session, &targets, false).await?;
     let blueprints = super::blueprints(session, &instances).await?;
-    // Before anything is asked for, and before anything is written.
+    // Check the keys before anything is asked for or written.
     for instance in &instances {
         let spec = blueprint_of(instance, &blueprints)?;
         keys.iter().try_for_each(|key| known(instance, spec, key).and_then(|()| reaches(instance, spec, key)))?;
@@ -119,7 +112,6 @@ pub async fn set(args: &SetArgs, session: &Session) -> Result<Exit, Problem> {
     apply(session, all, &blueprints, args.wait, args.dry.dry_run).await
 }
 
-/// Runs `unset`.
 pub async fn unset(args: &UnsetArgs, session: &Session) -> Result<Exit, Problem> {
     let (names, keys) = apart(&args.words, |w| w.contains('/'));
     let targets = chosen(names, args.selector.as_ref(), args.all)?;
@@ -133,7 +125,7 @@ pub async fn unset(args: &UnsetArgs, session: &Session) -> Result<Exit, Problem>
         let spec = blueprints.get(&instance.spec.blueprint);
         for key in &keys {
             let is_set = instance.spec.settings.contains_key(key) || instance.spec.settings_from.contains_key(key);
-            // What the blueprint does not have can be taken away all the same.
+            // A setting that the blueprint does not have can be removed all the same.
             if !is_set {
                 known(&instance, blueprint_of(&instance, &blueprints)?, key)?;
             }

@@ -14,21 +14,18 @@ use crate::program::command;
 use crate::session::Session;
 use crate::target::{self, address_of};
 
-/// Arguments.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Which ones.
     #[command(flatten)]
     pub targets: Targets,
     /// Asks the operator to check now, as after a repair; without, tells what it saw last
     #[arg(long)]
     pub again: bool,
-    /// Waiting: until it was checked again.
+    /// Waits until the operator has checked again.
     #[command(flatten)]
     pub wait: WaitArgs,
 }
 
-/// Runs it.
 pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
     if args.wait.wait && !args.again {
         let problem = Problem::usage("there is nothing to wait for: what is shown is what the operator saw last");
@@ -39,7 +36,7 @@ pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
     if args.again {
         (instances, trouble) = again::run(session, instances, args.wait).await?;
     }
-    // What was seen last is no answer to who asks for more.
+    // The last result is no answer to a person who asks for a new check.
     let only_asked = args.again && !args.wait.wait;
     show(session, &instances, only_asked)?;
     match trouble {
@@ -80,7 +77,8 @@ fn show(session: &Session, instances: &[CrmInstance], only_asked: bool) -> Resul
     Ok(())
 }
 
-/// The document. `asked` is the last request for a check; `checkedFor` of an integration, the last that was met.
+/// The document. `asked` is the last request for a check; `checkedFor` of an integration is the last request that was
+/// met.
 pub fn document(instance: &CrmInstance) -> Value {
     let integrations = instance.status.as_ref().map(|s| s.integrations.clone()).unwrap_or_default();
     let asked = instance.annotations().get(names::ANNOTATION_CHECK);

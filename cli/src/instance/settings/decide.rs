@@ -17,7 +17,7 @@ use tenantry_plan::made_with::{CONDITION, fields_only_personalise, only_personal
 use crate::error::{Problem, near};
 use crate::target::address_of;
 
-/// A value and whether everybody could read it on the command line.
+/// A value, and whether it stood on the command line, where everybody could read it.
 #[derive(Debug, Clone)]
 pub struct Given {
     value: Secret,
@@ -31,19 +31,20 @@ impl Given {
     }
 }
 
-/// What is done to the settings of one instance: values in the spec, values in its Secret, settings taken back.
+/// What is done to the settings of one instance: values for the spec, values for its Secret, settings that go back to
+/// their defaults.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Change {
-    /// Into the spec.
+    /// Values for the spec.
     pub plain: BTreeMap<String, String>,
-    /// Into the Secret.
+    /// Values for the Secret.
     pub secret: BTreeMap<String, Secret>,
-    /// Taken back.
+    /// Settings that go back to the blueprint's default.
     pub gone: BTreeSet<String>,
 }
 
 impl Change {
-    /// The settings that it changes.
+    /// The settings that this change touches.
     pub fn keys(&self) -> impl Iterator<Item = &String> {
         self.plain.keys().chain(self.secret.keys()).chain(&self.gone)
     }
@@ -59,12 +60,12 @@ pub fn known(instance: &CrmInstance, blueprint: &BlueprintSpec, key: &str) -> Re
     Err(near::missing(&word, key, all, &format!("instance settings {}", address_of(instance))))
 }
 
-/// Refuses a setting that would reach nothing: only `personalise` uses it, which ran when the instance was made.
+/// Refuses a setting that would have no effect: only `personalise` uses it, which ran when the instance was created.
 pub fn reaches(instance: &CrmInstance, blueprint: &BlueprintSpec, key: &str) -> Result<(), Problem> {
     if only_personalise(blueprint).contains(key) { refuse_once(instance, &format!("setting {key}")) } else { Ok(()) }
 }
 
-/// Refuses the same of a field, such as `instance.admin_email`, which messages call `word`.
+/// Refuses a field, such as `instance.admin_email`, for the same reason; messages call the field `word`.
 pub fn field_reaches(
     instance: &CrmInstance,
     blueprint: &BlueprintSpec,
@@ -76,7 +77,7 @@ pub fn field_reaches(
 
 fn refuse_once(instance: &CrmInstance, what: &str) -> Result<(), Problem> {
     let made = instance.status.as_ref().is_some_and(|s| s.installed_at.is_some());
-    // A value that came another way may be put back.
+    // A value that was changed in another way may be put back.
     let differs = instance.status.as_ref().is_some_and(|s| find(&s.conditions, CONDITION).is_some());
     if !made || differs {
         return Ok(());
@@ -91,7 +92,7 @@ fn refuse_once(instance: &CrmInstance, what: &str) -> Result<(), Problem> {
         .next("change it inside the CRM", format!("instance open {address}")))
 }
 
-/// What values do to an instance: secret ones go into its Secret, and are refused on a command line.
+/// The change that values make to an instance: secret values go into its Secret, and are refused on a command line.
 pub fn change(
     instance: &CrmInstance,
     blueprint: &BlueprintSpec,
@@ -125,7 +126,7 @@ pub fn change(
     Ok(change)
 }
 
-/// The refusal of a secret that stands on a command line, where others see it and shells keep it.
+/// The refusal of a secret on a command line, where others see it and shells keep it.
 pub fn on_a_command_line(key: &str) -> Problem {
     Problem::refused(format!("setting {key} is a secret and may not stand on a command line"))
         .safe("nothing was changed; but whoever may look at your processes or your shell's history may have seen it")
@@ -140,7 +141,7 @@ pub fn patch_of(instance: &CrmInstance, change: &Change, secret: &str, revision:
     for key in change.secret.keys() {
         from.insert(key.clone(), json!({ "secret": secret, "key": key, "revision": revision }));
     }
-    // A null takes away; where there is nothing it would only leave an empty map.
+    // Null removes a key. For a key that does not exist, null would only leave an empty map.
     for key in change.gone.iter().chain(change.secret.keys()).filter(|k| instance.spec.settings.contains_key(*k)) {
         plain.insert(key.clone(), Value::Null);
     }
@@ -156,7 +157,7 @@ pub fn patch_of(instance: &CrmInstance, change: &Change, secret: &str, revision:
     Value::Object(spec)
 }
 
-/// The Secret, with labels by which it goes when the instance's data is purged.
+/// The Secret, with the labels by which it is removed when the instance's data is purged.
 pub fn secret_object(instance: &CrmInstance, name: &str, values: &BTreeMap<String, Secret>) -> Value {
     let data: Map<String, Value> =
         values.iter().map(|(key, v)| (key.clone(), STANDARD.encode(v.reveal()).into())).collect();

@@ -7,12 +7,12 @@ use tenantry_api::crm_instance::CrmInstance;
 /// What stands for a value that is not shown.
 pub const DOTS: &str = "•••";
 
-/// Whether a value in the spec may be shown: when the blueprint is known to say that it is no secret.
+/// Whether a value in the spec may be shown: only when the blueprint is known and says that it is no secret.
 pub fn is_open(name: &str, blueprint: Option<&BlueprintSpec>) -> bool {
     blueprint.and_then(|b| b.settings.get(name)).is_some_and(|s| !s.secret)
 }
 
-/// Every setting of an instance's spec with what may be shown of it.
+/// Every setting of an instance's spec, with the part of its value that may be shown.
 pub fn lines(instance: &CrmInstance, blueprint: Option<&BlueprintSpec>) -> Vec<(String, String)> {
     let plain = instance.spec.settings.iter().map(|(name, value)| {
         let shown = if value.is_empty() || is_open(name, blueprint) { value.clone() } else { DOTS.to_owned() };
@@ -25,13 +25,13 @@ pub fn lines(instance: &CrmInstance, blueprint: Option<&BlueprintSpec>) -> Vec<(
     all
 }
 
-/// Takes the values away that may not be shown: in a document, other than on a page, dots would be taken for a value
-/// and written back.
+/// Removes the values that may not be shown. Unlike a page, a document must not hold dots: they would be taken for a
+/// value and written back.
 pub fn strip(instance: &mut CrmInstance, blueprint: Option<&BlueprintSpec>) {
     instance.spec.settings.retain(|name, value| value.is_empty() || is_open(name, blueprint));
 }
 
-/// Hides values in an instance before and after a change: only that they differ is shown.
+/// Hides values in an instance before and after a change: only whether they differ is shown.
 pub fn mask(before: &mut Option<Value>, after: &mut Value, blueprint: Option<&BlueprintSpec>) {
     let settings = |object: &Value| object.pointer("/spec/settings").and_then(Value::as_object).cloned();
     let was = before.as_ref().and_then(settings).unwrap_or_default();

@@ -24,19 +24,16 @@ use crate::output::Format;
 use crate::session::Session;
 use crate::target::{self, address_of};
 
-/// Arguments.
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct Args {
-    /// What to do; lists the settings when nothing is said.
+    /// None means to list the settings.
     #[command(subcommand)]
     pub command: Option<Command>,
-    /// Which ones.
     #[command(flatten)]
     pub targets: Targets,
 }
 
-/// What to do with settings.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Sets settings; secret ones go into a Secret and never stand on a command line
@@ -48,7 +45,6 @@ pub enum Command {
     Check(check::Args),
 }
 
-/// Runs it.
 pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
     match &args.command {
         None => list(&args.targets, session).await,
@@ -83,7 +79,7 @@ async fn list(targets: &Targets, session: &Session) -> Result<Exit, Problem> {
     Ok(Exit::DONE)
 }
 
-/// Takes out of instances what is secret, when they are about to be printed as documents.
+/// Removes the secret values from instances that are about to be printed as documents.
 ///
 /// # Errors
 /// When their blueprints cannot be read.
@@ -98,7 +94,7 @@ pub async fn hidden(session: &Session, instances: &mut [CrmInstance]) -> Result<
     Ok(())
 }
 
-/// The blueprints of some instances by name; what is gone is left out.
+/// The blueprints of some instances, by name; a blueprint that does not exist any more is left out.
 ///
 /// # Errors
 /// When they cannot be read.

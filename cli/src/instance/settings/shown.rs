@@ -14,9 +14,8 @@ use crate::target::address_of;
 /// One setting.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
-    /// Name.
     pub name: String,
-    /// Its value, or what stands for it.
+    /// The value, or what is shown in its place.
     pub value: String,
     /// `default`, `spec` or `secret`; `missing` when it must be given and is not.
     pub from: &'static str,
@@ -24,7 +23,7 @@ pub struct Row {
     pub open: bool,
     /// Integration to which it belongs.
     pub integration: String,
-    /// What it does.
+    /// What the setting does.
     pub about: String,
 }
 
@@ -70,7 +69,6 @@ pub fn integrations(instance: &CrmInstance, now: Timestamp) -> Table {
     table
 }
 
-/// The page.
 pub fn page(instance: &CrmInstance, blueprint: Option<&BlueprintSpec>, now: Timestamp) -> Page {
     let mut page = Page::new(format!("{} · settings", address_of(instance)));
     if blueprint.is_none() {
@@ -87,7 +85,6 @@ pub fn page(instance: &CrmInstance, blueprint: Option<&BlueprintSpec>, now: Time
     page
 }
 
-/// The document.
 pub fn document(instance: &CrmInstance, blueprint: Option<&BlueprintSpec>) -> Value {
     let settings: Vec<Value> = rows(instance, blueprint)
         .into_iter()

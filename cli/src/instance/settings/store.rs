@@ -24,7 +24,7 @@ use crate::session::Session;
 use crate::target::address_of;
 use crate::wait::{Until, follow};
 
-/// Writes the Secret first, so that the instance never refers to what is not there.
+/// Writes the Secret first, so that the instance never refers to a value that does not exist.
 pub async fn stored(
     session: &Session,
     instance: &CrmInstance,
@@ -57,12 +57,12 @@ pub async fn stored(
         .chain(change.plain.keys())
         .filter(ours)
         .filter_map(|key| instance.spec.settings_from.get(key))
-        // Another setting may be written to take the same value.
+        // Another setting may refer to the same value.
         .filter(|source| !stored.spec.settings_from.values().any(|other| other == *source))
         .map(|source| (source.key.clone(), Value::Null))
         .collect();
     if !leaving.is_empty() {
-        // Nothing refers to it any more. One that is gone is what was wanted.
+        // Nothing refers to these values any more. A Secret that is gone is what was wanted.
         match secrets.patch(&name, &patch(dry_run), &Patch::Merge(&json!({ "data": leaving }))).await {
             Ok(_) => {}
             Err(kube::Error::Api(s)) if s.is_not_found() => {}
@@ -72,8 +72,8 @@ pub async fn stored(
     Ok(stored)
 }
 
-/// Puts values into the instance's Secret beside those that are there. They need not be read for it, as they would
-/// for an apply, which takes away what it does not name.
+/// Adds values to the instance's Secret and keeps the others. A merge need not read the other values; an apply would
+/// have to, because it removes what it does not name.
 async fn write_secret(
     secrets: &Api<KubeSecret>,
     instance: &CrmInstance,
@@ -94,7 +94,7 @@ async fn write_secret(
             .map_err(|_| Problem::failed(format!("cannot {doing}: it does not fit")))?;
         match secrets.create(&post(dry_run), &new).await {
             Ok(_) => return Ok(()),
-            // Somebody was faster: theirs is changed.
+            // Another client created it first: patch theirs.
             Err(kube::Error::Api(s)) if s.is_already_exists() => {}
             Err(e) => return Err(told(&e)),
         }
@@ -122,7 +122,7 @@ pub async fn taken(
             return ControlFlow::Continue(());
         }
         let wrong = |kind: ConditionType| find(&status.conditions, kind).filter(|c| c.status == "False");
-        // What it said before is about something else, unless it names a setting of this change.
+        // A message from before the change is about something else, unless it names a setting of this change.
         let names = |c: &Condition| c.message.split([' ', ',', ':', '.']).any(|word| keys.contains(word));
         let is_ours = |c: &&Condition| before.as_deref() != Some(&c.message) || names(c);
         let invalid = wrong(ConditionType::SpecValid).or_else(|| wrong(CONDITION).filter(is_ours));

@@ -224,7 +224,7 @@ fn an_integration_that_does_not_answer_fails_the_check_and_one_that_nobody_asked
 #[test]
 fn names_and_settings_are_told_apart_on_the_command_line() {
     use clap::Parser;
-    let fits = |line: &str| crate::args::Cli::try_parse_from(line.split(' ')).is_ok();
+    let fits = |line: &str| crate::command::Cli::try_parse_from(line.split(' ')).is_ok();
     for line in [
         "tenantry instance settings acme/crm",
         "tenantry instance settings -l tier=gold",
@@ -269,10 +269,10 @@ fn a_check_is_waited_for_until_every_integration_was_checked_after_the_request()
     assert_eq!(heard(&asked(NINE, [None, None], json!({})), &nine()), waits("mail, sms"));
     assert_eq!(heard(&asked(NINE, [Some(NINE), Some("2026-11-20T09:00:00Z")], json!({})), &nine()), waits("sms"));
     assert_eq!(heard(&asked(NINE, [Some(NINE), Some(NINE)], json!({})), &nine()), Heard::Whole);
-    // Somebody else asked later, and the operator saw theirs only.
+    // Somebody else asked later, and the operator saw only that request.
     assert_eq!(heard(&asked(TEN, [Some(TEN), Some(NINE)], json!({})), &nine()), Heard::Whole);
     assert_eq!(heard(&asked(TEN, [Some(TEN), None], json!({})), &nine()), waits("sms"));
-    // Nothing that could be checked is left.
+    // No integration is left that could be checked.
     assert_eq!(heard(&asked(NINE, [None, None], json!({"integrations": []})), &nine()), Heard::Whole);
 }
 

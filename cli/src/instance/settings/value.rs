@@ -10,7 +10,7 @@ use tenantry_plan::instance::VALUE_MAX;
 use crate::error::Problem;
 use crate::session::Session;
 
-/// Most that is read, in bytes; a character has four at most, and a line's end is taken off.
+/// Most bytes that are read: a character has four at most, and one line's end is taken off.
 const BYTES_MAX: u64 = VALUE_MAX as u64 * 4 + 2;
 
 /// `KEY=PATH`.
@@ -26,10 +26,10 @@ pub fn from_file(path: &Path) -> Result<Secret, Problem> {
     read(file).map_err(unreadable)
 }
 
-/// The value on standard input; a person is asked, and does not see what they type.
+/// The value on standard input; a person at a terminal is asked, and does not see what they type.
 pub async fn from_stdin(session: &Session, key: &str) -> Result<Secret, Problem> {
     let cannot = |why: String| Problem::failed(format!("cannot read {key}: {why}")).safe("nothing was changed");
-    // Given back when this is dropped, also when the person leaves with Ctrl-C.
+    // The terminal is restored when this is dropped, also when the person leaves with Ctrl-C.
     let quiet = std::io::stdin().is_terminal().then(Quiet::begin).flatten();
     if quiet.is_some() {
         session.out.ask(&format!("{key} (is not shown): "));
@@ -56,7 +56,7 @@ fn read(source: impl Read) -> Result<Secret, String> {
     checked(text)
 }
 
-/// Without the one line's end that editors and `echo` put behind it.
+/// The text without the one line's end that editors and `echo` add.
 fn checked(text: String) -> Result<Secret, String> {
     let text = text.strip_suffix('\n').map_or(text.as_str(), |t| t.strip_suffix('\r').unwrap_or(t));
     match text.chars().count() {
@@ -66,7 +66,7 @@ fn checked(text: String) -> Result<Secret, String> {
     }
 }
 
-/// A terminal that shows nothing of what is typed, until this is dropped.
+/// A terminal that does not show what is typed, until this is dropped.
 struct Quiet(Termios);
 
 impl Quiet {
@@ -81,7 +81,7 @@ impl Quiet {
 
 impl Drop for Quiet {
     fn drop(&mut self) {
-        // A terminal that went away needs nothing any more.
+        // A terminal that went away needs no reset.
         let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, &self.0);
     }
 }

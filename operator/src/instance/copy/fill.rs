@@ -28,11 +28,11 @@ use crate::operation::attempt::{self, Next};
 use crate::operation::{Outcome, outcome, secret};
 use crate::sql;
 
-/// The database: made empty, then filled by a job. One that was broken off is dropped and made anew, which takes
-/// nothing from anybody: nobody has worked in it.
+/// Fills the database: it is made empty, then filled by a job. If that was broken off, the database is dropped and made
+/// again. Nobody loses anything by that, because nobody has worked in the database.
 ///
 /// # Errors
-/// [`Halt`] at `Copied` until it is done.
+/// [`Halt`] at `Copied` until the copying is done.
 pub async fn database(filling: &Filling<'_>, target: &Target<'_>, record: Option<DatabaseRecord>) -> Result<(), Halt> {
     let at = Halt::at(ConditionType::Copied);
     let owner = names::owner_of_instance(&filling.inputs.wanted.id);
@@ -43,7 +43,7 @@ pub async fn database(filling: &Filling<'_>, target: &Target<'_>, record: Option
         return Err(Halt::fail(ConditionType::Copied, "DatabaseInUse", text, ErrorClass::Blocked));
     }
     let newest = Stage::Database.newest(filling).await?;
-    // Only the job that was made for the database there is counts; attempts are numbered from 1.
+    // Only the job that was made for the existing database counts; attempts are numbered from 1.
     let made_by = newest.as_ref().filter(|(_, job)| {
         let of = job.annotations().get(ANNOTATION_DATABASE);
         of.is_some() && of == record.as_ref().map(|r| &r.created_at)
@@ -156,7 +156,7 @@ fn empty(filling: &Filling<'_>, target: &Target<'_>, owner: &str) -> NewDatabase
     }
 }
 
-/// Whether connections are encrypted, and by whose word the server's certificate is believed.
+/// Whether connections are encrypted, and the CA by which the server's certificate is trusted.
 fn tls(of: &Tls) -> (bool, Option<&str>) {
     match of {
         Tls::Disable => (false, None),
@@ -164,12 +164,12 @@ fn tls(of: &Tls) -> (bool, Option<&str>) {
     }
 }
 
-/// The files: volumes of the copy's own, filled by one job. It begins with empty ones, however far it came before.
-/// What only a companion sees begins empty and stays so: nothing neutralises what waits there to be sent, and another
-/// user wrote it.
+/// Fills the copy's own volumes with the files, by one job. An attempt begins with empty volumes, however far an
+/// earlier attempt came. A volume that only a companion sees begins empty and stays empty: nothing neutralises the data
+/// that waits there to be sent, and another user wrote it.
 ///
 /// # Errors
-/// [`Halt`] at `Copied` until it is done.
+/// [`Halt`] at `Copied` until the copying is done.
 pub async fn files(filling: &Filling<'_>) -> Result<(), Halt> {
     let ctx = filling.ctx;
     let Inputs { wanted, settings, limits, .. } = *filling.inputs;
@@ -224,7 +224,7 @@ pub async fn files(filling: &Filling<'_>) -> Result<(), Halt> {
     Err(Stage::Files.under_way(filling, attempt))
 }
 
-/// Ends a job that keeps the original from its volumes. It begins again beside the original.
+/// Ends a job that keeps the original from its volumes. The copying begins again beside the original.
 async fn give_way(filling: &Filling<'_>, original: &Id, job: &Job) -> Result<(), Halt> {
     if !matches!(outcome(job, filling.inputs.now), Outcome::Running) {
         return Ok(());
@@ -245,15 +245,15 @@ async fn give_way(filling: &Filling<'_>, original: &Id, job: &Job) -> Result<(),
     Err(Halt::wait(ConditionType::Copied, "OriginalFirst", text, Duration::from_secs(5)))
 }
 
-/// The original's processes that have a node and see volumes which are copied, so that these can be mounted only
-/// where they are.
+/// The original's processes that have a node and see volumes which are copied: these volumes can be mounted only where
+/// these processes run.
 async fn hold_volumes(filling: &Filling<'_>, original: &Id) -> Result<BTreeSet<String>, Halt> {
     let pods = holders(filling, original).await?;
     Ok(pods.iter().filter_map(|p| p.labels().get(LABEL_PROCESS)).cloned().collect())
 }
 
-/// The original's pods that have a node, stay, and see volumes which are copied. Companions without volumes and the
-/// page may be anywhere.
+/// The original's pods that have a node, are neither ended nor being deleted, and see volumes which are copied.
+/// Companions without volumes and the page may run anywhere.
 async fn holders(filling: &Filling<'_>, original: &Id) -> Result<Vec<Pod>, Halt> {
     let spec = &filling.inputs.wanted.release.spec;
     let copied: BTreeSet<&str> = spec.volumes_of_jobs().map(|v| v.name.as_str()).collect();

@@ -1,9 +1,9 @@
 //! A copy of another instance: filled, neutralised, made its own, and only then started. Does I/O.
 //!
-//! The database server's registry tells how far it is. While it says `installing`, nothing of what is in the
-//! database may be believed, and whatever breaks the work off begins it anew with an empty one; `personalised`
-//! says that all of it was done, neutralising included. A product without a database has an annotation for that.
-//! The original is only read.
+//! The database server's registry says how far the copy is. While it says `installing`, nothing in the database may be
+//! believed, and work that was broken off starts again with an empty database. `personalised` says that all of the work
+//! was done, neutralising included. For a product without a database, an annotation says that. The original is only
+//! read.
 
 mod fill;
 mod neutralise;
@@ -32,11 +32,11 @@ pub use source::{origin_to_note, place_of_original, release_of_original};
 /// Annotation of a finished copy of a product without a database: the generation of the data that was neutralised.
 const ANNOTATION_NEUTRALISED: &str = "tenantry.dev/neutralised";
 
-/// What a copy is made from, database apart.
+/// What a copy is made from, except the database.
 pub struct Filling<'a> {
-    /// At hand.
+    /// The operator's context.
     pub ctx: &'a Ctx,
-    /// The reconcile.
+    /// The reconcile under way.
     pub pass: &'a Pass,
     /// What the copy is made of.
     pub inputs: &'a Inputs<'a>,
@@ -45,11 +45,11 @@ pub struct Filling<'a> {
 /// The database of a copy.
 #[derive(Debug)]
 pub struct Target<'a> {
-    /// Where it lies.
+    /// Where the database lies.
     pub placed: &'a Placed,
-    /// Its server.
+    /// The DatabaseServer.
     pub object: &'a DatabaseServer,
-    /// Administration of that.
+    /// The administration of that server.
     pub server: &'a Server,
 }
 
@@ -66,7 +66,7 @@ impl Target<'_> {
 pub async fn database(filling: &Filling<'_>, target: &Target<'_>, record: Option<DatabaseRecord>) -> Result<(), Halt> {
     neutralise::stated(filling)?;
     if filling.pass.installed_before() {
-        // It ran: its processes may stand on what is there, and nothing is loaded beneath them.
+        // The copy ran: its processes may use the data that is there, and nothing is loaded beneath running processes.
         let text = format!(
             "database {} is not as it was left when this copy was finished, and it is not filled again; delete the copy and make a new one",
             target.name()
@@ -77,7 +77,7 @@ pub async fn database(filling: &Filling<'_>, target: &Target<'_>, record: Option
     fill::files(filling).await?;
     neutralise::run(filling, Some(target)).await?;
     super::personalise::run(filling.ctx, filling.inputs, target.placed, target.server).await?;
-    // What makes it the copy's own may have switched something on again.
+    // Personalising may have switched something on again.
     neutralise::proven(filling, Some(target)).await?;
     stage::clear_secrets(filling).await?;
     let wanted = filling.inputs.wanted;
@@ -88,7 +88,7 @@ pub async fn database(filling: &Filling<'_>, target: &Target<'_>, record: Option
     done.map_err(|e| Halt::at(ConditionType::Installed)(e.into()))
 }
 
-/// The same for a product that has files only.
+/// Brings the files of a copy to the state in which processes can start, for a product that has files only.
 ///
 /// # Errors
 /// [`Halt`] at `Copied` or `Neutralised`.
@@ -111,7 +111,7 @@ pub async fn without_database(ctx: &Ctx, pass: &mut Pass, inputs: &Inputs<'_>) -
     Ok(())
 }
 
-/// Notes how far a copy is, from how its making ended.
+/// Notes how far a copy is, from the result of its making.
 pub fn reached(pass: &mut Pass, made: &Result<(), Halt>) {
     let Some(from) = &pass.instance.spec.from else { return };
     let (copied, neutralised) = match made {
@@ -132,15 +132,14 @@ pub fn reached(pass: &mut Pass, made: &Result<(), Halt>) {
     }
 }
 
-/// Refuses a database in which a copy was never finished, to an instance that is none.
+/// Refuses a database that holds an unfinished copy to an instance that is no copy.
 #[must_use]
 pub fn unfinished() -> Halt {
     let text = "its database holds a copy that was broken off before it was neutralised: nothing starts on it. Archive this instance and purge it, then make a new copy";
     Halt::fail(ConditionType::Neutralised, "CopyUnfinished", text, ErrorClass::Blocked)
 }
 
-/// Refuses the archive of a copy that was never finished: what it holds is half copied or not neutralised, and
-/// nobody has worked in it.
+/// Refuses the archive of an unfinished copy: its data is half copied or not neutralised, and nobody has worked in it.
 ///
 /// # Errors
 /// [`Halt`] at `Neutralised`.

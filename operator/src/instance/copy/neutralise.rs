@@ -24,9 +24,9 @@ use crate::instance::install::SHORTEST;
 use crate::instance::personalise::release_label;
 use crate::operation::{Outcome, outcome, secret};
 
-/// Reason of a blueprint that does not say how.
+/// Reason of a halt: the blueprint does not say how a copy is neutralised.
 pub const NOT_STATED: &str = "NotStated";
-/// Reason of a copy whose own data says that it is not neutralised.
+/// Reason of a halt: the copy's own data says that the copy is not neutralised.
 const NOT_PROVEN: &str = "NotProven";
 
 /// Refuses a copy of a product whose blueprint does not say how it is neutralised.
@@ -45,8 +45,8 @@ pub fn stated(filling: &Filling<'_>) -> Result<(), Halt> {
     Err(Halt::fail(ConditionType::Neutralised, NOT_STATED, text, ErrorClass::Blocked))
 }
 
-/// Runs the steps, with the copy's own values: SQL as the copy's role, then commands by one job in the product's
-/// image. They may run again, after anything that broke off what follows.
+/// Runs the steps, with the copy's own values: SQL as the copy's role, then commands by one job in the product's image.
+/// The steps may run again after anything that broke off a later stage.
 ///
 /// # Errors
 /// [`Halt`] at `Neutralised`.
@@ -62,14 +62,14 @@ pub async fn run(filling: &Filling<'_>, target: Option<&Target<'_>>) -> Result<(
     }
     let attempt = match &Stage::Neutralise.newest(filling).await? {
         None => 1,
-        // It ran other steps than those that the blueprint says now.
+        // The job ran other steps than the steps that the blueprint has now.
         Some((attempt, job))
             if of_another_release(filling, job) && !matches!(outcome(job, filling.inputs.now), Outcome::Running) =>
         {
             attempt.saturating_add(1)
         }
         Some((attempt, job)) => match Stage::Neutralise.follow(filling, *attempt, job).await? {
-            // It was started after the SQL.
+            // The job was started after the SQL, so the SQL is done.
             None => return proven(filling, target).await,
             Some(next) => next,
         },
@@ -84,7 +84,7 @@ fn of_another_release(filling: &Filling<'_>, job: &Job) -> bool {
     job.labels().get(names::LABEL_RELEASE) != Some(&release_label(filling.inputs.wanted))
 }
 
-/// The SQL of the list, which may be none.
+/// Runs the SQL of the list, which may have none.
 async fn by_sql(
     filling: &Filling<'_>,
     target: Option<&Target<'_>>,
@@ -116,7 +116,7 @@ async fn by_sql(
     Ok(())
 }
 
-/// Asks the copy whether the steps have done what they are for: a step that changed nothing is no error of its own.
+/// Asks the copy whether the steps had their effect: a step that changed nothing is no error by itself.
 ///
 /// # Errors
 /// [`Halt`] at `Neutralised` while a statement does not hold or cannot be asked.
@@ -142,7 +142,7 @@ pub async fn proven(filling: &Filling<'_>, target: Option<&Target<'_>>) -> Resul
     Ok(())
 }
 
-/// The commands, with the copy's configuration and volumes, in what is left of the list's time after `spent` seconds.
+/// Runs the commands, with the copy's configuration and volumes, in the rest of the list's time after `spent` seconds.
 async fn by_commands(
     filling: &Filling<'_>,
     list: &StepList,
@@ -173,7 +173,7 @@ async fn by_commands(
         claims: Some(&claim),
         together: Together::jobs(wanted),
     };
-    // The Secret is cleared away like any configuration.
+    // The Secret is removed like any configuration.
     let secret = job::build_secret(&place("config"), &file).map_err(|e| at(e.into()))?;
     ctx.apply(&secret).await.map_err(&at)?;
     let purpose = Stage::Neutralise.purpose(wanted.generation);

@@ -26,7 +26,7 @@ use crate::instance::pass::Pass;
 use crate::instance::release;
 use crate::life::recorded_of;
 
-/// Time between two looks at an original that is not there yet: no watch tells of it.
+/// Time between two looks at an original that is not ready yet: no watch reports it.
 const LOOK: Duration = Duration::from_secs(10);
 
 /// The original.
@@ -40,12 +40,12 @@ pub struct Original {
     pub address: String,
     /// Hash of the release that wrote its data.
     pub release: String,
-    /// On which nodes it runs; on any when absent.
+    /// On which nodes the original runs. None means on any node.
     pub scheduling: Option<Scheduling>,
 }
 
-/// Annotation of a copy: id of its original and hash of the release that wrote its data. Another instance may have
-/// the original's name later, and data of two instances is no copy of any.
+/// Annotation of a copy: id of its original and hash of the release that wrote its data. Another instance may have the
+/// original's name later, and a mix of the data of two instances is a copy of neither.
 const ANNOTATION_ORIGIN: &str = "tenantry.dev/copied-from";
 
 /// Where the database of an original lies.
@@ -62,7 +62,7 @@ pub struct OriginalPlace {
 /// Looks at the original of a copy.
 ///
 /// # Errors
-/// [`Halt`] at `Copied` when it is gone, going, not ready or of another product.
+/// [`Halt`] at `Copied` when the original is gone, being deleted, not ready or of another product.
 pub async fn look(ctx: &Ctx, copy: &CrmInstance) -> Result<Original, Halt> {
     let name = copy.spec.from.as_ref().map(|f| f.instance.clone()).unwrap_or_default();
     let address = format!("{}/{name}", copy.spec.tenant);
@@ -88,7 +88,7 @@ pub async fn look(ctx: &Ctx, copy: &CrmInstance) -> Result<Original, Halt> {
     let release = match choose(&known) {
         Choice::Pinned(hash) => Some(hash.to_owned()),
         Choice::Ask => known.annotation.map(str::to_owned),
-        // It is held up itself, and says why.
+        // The original itself is held up, and its status says why.
         _ => None,
     };
     let id = found.spec.id.as_deref().and_then(|id| Id::parse(id).ok());
@@ -116,7 +116,8 @@ fn origin(id: &Id, release: &str) -> String {
     format!("{id}/{release}")
 }
 
-/// What a copy that begins notes of its original; nothing when that is done, or when it is no copy.
+/// What a copy that begins notes of its original. None means that this is noted already, or that the instance is no
+/// copy.
 ///
 /// # Errors
 /// [`Halt`] at `Copied`.
@@ -151,7 +152,7 @@ pub async fn release_of_original(ctx: &Ctx, copy: &CrmInstance) -> Result<Effect
 /// Server and access of the original's database.
 ///
 /// # Errors
-/// [`Halt`] at `Copied` while its Secret is missing.
+/// [`Halt`] at `Copied` while the database's Secret is missing.
 pub async fn access(ctx: &Ctx, namespace: &str, original: &Original) -> Result<(String, DatabaseAccess), Halt> {
     let api: Api<Secret> = Api::namespaced(ctx.client.clone(), namespace);
     let name = names::database_secret(&original.id, original.generation);
@@ -165,7 +166,7 @@ pub async fn access(ctx: &Ctx, namespace: &str, original: &Original) -> Result<(
     })
 }
 
-/// Where the original's database lies; none: the instance is no copy.
+/// Where the original's database lies. None means that the instance is no copy.
 ///
 /// # Errors
 /// [`Halt`] at `Copied`.

@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::halt::Halt;
 use crate::operation::{self, Followed, Work, attempt};
 
-/// A stage that a job does, in the order in which they come.
+/// A stage of a copy that a job does; the stages are in their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
     /// The database.
@@ -39,7 +39,7 @@ impl Stage {
         }
     }
 
-    /// The condition that waits for it.
+    /// The condition that waits for the stage.
     pub fn condition(self) -> ConditionType {
         match self {
             Self::Database | Self::Files => ConditionType::Copied,
@@ -47,7 +47,7 @@ impl Stage {
         }
     }
 
-    /// What its jobs are called in traces.
+    /// What the stage's jobs are called in traces.
     fn trace(self) -> &'static str {
         match self {
             Self::Database => "copy database",
@@ -64,7 +64,7 @@ impl Stage {
         }
     }
 
-    /// The purpose that its jobs are labelled with.
+    /// The purpose that the stage's jobs are labelled with.
     pub fn purpose(self, generation: u32) -> String {
         format!("copy-{}-g{generation}", self.word())
     }
@@ -81,19 +81,19 @@ impl Stage {
         Api::namespaced(filling.ctx.client.clone(), &filling.inputs.wanted.namespace)
     }
 
-    /// Its newest job with the number of the attempt.
+    /// The stage's newest job with the number of the attempt.
     ///
     /// # Errors
-    /// [`Halt`] at its condition.
+    /// [`Halt`] at the stage's condition.
     pub async fn newest(self, filling: &Filling<'_>) -> Result<Option<(u32, Job)>, Halt> {
         let jobs = jobs_of(filling, self.condition(), &self.purpose(filling.inputs.wanted.generation)).await?;
         Ok(attempt::newest(jobs))
     }
 
-    /// Follows a job. None: it did all of it; a number: the attempt that may begin now.
+    /// Follows a job. None means that the job did all of its work. A number is the attempt that may begin now.
     ///
     /// # Errors
-    /// [`Halt`] at its condition while it runs, and while the pause after a failure lasts.
+    /// [`Halt`] at the stage's condition while the job runs, and while the pause after a failure lasts.
     pub async fn follow(self, filling: &Filling<'_>, attempt: u32, job: &Job) -> Result<Option<u32>, Halt> {
         let work = StageOf { stage: self, filling };
         Ok(match operation::follow(filling.ctx, &work, attempt, job, filling.inputs.now).await? {
@@ -102,7 +102,7 @@ impl Stage {
         })
     }
 
-    /// That a job is at it.
+    /// The wait while a job does the stage.
     pub fn under_way(self, filling: &Filling<'_>, attempt: u32) -> Halt {
         let text = format!(
             "{} (attempt {attempt}). Log: kubectl -n {} logs job/{}",
@@ -114,10 +114,11 @@ impl Stage {
         Halt::wait(self.condition(), reason, text, Duration::from_secs(20))
     }
 
-    /// Makes sure that it may begin: nothing runs in the copy, and what later stages did before counts no more.
+    /// Makes sure that the stage may begin: nothing runs in the copy, and what later stages did before no longer
+    /// counts.
     ///
     /// # Errors
-    /// [`Halt`] at its condition.
+    /// [`Halt`] at the stage's condition.
     pub async fn clear_the_way(self, filling: &Filling<'_>) -> Result<(), Halt> {
         let (ctx, wanted, condition) = (filling.ctx, filling.inputs.wanted, self.condition());
         let at = Halt::at(condition);
@@ -157,14 +158,14 @@ impl Stage {
             let text = format!("waiting until {left} pods of an earlier attempt have ended");
             return Err(Halt::wait(condition, "StoppingJobs", text, Duration::from_secs(2)));
         }
-        // Nothing runs that could read them, and they hold the passwords of both databases.
+        // Nothing runs that could read the Secrets, and they hold the passwords of both databases.
         clear_secrets(filling).await
     }
 
-    /// The pods of one of its jobs.
+    /// The pods of one of the stage's jobs.
     ///
     /// # Errors
-    /// [`Halt`] at its condition.
+    /// [`Halt`] at the stage's condition.
     pub async fn pods(self, filling: &Filling<'_>, job: &Job) -> Result<Vec<Pod>, Halt> {
         operation::pods_of(filling.ctx, self.condition(), &filling.inputs.wanted.namespace, &job.name_any()).await
     }
@@ -202,7 +203,7 @@ impl Work for StageOf<'_> {
     }
 }
 
-/// Whether nothing of a pod runs any more; the page is no work on the data.
+/// Whether nothing of a pod runs any more. A pod of the page counts as ended, because it does not work on the data.
 pub fn ended(pod: &Pod) -> bool {
     let phase = pod.status.as_ref().and_then(|s| s.phase.as_deref());
     matches!(phase, Some("Succeeded" | "Failed"))
@@ -213,11 +214,11 @@ async fn jobs_of(filling: &Filling<'_>, condition: ConditionType, purpose: &str)
     let selector = format!("{LABEL_INSTANCE_ID}={},{LABEL_PURPOSE}={purpose}", filling.inputs.wanted.id);
     let list = Stage::api::<Job>(filling).list(&ListParams::default().labels(&selector)).await;
     let jobs = list.map_err(|e| Halt::at(condition)(Error::kube("list the copy's jobs")(e)))?.items;
-    // One that is going counts no more.
+    // A job that is being deleted no longer counts.
     Ok(jobs.into_iter().filter(|j| j.metadata.deletion_timestamp.is_none()).collect())
 }
 
-/// Takes away the Secrets of all jobs, with the passwords of both databases: a copy that is well is not looked at
+/// Removes the Secrets of all jobs, which hold the passwords of both databases: a copy that is well is not looked at
 /// again until something changes. The logs stay as long as the jobs.
 ///
 /// # Errors
