@@ -1,4 +1,4 @@
-//! Template databases: built once for each release on each server, by a job or by SQL; and personalise jobs. Does I/O.
+//! Template databases: built once for each release on each server, by a job or by SQL. Does I/O.
 
 use std::time::Duration;
 
