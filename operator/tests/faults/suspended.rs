@@ -9,12 +9,15 @@ use k8s_openapi::api::batch::v1::CronJob;
 use k8s_openapi::api::core::v1::{Secret, Service};
 use kube::Client;
 use kube::ResourceExt;
-use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube::api::{Api, DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams};
+use kube::runtime::reflector::store;
 use serde_json::{Value, json};
 use tenantry_api::condition::{find, holds};
 use tenantry_api::crm_instance::InstancePhase;
+use tenantry_api::site::Site;
 use tenantry_api::tenant::TenantPhase;
-use tenantry_core::names::{LABEL_PROCESS, LABEL_SERVES};
+use tenantry_core::names::{LABEL_PROCESS, LABEL_SERVES, SITE_NAME};
+use tenantry_operator::context::{Caches, Ctx};
 
 use crate::gate::{Mode, Nth, Planned};
 use crate::life::{INSTANCE, Life, Outcome};
@@ -164,6 +167,56 @@ fn a_suspension_stops_an_instance_whatever_is_wrong_with_it_and_is_billed_when_i
         assert_eq!(events(&life).await.unwrap(), ["suspended", "resumed"]);
         assert!(!nothing_runs(&life).await.unwrap());
         life.check_rest().await.unwrap();
+    });
+}
+
+/// A process whose caches hold nothing yet, so that a look-up of one object reads from the API.
+fn with_empty_caches(base: &Client) -> Operator {
+    let Operator { ctx, gate } = Operator::new(base);
+    let caches = Caches {
+        sites: store().0,
+        plans: store().0,
+        blueprints: store().0,
+        servers: store().0,
+        servers_full: tokio::sync::watch::channel(true).1,
+        tenants: store().0,
+        instances: store().0,
+    };
+    Operator { ctx: Ctx { caches: Some(caches), ..ctx }, gate }
+}
+
+#[test]
+fn an_instance_is_stopped_although_the_site_is_gone_by_a_process_with_caches_too() {
+    run(true, |base| async move {
+        let sites: Api<Site> = Api::all(base.clone());
+        let mut site = sites.get(SITE_NAME).await.unwrap();
+        site.metadata = ObjectMeta { name: Some(SITE_NAME.into()), ..ObjectMeta::default() };
+        for process in [Operator::new, with_empty_caches] {
+            let mut life = broken(&base, "siteless").await.unwrap_or_else(|e| panic!("{e}"));
+            suspend(&life, true).await;
+            let process = process(&base);
+            sites.delete(SITE_NAME, &DeleteParams::default()).await.unwrap();
+            // The Site comes back before anything is asserted: other tests need it.
+            let (mut stopped, mut said) = (false, String::new());
+            for _ in 0..ROUNDS {
+                life.controllers_rest().await.unwrap();
+                let instance = Arc::new(life.instance().await.unwrap().unwrap());
+                let pass = tenantry_operator::instance::reconcile(instance, &process.ctx, Timestamp::now()).await;
+                said = pass.err().map(|e| e.to_string()).unwrap_or_default();
+                stopped = nothing_runs(&life).await.unwrap();
+                if stopped || !said.is_empty() {
+                    break;
+                }
+            }
+            let (_, _, message) = condition(&life, INSTANCE, "SpecValid").await;
+            sites.create(&PostParams::default(), &site).await.unwrap();
+            assert!(stopped, "it serves on: {said} {message}");
+            assert!(message.contains("the Site object `site` does not exist"), "{message}");
+            assert_eq!(events(&life).await.unwrap(), Vec::<String>::new(), "it is billed before its tenant says so");
+            mend(&life).await;
+            until(&mut life, "suspended", |tenant, _| tenant == TenantPhase::Suspended).await.unwrap();
+            assert_eq!(events(&life).await.unwrap(), ["suspended"]);
+        }
     });
 }
 
