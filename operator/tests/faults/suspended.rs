@@ -1,8 +1,9 @@
 //! Suspension: it stops what there is, whatever is wrong with it, and is billed when it has, whatever fails. Does I/O.
 
+use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::Arc;
 
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::CronJob;
@@ -196,20 +197,24 @@ fn an_instance_is_stopped_although_the_site_is_gone_by_a_process_with_caches_too
             suspend(&life, true).await;
             let process = process(&base);
             sites.delete(SITE_NAME, &DeleteParams::default()).await.unwrap();
-            // The Site comes back before anything is asserted: other tests need it.
-            let (mut stopped, mut said) = (false, String::new());
-            for _ in 0..ROUNDS {
-                life.controllers_rest().await.unwrap();
-                let instance = Arc::new(life.instance().await.unwrap().unwrap());
-                let pass = tenantry_operator::instance::reconcile(instance, &process.ctx, Timestamp::now()).await;
-                said = pass.err().map(|e| e.to_string()).unwrap_or_default();
-                stopped = nothing_runs(&life).await.unwrap();
-                if stopped || !said.is_empty() {
-                    break;
+            let watched = AssertUnwindSafe(async {
+                let mut said = None;
+                for _ in 0..ROUNDS {
+                    life.controllers_rest().await.unwrap();
+                    let instance = Arc::new(life.instance().await.unwrap().unwrap());
+                    let pass = tenantry_operator::instance::reconcile(instance, &process.ctx, Timestamp::now()).await;
+                    said = pass.err().map(|e| e.to_string());
+                    if said.is_some() || nothing_runs(&life).await.unwrap() {
+                        break;
+                    }
                 }
-            }
-            let (_, _, message) = condition(&life, INSTANCE, "SpecValid").await;
+                let (_, _, message) = condition(&life, INSTANCE, "SpecValid").await;
+                (nothing_runs(&life).await.unwrap(), said.unwrap_or_default(), message)
+            });
+            // The Site comes back whatever happened: other tests need it.
+            let watched = watched.catch_unwind().await;
             sites.create(&PostParams::default(), &site).await.unwrap();
+            let (stopped, said, message) = watched.unwrap_or_else(|panic| resume_unwind(panic));
             assert!(stopped, "it serves on: {said} {message}");
             assert!(message.contains("the Site object `site` does not exist"), "{message}");
             assert_eq!(events(&life).await.unwrap(), Vec::<String>::new(), "it is billed before its tenant says so");
