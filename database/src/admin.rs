@@ -6,11 +6,12 @@ use async_trait::async_trait;
 use tenantry_core::secret::Secret;
 
 use crate::error::Result;
+use crate::generation::Generations;
 use crate::model::{DatabaseRecord, Dropped, NewDatabase, Page, ServerFacts, State};
 
 /// Administration of one server. Every function can be called again after a crash at any statement.
 #[async_trait]
-pub trait Administration: Send + Sync + std::fmt::Debug {
+pub trait Administration: Generations {
     /// Looks at the server and prepares the registry. Writes nothing if the registry is already prepared.
     async fn probe(&self) -> Result<ServerFacts>;
 

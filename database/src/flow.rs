@@ -38,7 +38,13 @@ impl<S: Server> Flow<S> {
         Self { server, registry }
     }
 
-    async fn session(&self) -> Result<Session> {
+    /// The steps of the engine.
+    pub(crate) fn server(&self) -> &S {
+        &self.server
+    }
+
+    /// A connection of the administrator to the registry.
+    pub(crate) async fn session(&self) -> Result<Session> {
         if !self.server.prepared() {
             self.server.prepare().await?;
         }
@@ -47,7 +53,7 @@ impl<S: Server> Flow<S> {
 
     /// A session that works on a database while no other process does. It ends with [`Server::unlock`]. A caller that
     /// stops before that ends the connection, and the lock with it.
-    async fn alone(&self, name: &str) -> Result<Session> {
+    pub(crate) async fn alone(&self, name: &str) -> Result<Session> {
         quote::name("database", name)?;
         let mut session = self.session().await?;
         self.server.lock(&mut session, name).await?;
@@ -113,6 +119,39 @@ impl<S: Server> Flow<S> {
             return Ok(());
         }
         self.server.set_password(session, &new.role, &new.password).await
+    }
+
+    /// Drops a database in a session that holds the lock of its name.
+    pub(crate) async fn drop_alone(&self, session: &mut Session, name: &str, owner: &str) -> Result<Dropped> {
+        let Some(record) = self.registry.row(session, name).await? else {
+            if self.server.database_exists(session, name).await? {
+                return Err(Error::Unknown { kind: "database", name: name.into() });
+            }
+            return Ok(Dropped::Absent);
+        };
+        same_owner(&record, owner)?;
+        // An archived one is dropped by a purge, and what is being dropped is dropped to the end.
+        let is_kept = matches!(record.state, State::Loaded | State::Installing | State::Personalised);
+        if is_kept && self.rows().is_current(session, owner, name).await? {
+            let (name, state) = (record.name, "current".into());
+            return Err(Error::State { name, state, why: "people work in it, and it is not dropped".into() });
+        }
+        let _not_while_copied = match record.state {
+            State::Template => Some(self.turns(name, COPIES).await?),
+            _ => None,
+        };
+        self.registry.set_state(session, name, owner, State::Dropping).await?;
+        let shared = self.registry.of_role(session, &record.role).await?.len() > 1;
+        if !shared {
+            self.server.lock_role(session, &record.role).await?;
+        }
+        self.server.drop_database(session, name, &record.role).await?;
+        if !shared {
+            self.server.drop_role(session, &record.role).await?;
+        }
+        self.registry.delete(session, name, owner).await?;
+        tracing::info!(database = name, owner, "database dropped");
+        Ok(Dropped::Dropped)
     }
 
     /// Waits for this many turns of a template, and holds them until the permit is dropped.
@@ -275,31 +314,9 @@ impl<S: Server> Administration for Flow<S> {
 
     async fn drop_database(&self, name: &str, owner: &str) -> Result<Dropped> {
         let session = &mut self.alone(name).await?;
-        let Some(record) = self.registry.row(session, name).await? else {
-            if self.server.database_exists(session, name).await? {
-                return Err(Error::Unknown { kind: "database", name: name.into() });
-            }
-            self.server.unlock(session).await?;
-            return Ok(Dropped::Absent);
-        };
-        same_owner(&record, owner)?;
-        let _not_while_copied = match record.state {
-            State::Template => Some(self.turns(name, COPIES).await?),
-            _ => None,
-        };
-        self.registry.set_state(session, name, owner, State::Dropping).await?;
-        let shared = self.registry.of_role(session, &record.role).await?.len() > 1;
-        if !shared {
-            self.server.lock_role(session, &record.role).await?;
-        }
-        self.server.drop_database(session, name, &record.role).await?;
-        if !shared {
-            self.server.drop_role(session, &record.role).await?;
-        }
-        self.registry.delete(session, name, owner).await?;
-        tracing::info!(database = name, owner, "database dropped");
+        let dropped = self.drop_alone(session, name, owner).await?;
         self.server.unlock(session).await?;
-        Ok(Dropped::Dropped)
+        Ok(dropped)
     }
 
     async fn size_bytes(&self, name: &str) -> Result<u64> {

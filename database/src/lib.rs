@@ -10,6 +10,7 @@ mod classify;
 mod connect;
 mod error;
 mod flow;
+mod generation;
 mod home;
 mod limits;
 mod mariadb;
@@ -28,6 +29,7 @@ mod wire;
 pub use admin::Administration;
 pub use connect::connect;
 pub use error::{Error, Result};
+pub use generation::{Change, Changed, GenerationRow, Generations, NewGeneration, Other};
 pub use model::{DatabaseRecord, Dropped, Endpoint, Engine, Login, NewDatabase, Page, ServerFacts, Source, State, Tls};
 pub use script::{holds, query_text, run_as};
 

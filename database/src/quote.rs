@@ -31,7 +31,7 @@ pub(crate) fn word<'a>(what: &str, word: &'a str) -> Result<&'a str> {
 
 /// Checks a text of the registry (owner, tenant, hash): short, printable, no quotes or backslashes.
 pub(crate) fn label<'a>(what: &str, text: &'a str) -> Result<&'a str> {
-    let fine = |b: u8| b.is_ascii_graphic() && !matches!(b, b'\'' | b'"' | b'\\' | b'`');
+    let fine = |b: u8| b.is_ascii_graphic() && !matches!(b, b'\'' | b'"' | b'\\' | b'`' | b'$');
     if text.len() <= WORD_MAX && text.bytes().all(fine) {
         return Ok(text);
     }

@@ -1,12 +1,26 @@
 //! What an engine must be able to do, as single steps; the order of the steps is in `flow`. No I/O by itself.
 
 use async_trait::async_trait;
+use tenantry_core::generation::{Number, Token};
 use tenantry_core::secret::Secret;
 
 use crate::error::Result;
-use crate::model::{DatabaseRecord, NewDatabase, ServerFacts};
+use crate::model::{DatabaseRecord, Login, NewDatabase, ServerFacts};
 use crate::pool::Pool;
 use crate::session::Session;
+
+/// A generation whose rights are taken or given back.
+#[derive(Debug, Clone)]
+pub(crate) struct Frozen {
+    /// Its owner.
+    pub owner: String,
+    /// Its number.
+    pub number: Number,
+    /// Name of its database.
+    pub database: String,
+    /// The role that works in it.
+    pub role: String,
+}
 
 /// The single steps of an engine. Each step may be repeated.
 #[async_trait]
@@ -77,4 +91,36 @@ pub(crate) trait Server: Send + Sync + std::fmt::Debug + 'static {
 
     /// Size of all databases together in bytes.
     async fn total(&self, session: &mut Session) -> Result<u64>;
+
+    /// Takes the rights to write, while this freeze is held. One statement of the server looks at the row and takes
+    /// them. Returns whether they are taken for this freeze.
+    async fn take_rights(&self, session: &mut Session, frozen: &Frozen, token: Token) -> Result<bool>;
+
+    /// Ends all sessions that may have begun to write before the rights were taken, and waits until they have gone.
+    /// Never changes the rights themselves: a process that is late here disturbs, and breaks nothing.
+    async fn end_writers(&self, session: &mut Session, frozen: &Frozen) -> Result<()>;
+
+    /// A text that changes with every write and every change of a definition or right in the database.
+    async fn print(&self, session: &mut Session, frozen: &Frozen) -> Result<String>;
+
+    /// Gives the rights back that were taken for this freeze, as they were. Returns whether it did so.
+    async fn give_back(&self, session: &mut Session, frozen: &Frozen, token: Token) -> Result<bool>;
+
+    /// Keeps the role of a retired generation from logging in, and ends its sessions. Returns whether it is retired.
+    async fn lock_retired(&self, session: &mut Session, frozen: &Frozen) -> Result<bool>;
+
+    /// Lets the role of a current generation log in. Returns whether it is current and no rights are taken.
+    async fn unlock_current(&self, session: &mut Session, frozen: &Frozen) -> Result<bool>;
+
+    /// A log-in that reads all of a frozen generation. `own` is the log-in of the generation's own role.
+    async fn open_reader(
+        &self,
+        session: &mut Session,
+        frozen: &Frozen,
+        own: &Login,
+        password: &Secret,
+    ) -> Result<Login>;
+
+    /// Drops the role that [`Self::open_reader`] made, if there is one.
+    async fn close_reader(&self, session: &mut Session, frozen: &Frozen) -> Result<()>;
 }

@@ -19,6 +19,9 @@ use super::truth::{Truth, truth};
 /// What the operation wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Wish {
+    /// Make the first generation: an install or a copy of another instance. Nobody works in anything yet, so there is
+    /// nothing to freeze and nothing to decide against.
+    Begin,
     /// Replace this generation.
     Replace(Number),
     /// Give up: it was cancelled, a step failed for good, or its time is over.
@@ -47,6 +50,8 @@ pub enum Step {
     TakeRights(Number, Token),
     /// End writers, wait for what they have begun, and note that this freeze is fenced.
     Fence(Number, Token),
+    /// Make the empty candidate of an instance that has no generation yet.
+    MakeFirst,
     /// Make an empty candidate for this freeze.
     MakeCandidate {
         /// The generation that it replaces.
@@ -95,7 +100,8 @@ pub enum Step {
 pub fn next(seen: &Seen, wish: Wish) -> Step {
     let rights = |number| seen.rights.iter().find(|(n, _)| *n == number).map(|(_, rights)| *rights);
     match truth(&seen.rows, seen.had_data) {
-        Truth::Disputed | Truth::Empty => Step::Dispute,
+        Truth::Disputed => Step::Dispute,
+        Truth::Empty => first(seen.rows.iter().find(|r| r.role == Role::Candidate), wish),
         Truth::Decided { from, .. } if rights(from) != Some(Rights::Locked) => Step::Lock(from),
         Truth::Decided { to, .. } => Step::MakeCurrent(to),
         Truth::Current(current) => {
@@ -108,6 +114,23 @@ pub fn next(seen: &Seen, wish: Wish) -> Step {
                 None => Step::Dispute,
             }
         }
+    }
+}
+
+/// An instance that has no generation yet.
+fn first(candidate: Option<&Row>, wish: Wish) -> Step {
+    match (wish, candidate) {
+        // Nothing is current that could be replaced.
+        (Wish::Replace(_), _) => Step::Dispute,
+        (Wish::Begin, None) => Step::MakeFirst,
+        (Wish::Begin, Some(c)) => match c.progress {
+            Progress::Filling => Step::Fill(c.number),
+            Progress::Filled => Step::Transform(c.number),
+            Progress::Transformed => Step::Verify(c.number),
+            Progress::Verified => Step::MakeCurrent(c.number),
+        },
+        (Wish::Abandon, Some(c)) => Step::Drop(c.number),
+        (Wish::Abandon, None) => Step::Done,
     }
 }
 
@@ -154,4 +177,36 @@ fn back(row: &Row, candidate: Option<&Row>, seen: &Seen, rights: Option<Rights>)
         return Step::Serve(row.number);
     }
     candidate.map_or(Step::Done, |c| Step::Drop(c.number))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn step(rows: &[Row], wish: Wish) -> Step {
+        next(&Seen { rights: Vec::new(), rows: rows.to_vec(), served: None, had_data: false }, wish)
+    }
+
+    #[test]
+    fn a_first_generation_is_filled_transformed_verified_and_then_current() {
+        assert_eq!(step(&[], Wish::Begin), Step::MakeFirst);
+        for (progress, wanted) in [
+            (Progress::Filling, Step::Fill(1)),
+            (Progress::Filled, Step::Transform(1)),
+            (Progress::Transformed, Step::Verify(1)),
+            (Progress::Verified, Step::MakeCurrent(1)),
+        ] {
+            assert_eq!(step(&[Row { progress, ..Row::new(1, Role::Candidate) }], Wish::Begin), wanted);
+        }
+        // People have not been led to it yet.
+        assert_eq!(step(&[Row::new(1, Role::Current)], Wish::Begin), Step::Serve(1));
+    }
+
+    #[test]
+    fn a_first_generation_that_is_given_up_is_dropped_and_its_number_is_gone() {
+        assert_eq!(step(&[Row::new(1, Role::Candidate)], Wish::Abandon), Step::Drop(1));
+        assert_eq!(step(&[Row::new(1, Role::Dropped)], Wish::Abandon), Step::Done);
+        assert_eq!(step(&[Row::new(1, Role::Dropped)], Wish::Begin), Step::MakeFirst);
+        assert_eq!(step(&[], Wish::Replace(1)), Step::Dispute);
+    }
 }

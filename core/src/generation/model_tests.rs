@@ -159,12 +159,11 @@ impl World {
             Step::Transform(c) => self.progress(c, Progress::Filled, Progress::Transformed),
             Step::Verify(c) => self.progress(c, Progress::Transformed, Progress::Verified),
             Step::Decide { from, to, token } => {
-                let under = self.row(to).filter(|r| r.role == Role::Candidate && r.progress == Progress::Verified);
-                let fits = under.is_some_and(|r| r.filled_under == Some(token));
+                // The candidate may lie on another server: nothing of it is looked at in this write.
                 let held = |f: Freeze| f.token == token && !f.is_over && f.is_fenced;
                 let any = broken == Broken::DecisionWithoutToken;
                 let old = self.row(from).filter(|r| r.role == Role::Current && (r.freeze.is_some_and(held) || any));
-                if let Some(r) = old.filter(|_| fits) {
+                if let Some(r) = old {
                     (r.role, r.successor, r.freeze) = (Role::Retired, Some(to), None);
                 }
             }
@@ -175,8 +174,8 @@ impl World {
                 }
             }
             Step::MakeCurrent(n) => {
-                let decided = self.rows.iter().any(|r| r.role == Role::Retired && r.successor == Some(n));
-                if let Some(r) = self.row(n).filter(|r| r.role == Role::Candidate && decided) {
+                // The retired one may lie on another server: nothing of it is looked at in this write.
+                if let Some(r) = self.row(n).filter(|r| r.role == Role::Candidate) {
                     r.role = Role::Current;
                 }
             }
@@ -211,7 +210,7 @@ impl World {
                     put(&mut self.content, c, 0);
                 }
             }
-            Step::Done | Step::Dispute => {}
+            Step::MakeFirst | Step::Done | Step::Dispute => {}
         }
     }
 

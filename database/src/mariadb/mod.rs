@@ -9,6 +9,7 @@ mod copying;
 mod definer;
 mod lock;
 mod prepare;
+mod rights;
 mod routines;
 
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use tenantry_core::calls::Gate;
+use tenantry_core::generation::Token;
 use tenantry_core::secret::Secret;
 
 use crate::error::Result;
@@ -23,7 +25,7 @@ use crate::model::{DatabaseRecord, Endpoint, Engine, Login, NewDatabase, ServerF
 use crate::pool::Pool;
 use crate::quote;
 use crate::registry::number;
-use crate::server::Server;
+use crate::server::{Frozen, Server};
 use crate::session::Session;
 
 /// A MariaDB server.
@@ -54,7 +56,7 @@ impl Server for Mariadb {
     }
 
     async fn prepare(&self) -> Result<ServerFacts> {
-        let facts = prepare::prepare(&self.pool).await?;
+        let facts = prepare::prepare(&self.pool, !self.prepared()).await?;
         self.prepared.store(true, Ordering::Release);
         Ok(facts)
     }
@@ -146,5 +148,44 @@ impl Server for Mariadb {
         let sql =
             "SELECT CAST(COALESCE(SUM(DATA_LENGTH + INDEX_LENGTH), 0) AS UNSIGNED) FROM information_schema.TABLES";
         number("size", session.text("size of all databases", sql.to_owned()).await?)
+    }
+
+    async fn take_rights(&self, session: &mut Session, frozen: &Frozen, token: Token) -> Result<bool> {
+        rights::take(session, frozen, token).await
+    }
+
+    async fn end_writers(&self, session: &mut Session, frozen: &Frozen) -> Result<()> {
+        rights::end_writers(session, frozen).await
+    }
+
+    async fn print(&self, session: &mut Session, frozen: &Frozen) -> Result<String> {
+        rights::print(session, frozen).await
+    }
+
+    async fn give_back(&self, session: &mut Session, frozen: &Frozen, token: Token) -> Result<bool> {
+        rights::give_back(session, frozen, token).await
+    }
+
+    async fn lock_retired(&self, session: &mut Session, frozen: &Frozen) -> Result<bool> {
+        rights::lock(session, frozen).await
+    }
+
+    async fn unlock_current(&self, session: &mut Session, frozen: &Frozen) -> Result<bool> {
+        rights::unlock(session, frozen).await
+    }
+
+    /// The role of a frozen generation can still read, and sees the routines that run as it. No other role does.
+    async fn open_reader(
+        &self,
+        _session: &mut Session,
+        _frozen: &Frozen,
+        own: &Login,
+        _password: &Secret,
+    ) -> Result<Login> {
+        Ok(own.clone())
+    }
+
+    async fn close_reader(&self, _session: &mut Session, _frozen: &Frozen) -> Result<()> {
+        Ok(())
     }
 }

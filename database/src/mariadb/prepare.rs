@@ -2,6 +2,7 @@
 
 use crate::REGISTRY;
 use crate::error::{Error, Result};
+use crate::generation::Rows;
 use crate::model::{Engine, ServerFacts};
 use crate::pool::Pool;
 use crate::registry::{Registry, number};
@@ -11,12 +12,24 @@ use crate::session::Session;
 pub(super) const REGISTRY_EXISTS: &str = "SELECT count(*) FROM information_schema.TABLES \
     WHERE TABLE_SCHEMA = 'tenantry_registry' AND TABLE_NAME = 'databases'";
 
-pub(super) async fn prepare(pool: &Pool) -> Result<ServerFacts> {
+/// Whether the registry has the table of generations, which older versions of this program did not make.
+const GENERATIONS_EXIST: &str = "SELECT count(*) FROM information_schema.TABLES \
+    WHERE TABLE_SCHEMA = 'tenantry_registry' AND TABLE_NAME = 'generations'";
+
+/// `first` means that leftovers of older versions of this program are corrected as well.
+pub(super) async fn prepare(pool: &Pool, first: bool) -> Result<ServerFacts> {
     let mut session = pool.session().await?;
     let facts = facts(pool, &mut session).await?;
     if !session.yes("registry table exists", REGISTRY_EXISTS).await? {
         session.run("create registry", format!("CREATE DATABASE IF NOT EXISTS {REGISTRY} CHARACTER SET ascii")).await?;
         session.run("create registry table", Registry(Engine::Mariadb).table_sql()).await?;
+    }
+    let rows = Rows(Engine::Mariadb);
+    if first {
+        if !session.yes("table of generations exists", GENERATIONS_EXIST).await? {
+            session.run("create table of generations", rows.table_sql()).await?;
+        }
+        session.run("generations of an older version", rows.catch_up_sql()).await?;
     }
     Ok(facts)
 }

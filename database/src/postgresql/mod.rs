@@ -4,6 +4,7 @@ mod database;
 mod lock;
 mod named;
 mod prepare;
+mod rights;
 mod role;
 mod settings;
 
@@ -11,6 +12,7 @@ use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use tenantry_core::calls::Gate;
+use tenantry_core::generation::Token;
 use tenantry_core::secret::Secret;
 
 use crate::error::{Error, Result};
@@ -19,7 +21,7 @@ use crate::model::{DatabaseRecord, Endpoint, Engine, Login, NewDatabase, ServerF
 use crate::pool::Pool;
 use crate::quote;
 use crate::registry::number;
-use crate::server::Server;
+use crate::server::{Frozen, Server};
 use crate::session::Session;
 
 /// A PostgreSQL server.
@@ -138,7 +140,8 @@ impl Server for Postgresql {
 
     async fn drop_role(&self, session: &mut Session, role: &str) -> Result<()> {
         named::forget(&self.pool, self.admin()?, session, role).await?;
-        session.run("drop role", format!("DROP ROLE IF EXISTS {}", ident(role))).await.map(drop)
+        let sql = format!("DROP ROLE IF EXISTS {}; DROP ROLE IF EXISTS {}", ident(&rights::reader(role)), ident(role));
+        session.run("drop role", sql).await.map(drop)
     }
 
     async fn size(&self, session: &mut Session, name: &str) -> Result<u64> {
@@ -152,5 +155,43 @@ impl Server for Postgresql {
         let sql = "SELECT COALESCE(sum(pg_database_size(oid)), 0)::bigint FROM pg_database \
                    WHERE has_database_privilege(oid, 'CONNECT') OR pg_has_role('pg_read_all_stats', 'USAGE')";
         number("size", session.text("size of all databases", sql.to_owned()).await?)
+    }
+
+    async fn take_rights(&self, session: &mut Session, frozen: &Frozen, token: Token) -> Result<bool> {
+        rights::take(session, frozen, token).await
+    }
+
+    async fn end_writers(&self, session: &mut Session, frozen: &Frozen) -> Result<()> {
+        rights::end_writers(self.admin()?, session, frozen).await
+    }
+
+    async fn print(&self, _session: &mut Session, frozen: &Frozen) -> Result<String> {
+        rights::print(&self.pool, self.admin()?, frozen).await
+    }
+
+    async fn give_back(&self, session: &mut Session, frozen: &Frozen, token: Token) -> Result<bool> {
+        rights::give_back(session, frozen, token).await
+    }
+
+    async fn lock_retired(&self, session: &mut Session, frozen: &Frozen) -> Result<bool> {
+        rights::lock(self.admin()?, session, frozen).await
+    }
+
+    async fn unlock_current(&self, session: &mut Session, frozen: &Frozen) -> Result<bool> {
+        rights::unlock(session, frozen).await
+    }
+
+    async fn open_reader(
+        &self,
+        session: &mut Session,
+        frozen: &Frozen,
+        _own: &Login,
+        password: &Secret,
+    ) -> Result<Login> {
+        rights::open_reader(self.admin()?, session, frozen, password).await
+    }
+
+    async fn close_reader(&self, session: &mut Session, frozen: &Frozen) -> Result<()> {
+        rights::close_reader(self.admin()?, session, frozen).await
     }
 }

@@ -3,6 +3,7 @@
 use super::{Admin, ident, settings};
 use crate::REGISTRY;
 use crate::error::{Error, Result};
+use crate::generation::Rows;
 use crate::model::{Engine, ServerFacts};
 use crate::pool::Pool;
 use crate::registry::{Registry, number};
@@ -13,6 +14,9 @@ const OLDEST: u32 = 13;
 
 /// Whether the table of the registry exists. Asked in the registry's database.
 const TABLE_EXISTS: &str = "SELECT to_regclass('public.databases') IS NOT NULL";
+
+/// Whether the registry has the table of generations, which older versions of this program did not make.
+const GENERATIONS_EXIST: &str = "SELECT to_regclass('public.generations') IS NOT NULL";
 
 /// Whether the server has a registry. Does not create one.
 pub(super) async fn has_registry(pool: &Pool) -> Result<bool> {
@@ -42,7 +46,12 @@ pub(super) async fn prepare(pool: &Pool, first: bool) -> Result<(ServerFacts, Ad
     if !registry.yes("registry table exists", TABLE_EXISTS).await? {
         registry.run("create registry table", Registry(Engine::Postgresql).table_sql()).await?;
     }
+    let rows = Rows(Engine::Postgresql);
     if first {
+        if !registry.yes("table of generations exists", GENERATIONS_EXIST).await? {
+            registry.run("create table of generations", rows.table_sql()).await?;
+        }
+        registry.run("generations of an older version", rows.catch_up_sql()).await?;
         settings::catch_up(admin, &mut registry).await?;
     }
     Ok((facts, admin))

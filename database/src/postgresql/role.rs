@@ -40,6 +40,11 @@ pub(super) async fn lock(admin: Admin, session: &mut Session, role: &str) -> Res
         return Ok(());
     }
     session.run("lock role", format!("ALTER ROLE {} NOLOGIN", ident(role))).await?;
+    end_sessions(admin, session, role).await
+}
+
+/// Ends all sessions of a role, and waits until they have gone. It may log in again.
+pub(super) async fn end_sessions(admin: Admin, session: &mut Session, role: &str) -> Result<()> {
     join(admin, session, &[role]).await?;
     let of_role = format!("FROM pg_stat_activity WHERE usename = {}", literal(role));
     session.run("end sessions of role", format!("SELECT pg_terminate_backend(pid) {of_role}")).await?;
@@ -65,7 +70,7 @@ pub(super) async fn leave(admin: Admin, session: &mut Session, roles: &[&str]) -
     session.run("leave roles", revokes.join("; ")).await.map(drop)
 }
 
-fn verifier(password: &Secret) -> Result<String> {
+pub(super) fn verifier(password: &Secret) -> Result<String> {
     let mut salt = [0; 16];
     getrandom::fill(&mut salt).map_err(|_| Error::Registry { why: "no random bytes".into() })?;
     Ok(verifier::scram_sha_256(password.reveal(), &salt))

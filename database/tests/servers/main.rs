@@ -7,6 +7,7 @@
 
 mod alone;
 mod crashes;
+mod generations;
 mod isolation;
 mod life;
 mod limits;

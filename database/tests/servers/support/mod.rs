@@ -2,7 +2,9 @@
 
 mod dump;
 mod fault;
+mod mover;
 mod world;
 
 pub use fault::Breaking;
+pub use mover::{Mover, Served};
 pub use world::{Kind, World};
