@@ -1,12 +1,12 @@
 //! Removes personal data (contacts, addresses, settings) from an Archive whose data is purged. Does I/O (Kubernetes).
 
 use kube::ResourceExt;
-use kube::api::{Api, Patch, PatchParams};
+use kube::api::{Api, Patch};
 use serde_json::json;
 use tenantry_api::archive::{Archive, ArchivePhase, BLANK};
 use tenantry_core::id::Id;
-use tenantry_core::names;
 
+use crate::cluster::patch_params;
 use crate::context::Ctx;
 use crate::error::{Error, Result};
 use crate::halt::Halt;
@@ -27,8 +27,7 @@ pub async fn one(archive: &Archive, ctx: &Ctx) -> Result<Option<i64>> {
     // If the archive was put back by `kubectl apply`, this annotation holds a second copy of the same text.
     let body = json!({ "metadata": { "uid": archive.metadata.uid, "annotations": { LAST_APPLIED: null } },
         "spec": { "object": BLANK } });
-    let params = PatchParams { field_manager: Some(names::MANAGED_BY.into()), ..PatchParams::default() };
-    let blanked = api.patch(&archive.name_any(), &params, &Patch::Merge(&body)).await;
+    let blanked = api.patch(&archive.name_any(), &patch_params(), &Patch::Merge(&body)).await;
     let blanked = blanked.map_err(Error::kube("blank what the archive knows of people"))?;
     Ok(blanked.metadata.generation)
 }

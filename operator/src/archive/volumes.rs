@@ -2,13 +2,14 @@
 
 use k8s_openapi::api::core::v1::{ObjectReference, PersistentVolume, PersistentVolumeClaim};
 use kube::ResourceExt;
-use kube::api::{Api, ListParams, Patch, PatchParams};
+use kube::api::{Api, ListParams, Patch};
 use serde_json::json;
 use tenantry_api::archive::Archive;
 use tenantry_core::class::ErrorClass;
 use tenantry_plan::Kind;
 
 use super::pace::{CONDITION, again};
+use crate::cluster::patch_params;
 use crate::context::Ctx;
 use crate::error::{Error, Result};
 use crate::halt::Halt;
@@ -43,7 +44,7 @@ pub async fn set_policy(ctx: &Ctx, volume: &str, policy: &str) -> Result<()> {
         return Ok(());
     }
     let patch = json!({ "spec": { "persistentVolumeReclaimPolicy": policy } });
-    let patched = volumes.patch(volume, &PatchParams::default(), &Patch::Merge(&patch)).await;
+    let patched = volumes.patch(volume, &patch_params(), &Patch::Merge(&patch)).await;
     patched.map(drop).map_err(Error::kube(format!("set volume {volume} to {policy}")))
 }
 

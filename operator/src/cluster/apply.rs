@@ -1,9 +1,9 @@
 //! Applying children: server-side, forced, and only when something differs. Does I/O (Kubernetes).
 
-use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
-pub use tenantry_plan::child::FIELD_MANAGER;
+use kube::api::{DeleteParams, DynamicObject, Patch};
 use tenantry_plan::{Child, Kind, child};
 
+use super::manager::{apply_params, post_params};
 use super::objects::dynamic_api;
 use crate::context::Ctx;
 use crate::error::{Error, Result};
@@ -40,7 +40,7 @@ impl Ctx {
                 }
             }
         }
-        let mut params = PatchParams::apply(FIELD_MANAGER).force();
+        let mut params = apply_params();
         params.field_validation = Some(kube::api::ValidationDirective::Strict);
         let live = api
             .patch(&child.name, &params, &Patch::Apply(&child.object))
@@ -58,8 +58,7 @@ impl Ctx {
     pub async fn create_once(&self, child: &Child) -> Result<DynamicObject> {
         let api = dynamic_api(&self.client, child.kind, child.namespace.as_deref());
         let wanted: DynamicObject = serde_json::from_value(child.object.clone())?;
-        let params = PostParams { field_manager: Some(FIELD_MANAGER.into()), ..PostParams::default() };
-        match api.create(&params, &wanted).await {
+        match api.create(&post_params(), &wanted).await {
             Ok(made) => Ok(made),
             Err(kube::Error::Api(status)) if status.code == 409 => {
                 api.get(&child.name).await.map_err(Error::kube(format!("get {}", child.describe())))

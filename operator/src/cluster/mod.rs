@@ -1,6 +1,7 @@
 //! Talking to Kubernetes: apply, read, patch. Does I/O.
 
 mod apply;
+mod manager;
 mod memory;
 mod objects;
 mod pods;
@@ -8,7 +9,8 @@ mod recorder;
 mod turns;
 mod volumes;
 
-pub use apply::{Applied, FIELD_MANAGER};
+pub use apply::Applied;
+pub use manager::{FIELD_MANAGER, apply_params, patch_params, post_params};
 pub use memory::{Memory, Seen};
 pub use objects::{data_of, dynamic_api, typed};
 pub use pods::{Trouble, refused, trouble};

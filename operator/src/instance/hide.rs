@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::api::Patch;
 use serde_json::json;
 use tenantry_api::crm_instance::CrmInstance;
 use tenantry_core::id::Id;
@@ -12,7 +12,7 @@ use tenantry_plan::archive::hide;
 
 use super::release;
 use super::remains::Remains;
-use crate::cluster::{FIELD_MANAGER, dynamic_api};
+use crate::cluster::{dynamic_api, patch_params, post_params};
 use crate::context::Ctx;
 use crate::error::{Error, Result};
 
@@ -54,8 +54,7 @@ async fn write(
     let api = dynamic_api(&ctx.client, Kind::Secret, namespace);
     let said = || Error::kube("keep the secret settings");
     let patch = json!({ "stringData": values });
-    let params = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
-    match api.patch(name, &params, &Patch::Merge(&patch)).await {
+    match api.patch(name, &patch_params(), &Patch::Merge(&patch)).await {
         Ok(_) => return Ok(()),
         Err(kube::Error::Api(status)) if status.code == 404 => {}
         Err(e) => return Err(said()(e)),
@@ -68,8 +67,7 @@ async fn write(
             names::LABEL_PURPOSE: "settings",
         }},
         "stringData": values });
-    let params = PostParams { field_manager: Some(FIELD_MANAGER.into()), ..PostParams::default() };
-    match api.create(&params, &serde_json::from_value(object)?).await {
+    match api.create(&post_params(), &serde_json::from_value(object)?).await {
         Ok(_) => Ok(()),
         Err(e) => Err(said()(e)),
     }

@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
-use kube::api::{Api, Patch, PatchParams};
+use kube::api::{Api, Patch};
 use serde_json::json;
 use tenantry_api::condition::ConditionType;
 use tenantry_core::class::ErrorClass;
@@ -11,7 +11,7 @@ use tenantry_plan::context::Keys;
 use tenantry_plan::instance::{Wanted, build_keys_secret, keys_of};
 
 use super::pass::Pass;
-use crate::cluster::{data_of, typed};
+use crate::cluster::{data_of, patch_params, typed};
 use crate::context::Ctx;
 use crate::error::Error;
 use crate::halt::Halt;
@@ -79,7 +79,7 @@ async fn close(api: &Api<Secret>, open: &Secret) -> crate::error::Result<()> {
     let version = open.metadata.resource_version.as_deref();
     let closed = json!({ "metadata": { "resourceVersion": version }, "immutable": true });
     let name = open.metadata.name.as_deref().unwrap_or_default();
-    let patched = api.patch(name, &PatchParams::default(), &Patch::Merge(&closed)).await;
+    let patched = api.patch(name, &patch_params(), &Patch::Merge(&closed)).await;
     patched.map(|_| ()).map_err(Error::kube("make the keys immutable"))
 }
 

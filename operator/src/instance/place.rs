@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::core::v1::Secret as KubeSecret;
 use kube::ResourceExt;
-use kube::api::{Api, Patch, PatchParams};
+use kube::api::{Api, Patch};
 use serde_json::json;
 use tenantry_api::condition::ConditionType;
 use tenantry_api::database_server::{DatabaseServer, DatabaseServerPhase};
@@ -20,7 +20,7 @@ use super::copy;
 use super::found::{self, Found};
 use super::inputs::Placed;
 use super::pass::Pass;
-use crate::cluster::{data_of, typed};
+use crate::cluster::{data_of, patch_params, typed};
 use crate::context::Ctx;
 use crate::error::Error;
 use crate::halt::Halt;
@@ -94,7 +94,7 @@ pub async fn tell(ctx: &Ctx, wanted: &Wanted, placed: &Placed, server: &Server) 
     let api: Api<KubeSecret> = Api::namespaced(ctx.client.clone(), &wanted.namespace);
     let told = Patch::Merge(json!({ "metadata": { "annotations": { ANNOTATION_UNTOLD: null } } }));
     let name = names::database_secret(&wanted.id, wanted.generation);
-    let patched = api.patch_metadata(&name, &PatchParams::default(), &told).await;
+    let patched = api.patch_metadata(&name, &patch_params(), &told).await;
     patched.map(drop).map_err(|e| at(Error::kube("note that the server knows the password")(e)))
 }
 

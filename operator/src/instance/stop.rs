@@ -6,7 +6,7 @@ use std::time::Duration;
 use k8s_openapi::api::batch::v1::CronJob;
 use k8s_openapi::api::core::v1::Service;
 use kube::ResourceExt;
-use kube::api::{Api, ListParams, Patch, PatchParams};
+use kube::api::{Api, ListParams, Patch};
 use serde_json::{Value, json};
 use tenantry_api::tenant::Tenant;
 use tenantry_core::names::{self, LABEL_INSTANCE_ID, LABEL_SERVES};
@@ -16,7 +16,7 @@ use tenantry_plan::{Kind, Settings};
 use super::observe::{deployments_of, is_ready, page_is_waited_for};
 use super::pass::Pass;
 use super::reach::{self, Whose};
-use crate::cluster::{Applied, FIELD_MANAGER, dynamic_api};
+use crate::cluster::{Applied, dynamic_api, patch_params};
 use crate::context::Ctx;
 use crate::error::{Error, Result};
 use crate::halt::Halt;
@@ -108,9 +108,8 @@ async fn settings(ctx: &Ctx) -> Result<Option<Settings>> {
 /// Changes one field of a child, and forgets its earlier state. A child that was deleted meanwhile is no error.
 async fn patch(ctx: &Ctx, kind: Kind, namespace: Option<&str>, name: &str, change: &Value) -> Result<()> {
     let api = dynamic_api(&ctx.client, kind, namespace);
-    let params = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
     ctx.memory.forget(kind, namespace, name);
-    match api.patch(name, &params, &Patch::Merge(change)).await {
+    match api.patch(name, &patch_params(), &Patch::Merge(change)).await {
         Ok(_) => Ok(()),
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
         Err(e) => Err(Error::kube(format!("stop {} {name}", kind.api().kind))(e)),

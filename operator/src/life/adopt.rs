@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use kube::api::{Api, ListParams, Patch, PatchParams};
+use kube::api::{Api, ListParams, Patch};
 use kube::{Resource, ResourceExt};
 use serde_json::json;
 use tenantry_api::archive::{Archive, ArchivePhase, ArchivedKind};
@@ -19,7 +19,7 @@ use tenantry_plan::archive::is_doomed;
 use super::claim;
 use super::ledger::recorded_of;
 use super::refusal::refuse;
-use crate::cluster::dynamic_api;
+use crate::cluster::{dynamic_api, patch_params};
 use crate::context::Ctx;
 use crate::error::Error;
 use crate::halt::Halt;
@@ -251,7 +251,7 @@ pub async fn mark(ctx: &Ctx, archive: &Archive) -> Result<(), Halt> {
     }
     let api: Api<Archive> = Api::all(ctx.client.clone());
     let patch = json!({ "status": { "phase": ArchivePhase::Adopted } });
-    api.patch_status(&archive.name_any(), &PatchParams::default(), &Patch::Merge(&patch))
+    api.patch_status(&archive.name_any(), &patch_params(), &Patch::Merge(&patch))
         .await
         .map_err(|e| Halt::at(ConditionType::Ready)(Error::kube("mark the archive as adopted")(e)))?;
     Ok(())

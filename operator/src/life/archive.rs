@@ -1,8 +1,9 @@
 //! The Archive that remains of an object: stored once. Does I/O (Kubernetes).
 
-use kube::api::{Api, PostParams};
+use kube::api::Api;
 use tenantry_api::archive::Archive;
 
+use crate::cluster::post_params;
 use crate::context::Ctx;
 use crate::error::Error;
 
@@ -12,7 +13,7 @@ use crate::error::Error;
 /// [`Error::Kube`].
 pub async fn store(ctx: &Ctx, archive: &Archive) -> crate::error::Result<()> {
     let api: Api<Archive> = Api::all(ctx.client.clone());
-    match api.create(&PostParams::default(), archive).await {
+    match api.create(&post_params(), archive).await {
         Ok(_) => Ok(()),
         Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
         Err(e) => Err(Error::kube("store the archive")(e)),

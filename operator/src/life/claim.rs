@@ -1,7 +1,7 @@
 //! Claims of ids: an object named after the id claims it before anything is made from it, so that two objects that
 //! carry the same id never share what belongs to the id. Does I/O (Kubernetes).
 
-use kube::api::{Api, DynamicObject, PostParams};
+use kube::api::{Api, DynamicObject};
 use kube::{Resource, ResourceExt};
 use serde_json::json;
 use tenantry_api::condition::ConditionType;
@@ -13,7 +13,7 @@ use tenantry_plan::labels::Labels;
 use tenantry_plan::{Child, Kind};
 
 use super::refusal::refuse;
-use crate::cluster::dynamic_api;
+use crate::cluster::{dynamic_api, post_params};
 use crate::context::Ctx;
 use crate::error::Error;
 use crate::halt::Halt;
@@ -115,8 +115,7 @@ pub async fn claim<K: Resource<DynamicType = ()>>(ctx: &Ctx, object: &K, id: &Id
     let mut mine: DynamicObject = serde_json::from_value(child.object).map_err(|e| ready(e.into()))?;
     // If two objects find the holder gone, the resource version lets only one of them through.
     mine.metadata.resource_version = stored.resource_version();
-    let params = PostParams { field_manager: Some(crate::cluster::FIELD_MANAGER.into()), ..PostParams::default() };
-    api.replace(&child.name, &params, &mine).await.map_err(|e| ready(Error::kube("take the id over")(e)))?;
+    api.replace(&child.name, &post_params(), &mine).await.map_err(|e| ready(Error::kube("take the id over")(e)))?;
     Ok(())
 }
 

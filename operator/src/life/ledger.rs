@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use kube::api::{Api, PostParams};
+use kube::api::Api;
 use tenantry_api::billing_event::BillingEvent;
 use tenantry_api::condition::ConditionType;
 use tenantry_core::class::ErrorClass;
@@ -12,6 +12,7 @@ use tenantry_core::ledger::{Facts, Recorded, fold, next_event};
 use tenantry_core::names;
 use tenantry_plan::event::{self, Subject};
 
+use crate::cluster::post_params;
 use crate::context::Ctx;
 use crate::error::{Error, Result};
 use crate::halt::Halt;
@@ -49,7 +50,7 @@ pub async fn record(ctx: &Ctx, stream: &Stream, now_true: &Facts, now: Timestamp
         ctx.memory.stream_ends(id, None);
         let source = ctx.site().await?.spec.id;
         let object = event::build(&stream.subject, &next, &source, &ctx.system_namespace, now);
-        let stored = match api.create(&PostParams::default(), &object).await {
+        let stored = match api.create(&post_params(), &object).await {
             Ok(made) => {
                 ctx.memory.stream_ends(id, Some(next.sequence));
                 made

@@ -1,11 +1,12 @@
 //! The first write to a new Tenant: id, finalizer and the baseline of its billing stream, in one patch. Does I/O.
 
-use kube::api::{Api, Patch, PatchParams};
+use kube::api::{Api, Patch};
 use kube::{Resource, ResourceExt};
 use serde_json::{Value, json};
 use tenantry_core::id::Id;
 use tenantry_core::names;
 
+use crate::cluster::patch_params;
 use crate::context::Ctx;
 use crate::error::{Error, Result};
 
@@ -51,7 +52,7 @@ where
     // ids.
     patch["metadata"]["resourceVersion"] = object.resource_version().unwrap_or_default().into();
     let stored = api
-        .patch(&object.name_any(), &PatchParams::default(), &Patch::Merge(&patch))
+        .patch(&object.name_any(), &patch_params(), &Patch::Merge(&patch))
         .await
         .map_err(Error::kube(format!("prepare {}", object.name_any())))?;
     ctx.memory.wrote(stored.meta());
@@ -71,7 +72,7 @@ where
         "finalizers": rest,
         "resourceVersion": object.resource_version().unwrap_or_default(),
     }});
-    match api.patch(&object.name_any(), &PatchParams::default(), &Patch::Merge(&patch)).await {
+    match api.patch(&object.name_any(), &patch_params(), &Patch::Merge(&patch)).await {
         Ok(_) => Ok(()),
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
         Err(e) => Err(Error::kube(format!("release {}", object.name_any()))(e)),

@@ -1,13 +1,13 @@
 //! The Secrets of jobs, which hold passwords: removed with the job, and before the next attempt. Does I/O (Kubernetes).
 
 use kube::ResourceExt;
-use kube::api::{ListParams, Patch, PatchParams};
+use kube::api::{ListParams, Patch};
 use serde_json::json;
 use tenantry_core::names;
 use tenantry_plan::instance::Wanted;
 use tenantry_plan::{Child, Kind};
 
-use crate::cluster::{FIELD_MANAGER, dynamic_api};
+use crate::cluster::{dynamic_api, patch_params};
 use crate::context::Ctx;
 use crate::error::{Error, Result};
 
@@ -23,8 +23,7 @@ pub async fn start(ctx: &Ctx, job: &Child) -> Result<()> {
         "apiVersion": "batch/v1", "kind": "Job", "name": job.name, "uid": made.metadata.uid,
     }]}});
     let secrets = dynamic_api(&ctx.client, Kind::Secret, job.namespace.as_deref());
-    let params = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
-    match secrets.patch_metadata(&job.name, &params, &Patch::Merge(&owner)).await {
+    match secrets.patch_metadata(&job.name, &patch_params(), &Patch::Merge(&owner)).await {
         Ok(_) => Ok(()),
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
         Err(e) => Err(Error::kube(format!("hand Secret {} to its job", job.name))(e)),

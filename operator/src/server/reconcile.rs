@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use kube::ResourceExt;
-use kube::api::{Api, DynamicObject, Patch, PatchParams};
+use kube::api::{Api, DynamicObject, Patch};
 use serde_json::json;
 use tenantry_api::condition::{ConditionType, Said, find, set};
 use tenantry_api::database_server::{DatabaseServer, DatabaseServerPhase, DatabaseServerStatus};
@@ -20,6 +20,7 @@ use super::templates;
 use super::turn;
 use super::uses::uses;
 use crate::archive::orphans;
+use crate::cluster::{dynamic_api, patch_params};
 use crate::context::Ctx;
 use crate::error::{Error, Result};
 use crate::halt::Halt;
@@ -152,7 +153,7 @@ async fn upkeep(
         }
         let secret = server::build_secret(object, settings, &ctx.password(32).map_err(&at)?);
         let name = server::secret_name(object);
-        let secrets = crate::cluster::dynamic_api(&ctx.client, Kind::Secret, Some(&ctx.system_namespace));
+        let secrets = dynamic_api(&ctx.client, Kind::Secret, Some(&ctx.system_namespace));
         let found = secrets.get_opt(&name).await.map_err(|e| at(Error::kube("get the administrator's Secret")(e)))?;
         if found.is_none() {
             if status.version.is_some() {
@@ -215,7 +216,7 @@ async fn note_made(
         (true, true) => json!({ "data": { server::KEY_MADE: null } }),
         _ => return Ok(()),
     };
-    let patched = secrets.patch(&found.name_any(), &PatchParams::default(), &Patch::Merge(&patch)).await;
+    let patched = secrets.patch(&found.name_any(), &patch_params(), &Patch::Merge(&patch)).await;
     patched.map(drop).map_err(Error::kube("note that the server's data was made"))
 }
 

@@ -13,6 +13,7 @@ mod jobs;
 mod leftovers;
 mod life;
 mod lost;
+mod managers;
 mod mended;
 mod nodes;
 mod origins;
