@@ -11,16 +11,16 @@ use crate::halt::Halt;
 #[must_use]
 pub fn pause(ctx: &Ctx, uid: &str, halt: &Halt) -> Duration {
     let Some(class) = halt.class else {
-        return slower(halt.again.unwrap_or(Duration::from_secs(30)), ctx.memory.waited(uid, &halt.reason));
+        return slower(halt.again.unwrap_or(Duration::from_secs(30)), ctx.memory.retries.waited(uid, &halt.reason));
     };
     // Called inside of the reconcile's own span.
     tracing::Span::current().record("tenantry.class", class.label());
     crate::runtime::traces::stopped(class);
     tracing::warn!(reason = %halt.reason, class = class.label(), message = %halt.message, "held up");
-    let failures = ctx.memory.failed(uid);
+    let failures = ctx.memory.retries.failed(uid);
     match halt.again {
         // Only the looks for this reason count: earlier failures for another reason must not make the pause longer now.
-        Some(again) => slower(again, ctx.memory.waited(uid, &halt.reason)),
+        Some(again) => slower(again, ctx.memory.retries.waited(uid, &halt.reason)),
         None => after(class, failures),
     }
 }
@@ -58,11 +58,11 @@ mod tests {
             assert_eq!(slower(seconds(2), looks), seconds(pause), "{looks}");
         }
         assert_eq!(slower(seconds(300), u32::MAX), seconds(300));
-        let memory = crate::cluster::Memory::default();
-        assert_eq!((memory.waited("a", "One"), memory.waited("a", "One"), memory.waited("b", "One")), (1, 2, 1));
-        assert_eq!((memory.waited("a", "Two"), memory.waited("a", "One")), (1, 1), "it went on");
-        memory.recovered("b");
-        assert_eq!(memory.waited("b", "One"), 1);
+        let retries = crate::cluster::Retries::default();
+        assert_eq!((retries.waited("a", "One"), retries.waited("a", "One"), retries.waited("b", "One")), (1, 2, 1));
+        assert_eq!((retries.waited("a", "Two"), retries.waited("a", "One")), (1, 1), "it went on");
+        retries.recovered("b");
+        assert_eq!(retries.waited("b", "One"), 1);
     }
 
     #[test]

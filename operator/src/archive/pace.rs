@@ -17,7 +17,7 @@ pub(super) const CONDITION: ConditionType = ConditionType::Purged;
 
 /// When to look again at objects that the cluster removes at its own pace.
 pub(super) fn again(archive: &Archive, ctx: &Ctx) -> Duration {
-    let passes = ctx.memory.failed(archive.metadata.uid.as_deref().unwrap_or_default());
+    let passes = ctx.memory.retries.failed(archive.metadata.uid.as_deref().unwrap_or_default());
     Duration::from_secs(ErrorClass::Transient.backoff_seconds(passes))
 }
 

@@ -52,7 +52,7 @@ pub async fn reconcile(archive: Arc<Archive>, ctx: &Ctx, now: Timestamp) -> Resu
             Ok(blanked) => {
                 generation = blanked;
                 status.phase = ArchivePhase::Purged;
-                ctx.memory.recovered(archive.metadata.uid.as_deref().unwrap_or_default());
+                ctx.memory.retries.recovered(archive.metadata.uid.as_deref().unwrap_or_default());
                 set(
                     &mut status.conditions,
                     Said::yes(ConditionType::Purged, "Done", "the data is gone"),
@@ -62,7 +62,7 @@ pub async fn reconcile(archive: Arc<Archive>, ctx: &Ctx, now: Timestamp) -> Resu
             }
             Err(halt) => {
                 let uid = archive.metadata.uid.as_deref().unwrap_or_default();
-                if halt.is_told(ctx.memory.failures(uid)) {
+                if halt.is_told(ctx.memory.retries.failures(uid)) {
                     let said = Said::no(ConditionType::Purged, &halt.reason, halt.message.clone());
                     set(&mut status.conditions, said, generation, now);
                 }
@@ -95,7 +95,7 @@ async fn purge_it(
     if status.phase != ArchivePhase::Purging {
         status.phase = ArchivePhase::Purging;
         // From here on the purge waits for removals: their pauses are counted from the start.
-        ctx.memory.recovered(archive.metadata.uid.as_deref().unwrap_or_default());
+        ctx.memory.retries.recovered(archive.metadata.uid.as_deref().unwrap_or_default());
         if archive.spec.kind == ArchivedKind::CrmInstance {
             let noted = match volumes::claims_of(archive, ctx).await {
                 Ok(claims) => {

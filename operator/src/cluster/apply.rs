@@ -24,18 +24,18 @@ impl Ctx {
     /// # Errors
     /// [`Error::Kube`].
     pub async fn apply(&self, child: &Child) -> Result<Applied> {
-        if self.memory.knows(child) {
+        if self.memory.children.knows(child) {
             return Ok(Applied::Unchanged);
         }
         let api = dynamic_api(&self.client, child.kind, child.namespace.as_deref());
         // A child that no watch has seen is very likely new: applying it at once saves the read, and does no harm if
         // the child exists after all.
-        if !self.memory.is_unseen(child) {
+        if !self.memory.children.is_unseen(child) {
             let live = api.get_opt(&child.name).await.map_err(Error::kube(format!("get {}", child.describe())))?;
             if let Some(live) = live {
                 let value = serde_json::to_value(&live)?;
                 if child::is_applied(child, &value) {
-                    self.memory.applied(child, &live.metadata);
+                    self.memory.children.applied(child, &live.metadata);
                     return Ok(Applied::Unchanged);
                 }
             }
@@ -46,7 +46,7 @@ impl Ctx {
             .patch(&child.name, &params, &Patch::Apply(&child.object))
             .await
             .map_err(Error::kube(format!("apply {}", child.describe())))?;
-        self.memory.applied(child, &live.metadata);
+        self.memory.children.applied(child, &live.metadata);
         Ok(Applied::Written)
     }
 
@@ -73,7 +73,7 @@ impl Ctx {
     /// [`Error::Kube`].
     pub async fn remove(&self, kind: Kind, namespace: Option<&str>, name: &str) -> Result<()> {
         let api = dynamic_api(&self.client, kind, namespace);
-        self.memory.forget(kind, namespace, name);
+        self.memory.children.forget(kind, namespace, name);
         match api.delete(name, &DeleteParams::background()).await {
             Ok(_) => Ok(()),
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),

@@ -11,7 +11,7 @@ mod volumes;
 
 pub use apply::Applied;
 pub use manager::{FIELD_MANAGER, apply_params, patch_params, post_params};
-pub use memory::{Memory, Seen};
+pub use memory::{Memory, Retries};
 pub use objects::{data_of, dynamic_api, typed};
 pub use pods::{Trouble, refused, trouble};
 pub use recorder::notice;

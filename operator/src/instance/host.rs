@@ -37,7 +37,7 @@ fn build(ctx: &Ctx, wanted: &Wanted) -> Child {
 #[tracing::instrument(target = "tenantry::trace", level = "debug", name = "host", skip_all)]
 pub async fn claim(ctx: &Ctx, wanted: &Wanted, class: Option<&str>, claimed_before: bool) -> Result<(), Halt> {
     let child = build(ctx, wanted);
-    if ctx.memory.knows(&child) {
+    if ctx.memory.children.knows(&child) {
         return Ok(());
     }
     let at = Halt::at(ConditionType::HostClaimed);
@@ -55,14 +55,14 @@ pub async fn claim(ctx: &Ctx, wanted: &Wanted, class: Option<&str>, claimed_befo
     };
     let owner = stored.labels().get(names::LABEL_INSTANCE_ID).cloned().unwrap_or_default();
     if owner == wanted.id.as_str() {
-        ctx.memory.applied(&child, &stored.metadata);
+        ctx.memory.children.applied(&child, &stored.metadata);
         return Ok(());
     }
     if let Some(claimed) = released(ctx, &stored, &owner).await? {
         // The first instance that creates the claim again has the host.
         let again = ctx.create_once(&child).await.map_err(&at)?;
         if again.labels().get(names::LABEL_INSTANCE_ID).map(String::as_str) == Some(wanted.id.as_str()) {
-            ctx.memory.applied(&child, &again.metadata);
+            ctx.memory.children.applied(&child, &again.metadata);
             return Ok(());
         }
         let text = format!("spec.host: {} was just taken by another instance, after {claimed} was gone", wanted.host);

@@ -72,10 +72,10 @@ async fn serving(ctx: &Ctx, wanted: &Wanted, begins: bool) -> Result<Option<Serv
         return Ok(None);
     }
     let services = [Serving::App, Serving::Page].map(|s| (s, build_service(wanted, s)));
-    if let Some((serving, _)) = services.iter().find(|(_, child)| ctx.memory.knows(child)) {
+    if let Some((serving, _)) = services.iter().find(|(_, child)| ctx.memory.children.knows(child)) {
         return Ok(Some(*serving));
     }
-    if begins && services.iter().all(|(_, child)| ctx.memory.is_unseen(child)) {
+    if begins && services.iter().all(|(_, child)| ctx.memory.children.is_unseen(child)) {
         return Ok(None);
     }
     let api: Api<Service> = Api::namespaced(ctx.client.clone(), &wanted.namespace);
@@ -112,7 +112,7 @@ pub async fn deployments_of(ctx: &Ctx, namespace: &str, id: &Id) -> Result<Deplo
 async fn budgets(ctx: &Ctx, wanted: &Wanted) -> Result<BTreeSet<String>> {
     let spec = &wanted.release.spec;
     let unwanted = spec.processes.iter().filter(|p| may_be_many(p) && wanted.pods(p) <= 1);
-    let mut unwanted = unwanted.map(|p| build_budget(wanted, p)).filter(|child| !ctx.memory.is_unseen(child));
+    let mut unwanted = unwanted.map(|p| build_budget(wanted, p)).filter(|child| !ctx.memory.children.is_unseen(child));
     if unwanted.next().is_none() {
         return Ok(BTreeSet::new());
     }

@@ -73,7 +73,7 @@ pub async fn reconcile(instance: Arc<CrmInstance>, ctx: &Ctx, now: Timestamp) ->
         Err(halt) => {
             let halt = stop::after(&mut pass, ctx, halt).await;
             let has_turn = pass.instance.status.as_ref().is_some_and(|s| s.exchanging_since.is_some());
-            let is_told = halt.is_told(ctx.memory.failures(&uid));
+            let is_told = halt.is_told(ctx.memory.retries.failures(&uid));
             let has_used_it = pass.exchanging.is_some();
             if has_turn && !has_used_it && is_told {
                 turn::give_back(ctx, &mut pass, &halt).await?;

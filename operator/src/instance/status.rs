@@ -45,7 +45,7 @@ pub async fn write_well(pass: &Pass, ctx: &Ctx, phase: InstancePhase, now: Times
     status.phase = phase;
     let was = pass.instance.status.as_ref().map(|s| s.phase);
     if let Some(uid) = pass.instance.metadata.uid.as_deref() {
-        ctx.memory.recovered(uid);
+        ctx.memory.retries.recovered(uid);
     }
     write(ctx, &pass.instance, status).await?;
     if was.is_some_and(|was| was != phase && was != InstancePhase::Pending) {
@@ -67,7 +67,7 @@ pub async fn write_halted(
     now: Timestamp,
 ) -> Result<Option<Duration>> {
     let uid = pass.instance.metadata.uid.as_deref().unwrap_or_default();
-    if !halt.is_told(ctx.memory.failures(uid)) {
+    if !halt.is_told(ctx.memory.retries.failures(uid)) {
         ctx.memory.unsettle(uid);
         return Ok(Some(pause(ctx, uid, &halt)));
     }

@@ -108,7 +108,7 @@ async fn settings(ctx: &Ctx) -> Result<Option<Settings>> {
 /// Changes one field of a child, and forgets its earlier state. A child that was deleted meanwhile is no error.
 async fn patch(ctx: &Ctx, kind: Kind, namespace: Option<&str>, name: &str, change: &Value) -> Result<()> {
     let api = dynamic_api(&ctx.client, kind, namespace);
-    ctx.memory.forget(kind, namespace, name);
+    ctx.memory.children.forget(kind, namespace, name);
     match api.patch(name, &patch_params(), &Patch::Merge(change)).await {
         Ok(_) => Ok(()),
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),

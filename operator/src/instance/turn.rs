@@ -157,7 +157,7 @@ fn is_own(pass: &Pass, inputs: &Inputs<'_>, seen: &Seen) -> bool {
 
 /// Whether the plan exchanges pods that run.
 fn exchanges(ctx: &Ctx, plan: &Desired, found: &Deployments) -> Result<bool> {
-    for child in plan.children.iter().filter(|c| c.kind == Kind::Deployment && !ctx.memory.knows(c)) {
+    for child in plan.children.iter().filter(|c| c.kind == Kind::Deployment && !ctx.memory.children.knows(c)) {
         let process = child.object.pointer("/metadata/labels").and_then(|l| l.get(LABEL_PROCESS));
         let live = process.and_then(|p| p.as_str()).and_then(|p| found.get(p));
         if let Some(live) = live.filter(|d| runs(d))
@@ -188,5 +188,5 @@ fn is_same(child: &Child, live: &Deployment) -> Result<bool> {
 #[must_use]
 pub fn stays(ctx: &Ctx, child: &Child) -> bool {
     matches!(child.kind, Kind::Deployment | Kind::CronJob | Kind::Ingress | Kind::Secret)
-        && !ctx.memory.is_unseen(child)
+        && !ctx.memory.children.is_unseen(child)
 }

@@ -88,7 +88,7 @@ pub async fn claim<K: Resource<DynamicType = ()>>(ctx: &Ctx, object: &K, id: &Id
     let ready = Halt::at(ConditionType::Ready);
     let me = Holder::of(object);
     let child = build(ctx, id, &me);
-    if ctx.memory.knows(&child) {
+    if ctx.memory.children.knows(&child) {
         return Ok(());
     }
     let api = dynamic_api(&ctx.client, Kind::ConfigMap, Some(&ctx.system_namespace));
@@ -102,7 +102,7 @@ pub async fn claim<K: Resource<DynamicType = ()>>(ctx: &Ctx, object: &K, id: &Id
     };
     let holder = Holder::stored(&stored);
     if holder == me {
-        ctx.memory.applied(&child, &stored.metadata);
+        ctx.memory.children.applied(&child, &stored.metadata);
         return Ok(());
     }
     let other = holder.look(ctx, id).await?;

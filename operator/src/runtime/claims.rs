@@ -24,12 +24,12 @@ pub fn watch(ctx: &Arc<Ctx>, wake: &Wake, health: &Arc<Health>) {
         // Every instance is looked at when the process starts: claims that exist already are no news.
         Told::Listed(_) => {}
         Told::Changed(claim) => {
-            if c.memory.observe(kind, claim, false) {
+            if c.memory.children.observe(kind, claim, false) {
                 w.owner(&c, claim);
             }
         }
         Told::Gone(claim) => {
-            c.memory.observe(kind, claim, true);
+            c.memory.children.observe(kind, claim, true);
             let name = claim.name.as_deref().unwrap_or_default();
             // An object that is being archived gives its claim back itself.
             let stays = |meta: &ObjectMeta| meta.deletion_timestamp.is_none();

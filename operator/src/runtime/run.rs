@@ -215,7 +215,7 @@ async fn drive<K, F, Fut>(
     let on_error = move |object: Arc<K>, error: &Error, ctx: Arc<Ctx>| {
         let meta = object.meta();
         tracing::warn!(controller = name, object = meta.name.as_deref(), namespace = meta.namespace.as_deref(), %error, "reconcile failed");
-        let failures = ctx.memory.failed(meta.uid.as_deref().unwrap_or_default());
+        let failures = ctx.memory.retries.failed(meta.uid.as_deref().unwrap_or_default());
         match failures {
             1 => Action::requeue(Duration::from_millis(200)),
             n => Action::requeue(Duration::from_secs(error.class().backoff_seconds(n))),

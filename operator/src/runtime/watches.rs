@@ -110,12 +110,12 @@ pub fn children(ctx: &Arc<Ctx>, wake: &Wake, health: &Arc<Health>) {
         let (c, w) = (ctx.clone(), wake.clone());
         let each = move |told: Told<'_>| match told {
             Told::Listed(meta) | Told::Changed(meta) => {
-                if c.memory.observe(kind, meta, false) {
+                if c.memory.children.observe(kind, meta, false) {
                     w.owner(&c, meta);
                 }
             }
             Told::Gone(meta) => {
-                c.memory.observe(kind, meta, true);
+                c.memory.children.observe(kind, meta, true);
                 w.owner(&c, meta);
             }
         };
@@ -165,15 +165,15 @@ pub(super) fn follow(
             match event {
                 Ok(Event::Init) => {
                     if whole {
-                        ctx.memory.watch_begins(kind);
+                        ctx.memory.children.watch_begins(kind);
                     }
                     if !first {
-                        ctx.memory.forget_kind(kind);
+                        ctx.memory.children.forget_kind(kind);
                     }
                 }
                 Ok(Event::InitDone) => {
                     if whole {
-                        ctx.memory.watch_is_whole(kind);
+                        ctx.memory.children.watch_is_whole(kind);
                     }
                     if !first {
                         wake.all(&ctx);

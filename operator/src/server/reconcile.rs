@@ -57,7 +57,7 @@ pub async fn reconcile(object: Arc<DatabaseServer>, ctx: &Ctx, now: Timestamp) -
     };
     let again = match outcome {
         Ok(waits) => {
-            ctx.memory.recovered(uid);
+            ctx.memory.retries.recovered(uid);
             if object.metadata.deletion_timestamp.is_some() {
                 return Ok(None);
             }
@@ -72,7 +72,7 @@ pub async fn reconcile(object: Arc<DatabaseServer>, ctx: &Ctx, now: Timestamp) -
             set(&mut status.conditions, Said::yes(ConditionType::Ready, "Answers", said), generation, now);
             PULSE
         }
-        Err(halt) if !halt.is_told(ctx.memory.failures(uid)) => return Ok(Some(pause(ctx, uid, &halt))),
+        Err(halt) if !halt.is_told(ctx.memory.retries.failures(uid)) => return Ok(Some(pause(ctx, uid, &halt))),
         Err(halt) => {
             let transient = matches!(halt.class, None | Some(ErrorClass::Transient));
             set(&mut status.conditions, Said::no(halt.condition, &halt.reason, halt.message.clone()), generation, now);

@@ -27,7 +27,7 @@ pub async fn apply(ctx: &Ctx, object: &DatabaseServer, child: &Child) -> Result<
     let seen = object.status.as_ref().and_then(|s| s.observed_generation);
     // A change of the server's own spec is what a person wants for this server, and never waits.
     let is_own = seen.is_none() || seen != object.metadata.generation;
-    if is_own || ctx.memory.knows(child) {
+    if is_own || ctx.memory.children.knows(child) {
         ctx.apply(child).await?;
         return Ok(None);
     }

@@ -104,7 +104,7 @@ async fn give(ctx: &Ctx, namespace: &str, labels: &Labels, merged: &Merged) -> R
     let child = build_pull_secret(namespace, labels, content);
     if merged.problems.is_empty() {
         // No watch reports when somebody deletes or changes this Secret.
-        ctx.memory.forget(Kind::Secret, Some(namespace), PULL_SECRET);
+        ctx.memory.children.forget(Kind::Secret, Some(namespace), PULL_SECRET);
         ctx.apply(&child).await?;
     } else if !is_there(ctx, namespace, &child).await? {
         ctx.create_once(&child).await?;

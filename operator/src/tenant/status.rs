@@ -45,7 +45,7 @@ pub async fn write_well(pass: &Pass, ctx: &Ctx, now: Timestamp) -> Result<bool> 
         set(&mut status.conditions, said, generation, now);
     }
     if let Some(uid) = &pass.tenant.metadata.uid {
-        ctx.memory.recovered(uid);
+        ctx.memory.retries.recovered(uid);
     }
     let waits = !holds(&status.conditions, ConditionType::Ready);
     write(ctx, &pass.tenant, status).await?;
@@ -64,7 +64,7 @@ pub async fn write_halted(
     now: Timestamp,
 ) -> Result<Option<Duration>> {
     let uid = tenant.metadata.uid.as_deref().unwrap_or_default();
-    if !halt.is_told(ctx.memory.failures(uid)) {
+    if !halt.is_told(ctx.memory.retries.failures(uid)) {
         return Ok(Some(pause(ctx, uid, &halt)));
     }
     // Whatever condition stopped the archiving: an object that is being deleted has one condition that reports how far

@@ -20,7 +20,7 @@ fn a_new_instance_looks_for_no_process_that_cannot_be_there() {
         // The watches have told of all there is, and there was nothing of this instance.
         let operator = life.operator.clone();
         for kind in [Kind::Service, Kind::Deployment, Kind::PersistentVolumeClaim, Kind::Ingress] {
-            operator.ctx.memory.watch_is_whole(kind);
+            operator.ctx.memory.children.watch_is_whole(kind);
         }
         operator.gate.count_anew();
         life.round().await.unwrap();

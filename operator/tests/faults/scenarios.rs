@@ -187,13 +187,13 @@ fn children_that_are_changed_or_deleted_by_hand_are_restored() {
             let changed: DynamicObject = changed.unwrap_or_else(|e| panic!("{kind:?} {name}: {e}"));
             // What the watch would tell.
             assert!(
-                life.operator.ctx.memory.observe(*kind, &changed.metadata, false),
+                life.operator.ctx.memory.children.observe(*kind, &changed.metadata, false),
                 "{kind:?} is taken for our own change"
             );
             restored(&mut life, *kind, name, &before).await;
             let gone = api.get(name).await.unwrap();
             api.delete(name, &DeleteParams::default()).await.unwrap();
-            assert!(life.operator.ctx.memory.observe(*kind, &gone.metadata, true));
+            assert!(life.operator.ctx.memory.children.observe(*kind, &gone.metadata, true));
             restored(&mut life, *kind, name, &before).await;
         }
     });
