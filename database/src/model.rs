@@ -62,10 +62,6 @@ pub struct ServerFacts {
     pub version_major: u32,
     /// The server's own version text.
     pub version_text: String,
-    /// Maximum number of connections.
-    pub max_connections: u32,
-    /// Number of connections that are open now.
-    pub connections_used: u32,
     /// The server's own databases that every role may still enter, because the administrator does not own them and so
     /// cannot close them (external servers). They contain nothing of a tenant.
     pub open_to_all: Vec<String>,

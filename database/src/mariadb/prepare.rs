@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::generation::Rows;
 use crate::model::{Engine, ServerFacts};
 use crate::pool::Pool;
-use crate::registry::{Registry, number};
+use crate::registry::Registry;
 use crate::session::Session;
 
 /// Whether the table of the registry exists.
@@ -35,17 +35,7 @@ pub(super) async fn prepare(pool: &Pool, first: bool) -> Result<ServerFacts> {
 }
 
 async fn facts(pool: &Pool, session: &mut Session) -> Result<ServerFacts> {
-    let sql = "SELECT version(), @@max_connections, \
-               (SELECT VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS WHERE VARIABLE_NAME = 'THREADS_CONNECTED')";
-    let mut row = match session.run("server facts", sql).await {
-        // MySQL has no such table. So this is a server of another kind, not an error.
-        Err(Error::Server { server, code, .. }) if code == "1109" || code == "1146" || code == "3167" => {
-            return Err(Error::Unsupported { server, why: "it is not a MariaDB server".into() });
-        }
-        other => other?.pop().unwrap_or_default().into_iter(),
-    };
-    let mut next = || row.next().flatten();
-    let version_text = next().unwrap_or_default();
+    let version_text = session.text("server facts", "SELECT version()").await?.unwrap_or_default();
     let Some((major, minor)) = version(&version_text) else {
         let why = format!("{version_text:?} is not MariaDB 10.5 or newer");
         return Err(Error::Unsupported { server: pool.endpoint.to_string(), why });
@@ -54,13 +44,7 @@ async fn facts(pool: &Pool, session: &mut Session) -> Result<ServerFacts> {
         let why = format!("MariaDB {major}.{minor} is older than 10.5");
         return Err(Error::Unsupported { server: pool.endpoint.to_string(), why });
     }
-    Ok(ServerFacts {
-        version_major: major,
-        version_text,
-        max_connections: number("max_connections", next())?,
-        connections_used: number("connections", next())?,
-        open_to_all: Vec::new(),
-    })
+    Ok(ServerFacts { version_major: major, version_text, open_to_all: Vec::new() })
 }
 
 fn version(text: &str) -> Option<(u32, u32)> {

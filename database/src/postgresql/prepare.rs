@@ -59,7 +59,6 @@ pub(super) async fn prepare(pool: &Pool, first: bool) -> Result<(ServerFacts, Ad
 
 async fn facts(session: &mut Session) -> Result<(ServerFacts, Admin)> {
     let sql = "SELECT current_setting('server_version_num')::int / 10000, version(), \
-               current_setting('max_connections'), (SELECT sum(numbackends) FROM pg_stat_database), \
                (SELECT rolsuper FROM pg_roles WHERE rolname = current_user), \
                (SELECT reset_val <> '-1' FROM pg_settings WHERE name = 'temp_file_limit')";
     let mut row = session.run("server facts", sql).await?.pop().unwrap_or_default().into_iter();
@@ -67,8 +66,6 @@ async fn facts(session: &mut Session) -> Result<(ServerFacts, Admin)> {
     let facts = ServerFacts {
         version_major: number("version", next())?,
         version_text: next().unwrap_or_default(),
-        max_connections: number("max_connections", next())?,
-        connections_used: number("connections", next())?,
         open_to_all: Vec::new(),
     };
     let mut yes = || next().as_deref() == Some("t");

@@ -28,7 +28,6 @@ crate::on_every_server!(
 async fn a_probe_tells_the_facts_and_a_second_one_writes_nothing(w: World) {
     let facts = w.admin().probe().await.unwrap();
     assert_eq!(facts.version_major, if w.is_mariadb() { 10 } else { 15 });
-    assert!(facts.max_connections >= 50 && facts.connections_used >= 1, "{facts:?}");
     let open = if w.kind == crate::support::Kind::Provider { vec!["postgres", "template1"] } else { vec![] };
     assert_eq!(facts.open_to_all, open);
     let gate = std::sync::Arc::new(crate::support::Breaking::new(0, tenantry_core::calls::Fault::Error));

@@ -224,6 +224,17 @@ fn answers(status: &DatabaseServerStatus) -> String {
     format!("{} answers", status.version.clone().unwrap_or_default())
 }
 
+/// What is said of the server's own databases that the operator may not close to all roles. Empty if there are none.
+fn open_to_all(databases: &[String]) -> String {
+    match databases {
+        [] => String::new(),
+        some => format!(
+            "; every role may enter its own databases {}, which belong to another administrator and hold nothing of a tenant",
+            some.join(", ")
+        ),
+    }
+}
+
 #[tracing::instrument(target = "tenantry::trace", level = "debug", name = "probe", skip_all)]
 async fn probe(
     object: &DatabaseServer,
@@ -242,7 +253,8 @@ async fn probe(
     status.version_major = Some(facts.version_major);
     status.databases = Some(server.admin.count().await.map_err(|e| at(e.into()))?);
     sweep(ctx, &object.name_any(), server.admin.as_ref()).await.map_err(&at)?;
-    let said = Said::yes(ConditionType::Reachable, "Answers", answers(status));
+    let text = format!("{}{}", answers(status), open_to_all(&facts.open_to_all));
+    let said = Said::yes(ConditionType::Reachable, "Answers", text);
     set(&mut status.conditions, said, object.metadata.generation, now);
     if object.metadata.deletion_timestamp.is_none()
         && let Err(error) = templates::collect(ctx, &object.name_any(), &server, status, now).await
@@ -367,4 +379,16 @@ async fn recorded(
     }
     probe(object, ctx, settings, status, now).await?;
     Ok(status.databases.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn databases_that_every_role_may_enter_are_named_and_nothing_is_said_without_them() {
+        assert_eq!(open_to_all(&[]), "");
+        let said = open_to_all(&["postgres".to_owned(), "template1".to_owned()]);
+        assert!(said.starts_with("; every role may enter its own databases postgres, template1, "), "{said}");
+    }
 }
