@@ -18,7 +18,7 @@ use tenantry_plan::Kind;
 use crate::life::{INSTANCE, Life, Step};
 use crate::scenarios::{children_of, condition, ready, run};
 use crate::unfinished::root;
-use crate::volumes::{bound, policy, volume_for};
+use crate::volumes::{policy, volume_for, with_volume};
 use crate::world::Operator;
 
 /// What the controllers of Kubernetes may take.
@@ -56,13 +56,8 @@ async fn hold(base: &Client, namespace: &str, claim: &str, on: bool) {
 #[test]
 fn nothing_counts_as_purged_while_a_claim_or_the_volume_behind_it_is_there() {
     run(false, |base| async move {
-        let mut life = ready(&base, "readable").await;
-        let (_, id) = life.ids().unwrap();
-        let (namespace, claim, archive) = (life.namespace(), format!("{id}-files-g1"), format!("{id}-1"));
-        volume_for(&base, "standard", &namespace, &claim).await;
-        bound(&base, &namespace, &claim).await;
-        life.drive(Step::Resume, None).await.unwrap_or_else(|e| panic!("{e}"));
-        assert_eq!(policy(&base, &claim).await.as_deref(), Some("Retain"));
+        let (mut life, claim) = with_volume(&base, "readable").await;
+        let (namespace, archive) = (life.namespace(), format!("{}-1", life.ids().unwrap().1));
         life.drive(Step::Delete, None).await.unwrap_or_else(|e| panic!("{e}"));
         hold(&base, &namespace, &claim, true).await;
 
@@ -120,13 +115,9 @@ async fn lose_claim(base: &Client, namespace: &str, claim: &str) {
 fn a_volume_whose_claim_somebody_deleted_before_the_purge_is_found_and_gone_before_anything_counts_as_purged() {
     run(false, |base| async move {
         for archived_first in [true, false] {
-            let mut life = ready(&base, "unclaimed").await;
+            let (mut life, claim) = with_volume(&base, "unclaimed").await;
             let (_, id) = life.ids().unwrap();
-            let (namespace, claim, archive) = (life.namespace(), format!("{id}-files-g1"), format!("{id}-1"));
-            volume_for(&base, "standard", &namespace, &claim).await;
-            bound(&base, &namespace, &claim).await;
-            life.drive(Step::Resume, None).await.unwrap_or_else(|e| panic!("{e}"));
-            assert_eq!(policy(&base, &claim).await.as_deref(), Some("Retain"));
+            let (namespace, archive) = (life.namespace(), format!("{id}-1"));
             // One of the same namespace that no archive speaks of.
             let foreign = format!("by-hand-{id}");
             volume_for(&base, "standard", &namespace, &foreign).await;

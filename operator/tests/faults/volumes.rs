@@ -41,6 +41,18 @@ pub async fn bound(base: &Client, namespace: &str, claim: &str) {
     }
 }
 
+/// A CRM that is ready and whose volume is kept when its claim is deleted. Returns the name of the claim, which is the
+/// name of the volume too.
+pub async fn with_volume(base: &Client, what: &str) -> (Life, String) {
+    let mut life = ready(base, what).await;
+    let (namespace, claim) = (life.namespace(), format!("{}-files-g1", life.ids().unwrap().1));
+    volume_for(base, "standard", &namespace, &claim).await;
+    bound(base, &namespace, &claim).await;
+    life.drive(Step::Resume, None).await.unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!(policy(base, &claim).await.as_deref(), Some("Retain"));
+    (life, claim)
+}
+
 /// Size and class that a claim asks for.
 async fn asked(base: &Client, namespace: &str, claim: &str) -> (Value, Value) {
     let found = dynamic_api(base, Kind::PersistentVolumeClaim, Some(namespace)).get(claim).await.unwrap();
@@ -62,14 +74,9 @@ async fn site_names(base: &Client, class: &str) {
 #[test]
 fn the_volumes_of_an_instance_are_kept_once_bound_grow_with_its_plan_and_keep_their_class() {
     run(true, |base| async move {
-        let mut life: Life = ready(&base, "volumes").await;
-        let (namespace, claim) = (life.namespace(), format!("{}-files-g1", life.instance_id.clone().unwrap()));
-        let standard = |size: &str| (json!(size), json!("standard"));
+        let (mut life, claim) = with_volume(&base, "volumes").await;
+        let (namespace, standard) = (life.namespace(), |size: &str| (json!(size), json!("standard")));
         assert_eq!(asked(&base, &namespace, &claim).await, standard("500M"));
-        volume_for(&base, "standard", &namespace, &claim).await;
-        bound(&base, &namespace, &claim).await;
-        life.drive(Step::Resume, None).await.unwrap_or_else(|e| panic!("{e}"));
-        assert_eq!(policy(&base, &claim).await.as_deref(), Some("Retain"));
         life.check(Step::Create, None).await.unwrap_or_else(|e| panic!("{e}"));
 
         site_names(&base, "standard-immediate").await;
