@@ -69,19 +69,37 @@ impl Registry {
         Ok(self.read(session, "registry row", &rest).await?.pop())
     }
 
+    /// All rows with this value in a column, read page by page.
+    async fn all_of(
+        self,
+        session: &mut Session,
+        label: &str,
+        column: &str,
+        value: &str,
+    ) -> Result<Vec<DatabaseRecord>> {
+        let mut all: Vec<DatabaseRecord> = Vec::new();
+        loop {
+            let (value, after) = (self.text(value), self.text(all.last().map_or("", |row| &row.name)));
+            let rest = format!("WHERE {column} = {value} AND name > {after} ORDER BY name LIMIT {PAGE_MAX}");
+            let page = self.read(session, label, &rest).await?;
+            let is_last = page.len() < PAGE_MAX as usize;
+            all.extend(page);
+            if is_last {
+                return Ok(all);
+            }
+        }
+    }
+
     pub(crate) async fn of_owner(self, session: &mut Session, owner: &str) -> Result<Vec<DatabaseRecord>> {
-        let rest = format!("WHERE owner = {} ORDER BY name LIMIT {PAGE_MAX}", self.text(owner));
-        self.read(session, "registry rows of an owner", &rest).await
+        self.all_of(session, "registry rows of an owner", "owner", owner).await
     }
 
     pub(crate) async fn of_tenant(self, session: &mut Session, tenant: &str) -> Result<Vec<DatabaseRecord>> {
-        let rest = format!("WHERE tenant = {} ORDER BY name LIMIT {PAGE_MAX}", self.text(tenant));
-        self.read(session, "registry rows of a tenant", &rest).await
+        self.all_of(session, "registry rows of a tenant", "tenant", tenant).await
     }
 
     pub(crate) async fn of_role(self, session: &mut Session, role: &str) -> Result<Vec<DatabaseRecord>> {
-        let rest = format!("WHERE role = {} ORDER BY name LIMIT {PAGE_MAX}", self.text(role));
-        self.read(session, "registry rows of a role", &rest).await
+        self.all_of(session, "registry rows of a role", "role", role).await
     }
 
     pub(crate) async fn page(self, session: &mut Session, page: &Page) -> Result<Vec<DatabaseRecord>> {

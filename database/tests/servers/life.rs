@@ -13,6 +13,7 @@ crate::on_every_server!(
     a_password_is_tried_before_it_is_set_and_after,
     the_release_of_a_database_is_recorded_by_its_owner_only,
     records_are_found_by_name_page_and_owner,
+    more_records_than_a_page_holds_are_all_found,
     a_database_that_was_dropped_by_hand_is_not_among_those_there_are,
     states_are_set_by_the_owner_only,
     a_locked_role_is_out_at_once_and_comes_back_when_unlocked,
@@ -116,6 +117,28 @@ async fn records_are_found_by_name_page_and_owner(w: World) {
     let table = if w.is_mariadb() { "`databases`" } else { "databases" };
     let templates = format!("SELECT count(*) FROM {table} WHERE owner LIKE 'template/%'");
     assert_ne!(w.root("tenantry_registry", &templates).await, "0");
+}
+
+async fn more_records_than_a_page_holds_are_all_found(w: World) {
+    let (table, numbers) = if w.is_mariadb() {
+        ("`databases`", "(SELECT seq n FROM seq_1_to_2000) numbers")
+    } else {
+        ("databases", "generate_series(1, 2000) n")
+    };
+    let rows = format!(
+        "INSERT INTO {table} (name, owner, tenant, generation, role, state, release_hash, created_at, updated_at) \
+         SELECT concat('pages_', n), 'template/pages', 'pages', 1, 'pages', 'loaded', 'ab12', now(), now() FROM {numbers}"
+    );
+    w.root(tenantry_database::REGISTRY, &rows).await;
+    let (admin, mut names) = (w.admin(), std::collections::BTreeSet::new());
+    // Two full pages: only the third, which is empty, says that there is no more.
+    for records in [admin.find_by_owner("template/pages").await, admin.find_by_tenant("pages").await] {
+        let records = records.unwrap();
+        assert_eq!(records.len(), 2000);
+        names.extend(records.into_iter().map(|record| record.name));
+    }
+    assert_eq!(names.len(), 2000, "a record was found twice and another one not at all");
+    w.root(tenantry_database::REGISTRY, &format!("DELETE FROM {table} WHERE owner = 'template/pages'")).await;
 }
 
 async fn a_database_that_was_dropped_by_hand_is_not_among_those_there_are(w: World) {
