@@ -58,6 +58,22 @@ pub struct DryRun {
     pub dry_run: bool,
 }
 
+/// Options of commands that make or change something: whether to wait, whether only to try.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub struct Change {
+    #[command(flatten)]
+    pub wait: WaitArgs,
+    #[command(flatten)]
+    pub dry: DryRun,
+}
+
+impl Change {
+    /// Whether to wait: a dry run has nothing to wait for.
+    pub fn waits(self) -> bool {
+        self.wait.wait && !self.dry.dry_run
+    }
+}
+
 /// The name once more, for what cannot be taken back lightly.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct Confirm {

@@ -8,7 +8,7 @@ use tenantry_api::tenant::Tenant;
 
 use super::{make, settings, track};
 use crate::archive::{chosen, is_kept};
-use crate::args::{DryRun, WaitArgs};
+use crate::args::Change;
 use crate::error::{Exit, Problem};
 use crate::listing;
 use crate::progress::Progress;
@@ -22,24 +22,22 @@ pub struct Args {
     #[arg(value_name = "TENANT/INSTANCE|ARCHIVE", add = crate::completion::archives())]
     pub name: String,
     #[command(flatten)]
-    pub wait: WaitArgs,
-    #[command(flatten)]
-    pub dry: DryRun,
+    pub change: Change,
 }
 
 pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
-    let until = Until::after(args.wait.timeout);
+    let until = Until::after(args.change.wait.timeout);
     let archives = session.cluster.list(&session.cluster.archives(), "archives", None).await?;
     let archive = chosen(&archives, ArchivedKind::CrmInstance, &args.name, "instance adopt", session.now())?;
     let tenant = living(session, archive, &archives).await?;
     session.leave.goes_on("the instance may be adopted; all data is kept", "look", "instance list");
-    let mut adopted = bring_back(session, &tenant, archive, args.dry.dry_run).await?;
+    let mut adopted = bring_back(session, &tenant, archive, args.change.dry.dry_run).await?;
     let address = address_of(&adopted);
-    if args.wait.wait && !args.dry.dry_run {
+    if args.change.waits() {
         let mut progress = Progress::new(&session.out);
         adopted = track::until_ready(session, &adopted, until, &mut progress).await?;
     }
-    let text = match (args.dry.dry_run, args.wait.wait) {
+    let text = match (args.change.dry.dry_run, args.change.wait.wait) {
         (true, _) => format!("{address} would be adopted (dry run)"),
         (_, true) => format!("{address} is back with all its data"),
         _ => format!("{address} is adopted; the operator brings it up with its data now"),

@@ -13,7 +13,7 @@ use crate::target;
 use crate::wait::Until;
 
 pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
-    let until = Until::after(args.wait.timeout);
+    let until = Until::after(args.change.wait.timeout);
     let name = copy::address(&args.name, args.tenant.as_deref())?;
     let environment = copy::environment(args)?;
     let ends = args.copy.expires.as_deref();
@@ -39,13 +39,13 @@ pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
         spec = copy::from(spec, &product.choices.size, original);
     }
     let new = make::instance(&tenant, &name.instance, spec, &args.labels)?;
-    if args.dry.dry_run {
+    if args.change.dry.dry_run {
         let made = make::rehearsed(session, &new).await?;
         return listing::changed(&session.out, &[made], &format!("{name} would be created (dry run)"));
     }
     session.leave.goes_on("the instance may be stored", "look", &format!("instance list {}", name.tenant));
     let mut made = make::stored(session, &tenant, new).await?;
-    if !args.wait.wait {
+    if !args.change.wait.wait {
         let watch = crate::program::command(&format!("instance show {name} --wait"));
         let stored = match &original {
             Some(original) => copy::told(&name, original),

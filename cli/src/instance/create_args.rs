@@ -4,7 +4,7 @@ use clap::builder::TypedValueParser;
 use tenantry_api::crm_instance::Environment;
 
 use super::make;
-use crate::args::{DryRun, WaitArgs, pair};
+use crate::args::{Change, pair};
 use crate::tenant::fields::words;
 
 #[derive(Debug, clap::Args)]
@@ -26,9 +26,7 @@ pub struct Args {
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = pair)]
     pub labels: Vec<(String, String)>,
     #[command(flatten)]
-    pub wait: WaitArgs,
-    #[command(flatten)]
-    pub dry: DryRun,
+    pub change: Change,
 }
 
 /// What an instance is; a copy takes over what is not given.

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::size::Size;
 use super::{settings, track, view};
-use crate::args::{ConfirmAll, DryRun, Targets, WaitArgs};
+use crate::args::{Change, ConfirmAll, Targets};
 use crate::change::patch::patched;
 use crate::confirm::every;
 use crate::error::{Exit, Problem};
@@ -26,13 +26,11 @@ pub struct Args {
     #[command(flatten)]
     pub size: Size,
     #[command(flatten)]
-    pub wait: WaitArgs,
-    #[command(flatten)]
-    pub dry: DryRun,
+    pub change: Change,
 }
 
 pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
-    let until = Until::after(args.wait.timeout);
+    let until = Until::after(args.change.wait.timeout);
     let mut spec = args.size.patch();
     if let Some(email) = &args.admin_email {
         spec.insert("adminEmail".into(), email.clone().into());
@@ -53,9 +51,9 @@ pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
             )?;
         }
     }
-    every(session, "change", &args.targets, args.dry, &instances, &args.sure).await?;
-    let (mut changed, mut text) = patched(session, &instances, &Value::Object(spec), args.dry.dry_run).await?;
-    if args.wait.wait && !args.dry.dry_run {
+    every(session, "change", &args.targets, args.change.dry, &instances, &args.sure).await?;
+    let (mut changed, mut text) = patched(session, &instances, &Value::Object(spec), args.change.dry.dry_run).await?;
+    if args.change.waits() {
         let mut progress = Progress::new(&session.out);
         for instance in &mut changed {
             *instance = track::until_ready(session, instance, until, &mut progress).await?;

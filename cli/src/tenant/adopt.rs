@@ -12,7 +12,7 @@ use super::follow;
 use crate::archive::keep::{label, phase};
 use crate::archive::words::{day_of, kept, until};
 use crate::archive::{chosen, of_tenant};
-use crate::args::{DryRun, WaitArgs};
+use crate::args::Change;
 use crate::error::{Exit, Problem, api};
 use crate::instance::{adopt as instance_adopt, settings, track};
 use crate::output::Format;
@@ -33,13 +33,11 @@ pub struct Args {
     #[arg(long = "instance", value_name = "NAME|ARCHIVE")]
     pub instances: Vec<String>,
     #[command(flatten)]
-    pub wait: WaitArgs,
-    #[command(flatten)]
-    pub dry: DryRun,
+    pub change: Change,
 }
 
 pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
-    let until = Until::after(args.wait.timeout);
+    let until = Until::after(args.change.wait.timeout);
     let archives = session.cluster.list(&session.cluster.archives(), "archives", None).await?;
     let (archive, resumed) = source(args, session, &archives).await?;
     let instances = selected(args, &archives, archive, session.now())?;
@@ -51,18 +49,18 @@ pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
     let wanted = from_archive(archive, args.new_name.as_deref())?;
     let tenant = match resumed {
         Some(tenant) => tenant,
-        None => create(session, &wanted, args.dry.dry_run).await?,
+        None => create(session, &wanted, args.change.dry.dry_run).await?,
     };
     let mut progress = Progress::new(&session.out);
-    if !args.dry.dry_run {
+    if !args.change.dry.dry_run {
         follow::namespace(session, &tenant, until, &mut progress).await?;
     }
     let mut adopted = Vec::with_capacity(instances.len());
     for instance in instances {
-        let result = instance_adopt::bring_back(session, &tenant, instance, args.dry.dry_run).await;
+        let result = instance_adopt::bring_back(session, &tenant, instance, args.change.dry.dry_run).await;
         adopted.push(result.map_err(|p| half(p, &tenant, instance))?);
     }
-    if args.wait.wait && !args.dry.dry_run {
+    if args.change.waits() {
         for instance in &mut adopted {
             *instance = track::until_ready(session, instance, until, &mut progress).await?;
         }
@@ -70,7 +68,7 @@ pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
     progress.end();
     settings::hidden(session, &mut adopted).await?;
     let names: Vec<String> = adopted.iter().map(address_of).collect();
-    let word = match (args.dry.dry_run, args.wait.wait) {
+    let word = match (args.change.dry.dry_run, args.change.wait.wait) {
         (true, _) => "would be adopted (dry run)",
         (_, true) => "is back with all its data",
         _ => "is adopted; the operator brings it up with its data now",

@@ -9,7 +9,7 @@ use tenantry_api::tenant::{Tenant, TenantSpec};
 use tenantry_core::names;
 
 use super::{fields, follow, summary};
-use crate::args::{DryRun, WaitArgs, pair};
+use crate::args::{Change, pair};
 use crate::change::mint;
 use crate::error::{Exit, Problem, api};
 use crate::instance::{make, track};
@@ -38,14 +38,12 @@ pub struct Args {
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = pair)]
     pub labels: Vec<(String, String)>,
     #[command(flatten)]
-    pub wait: WaitArgs,
-    #[command(flatten)]
-    pub dry: DryRun,
+    pub change: Change,
 }
 
 pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
     let begun = Instant::now();
-    let until = Until::after(args.wait.timeout);
+    let until = Until::after(args.change.wait.timeout);
     target::one(session, &session.cluster.plans(), PLAN, &args.plan).await?;
     make::checked(session, &args.first).await?;
     let again = "run the same command again: what exists already is taken over";
@@ -55,7 +53,7 @@ pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
             .next("look", format!("tenant show {}", args.name)),
     );
     let wanted = wanted(args)?;
-    if args.dry.dry_run {
+    if args.change.dry.dry_run {
         return dry_run(args, &wanted, session).await;
     }
     let mut progress = Progress::new(&session.out);
@@ -66,7 +64,7 @@ pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
     let instance = make::instance(&tenant, &args.instance, spec, &args.labels)?;
     let instance = make::stored(session, &tenant, instance).await;
     let instance = instance.map_err(|p| if is_new { half(p, args) } else { p })?;
-    if !args.wait.wait {
+    if !args.change.wait.wait {
         progress.end();
         return stored_only(args, session, &tenant, &instance);
     }

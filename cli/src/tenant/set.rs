@@ -5,7 +5,7 @@ use serde_json::Value;
 use tenantry_api::tenant::{Tenant, TenantPhase};
 
 use super::{fields, follow};
-use crate::args::{ConfirmAll, DryRun, Targets, WaitArgs};
+use crate::args::{Change, ConfirmAll, Targets};
 use crate::change::patch::patched;
 use crate::confirm::every;
 use crate::error::{Exit, Problem};
@@ -27,9 +27,7 @@ pub struct Args {
     #[command(flatten)]
     pub terms: fields::Terms,
     #[command(flatten)]
-    pub wait: WaitArgs,
-    #[command(flatten)]
-    pub dry: DryRun,
+    pub change: Change,
 }
 
 pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
@@ -42,11 +40,16 @@ pub async fn run(args: &Args, session: &Session) -> Result<Exit, Problem> {
         return Err(Problem::usage("what should change? name at least one of --plan, --seats, --storage, ..."));
     }
     let tenants = target::tenants(session, &args.targets, false).await?;
-    every(session, "change", &args.targets, args.dry, &tenants, &args.sure).await?;
-    let (changed, text) = patched(session, &tenants, &Value::Object(spec), args.dry.dry_run).await?;
-    let changed = if args.wait.wait && !args.dry.dry_run {
-        settled(session, &changed, &[TenantPhase::Active, TenantPhase::Suspended], Until::after(args.wait.timeout))
-            .await?
+    every(session, "change", &args.targets, args.change.dry, &tenants, &args.sure).await?;
+    let (changed, text) = patched(session, &tenants, &Value::Object(spec), args.change.dry.dry_run).await?;
+    let changed = if args.change.waits() {
+        settled(
+            session,
+            &changed,
+            &[TenantPhase::Active, TenantPhase::Suspended],
+            Until::after(args.change.wait.timeout),
+        )
+        .await?
     } else {
         changed
     };

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tenantry_api::tenant::{Tenant, TenantPhase};
 
 use super::set::settled;
-use crate::args::{ConfirmAll, DryRun, Targets, WaitArgs};
+use crate::args::{Change, ConfirmAll, Targets};
 use crate::change::patch::patched;
 use crate::confirm::every;
 use crate::error::{Exit, Problem};
@@ -26,9 +26,7 @@ pub struct SuspendArgs {
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
     #[command(flatten)]
-    pub wait: WaitArgs,
-    #[command(flatten)]
-    pub dry: DryRun,
+    pub change: Change,
 }
 
 #[derive(Debug, clap::Args)]
@@ -38,9 +36,7 @@ pub struct ResumeArgs {
     #[command(flatten)]
     pub sure: ConfirmAll,
     #[command(flatten)]
-    pub wait: WaitArgs,
-    #[command(flatten)]
-    pub dry: DryRun,
+    pub change: Change,
 }
 
 pub async fn suspend(args: &SuspendArgs, session: &Session) -> Result<Exit, Problem> {
@@ -55,8 +51,8 @@ pub async fn suspend(args: &SuspendArgs, session: &Session) -> Result<Exit, Prob
         remark: "its CRMs stop behind a page, all data stays",
         waited: "its CRMs are stopped behind a page, all data stays",
     };
-    every(session, "suspend", &args.targets, args.dry, &tenants, &args.sure).await?;
-    change(session, &tenants, &spec, args.wait, args.dry, &done).await
+    every(session, "suspend", &args.targets, args.change.dry, &tenants, &args.sure).await?;
+    change(session, &tenants, &spec, args.change, &done).await
 }
 
 pub async fn resume(args: &ResumeArgs, session: &Session) -> Result<Exit, Problem> {
@@ -68,8 +64,8 @@ pub async fn resume(args: &ResumeArgs, session: &Session) -> Result<Exit, Proble
         remark: "its CRMs start with the data they had",
         waited: "people reach its CRMs again",
     };
-    every(session, "resume", &args.targets, args.dry, &tenants, &args.sure).await?;
-    change(session, &tenants, &spec, args.wait, args.dry, &done).await
+    every(session, "resume", &args.targets, args.change.dry, &tenants, &args.sure).await?;
+    change(session, &tenants, &spec, args.change, &done).await
 }
 
 /// Waits until people reach the instances of a tenant again, and shows how.
@@ -96,30 +92,29 @@ async fn change(
     session: &Session,
     tenants: &[Tenant],
     spec: &Value,
-    wait: WaitArgs,
-    dry: DryRun,
+    how: Change,
     done: &Done,
 ) -> Result<Exit, Problem> {
-    let (mut changed, _) = patched(session, tenants, spec, dry.dry_run).await?;
-    if wait.wait && !dry.dry_run {
-        let until = Until::after(wait.timeout);
+    let (mut changed, _) = patched(session, tenants, spec, how.dry.dry_run).await?;
+    if how.waits() {
+        let until = Until::after(how.wait.timeout);
         changed = settled(session, &changed, &[done.phase], until).await?;
         for tenant in changed.iter().filter(|t| !t.spec.suspended) {
             back(session, tenant, until).await?;
         }
     }
-    let lines: Vec<String> = tenants.iter().zip(&changed).map(|(b, a)| line(b, a, wait, dry, done)).collect();
+    let lines: Vec<String> = tenants.iter().zip(&changed).map(|(b, a)| line(b, a, how, done)).collect();
     listing::changed(&session.out, &changed, &lines.join("\n"))
 }
 
-fn line(before: &Tenant, after: &Tenant, wait: WaitArgs, dry: DryRun, done: &Done) -> String {
+fn line(before: &Tenant, after: &Tenant, how: Change, done: &Done) -> String {
     let name = after.name_any();
     if before.spec.suspended == after.spec.suspended {
         let word = if after.spec.suspended { "suspended" } else { "not suspended" };
         format!("{name} was {word} already")
-    } else if dry.dry_run {
+    } else if how.dry.dry_run {
         format!("{name} would be {} (dry run)", done.word)
     } else {
-        format!("{name} is {}: {}", done.word, if wait.wait { done.waited } else { done.remark })
+        format!("{name} is {}: {}", done.word, if how.wait.wait { done.waited } else { done.remark })
     }
 }

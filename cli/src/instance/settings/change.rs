@@ -10,7 +10,7 @@ use tenantry_core::secret::Secret;
 use super::decide::{Change, Given, change, known, reaches};
 use super::store::{stored, taken};
 use super::{hide, value};
-use crate::args::{ConfirmAll, DryRun, Targets, WaitArgs};
+use crate::args::{self, ConfirmAll, Targets};
 use crate::confirm::every;
 use crate::error::{Exit, Problem};
 use crate::listing;
@@ -40,9 +40,7 @@ pub struct SetArgs {
     pub from_stdin: Option<String>,
     /// Waits until the instance is ready with the change.
     #[command(flatten)]
-    pub wait: WaitArgs,
-    #[command(flatten)]
-    pub dry: DryRun,
+    pub change: args::Change,
 }
 
 #[derive(Debug, clap::Args)]
@@ -60,9 +58,7 @@ pub struct UnsetArgs {
     pub sure: ConfirmAll,
     /// Waits until the instance is ready with the change.
     #[command(flatten)]
-    pub wait: WaitArgs,
-    #[command(flatten)]
-    pub dry: DryRun,
+    pub change: args::Change,
 }
 
 /// Splits words into the names of instances and the rest.
@@ -97,7 +93,7 @@ pub async fn set(args: &SetArgs, session: &Session) -> Result<Exit, Problem> {
     for instance in &instances {
         change(instance, blueprint_of(instance, &blueprints)?, &given)?;
     }
-    every(session, "change", &targets, args.dry, &instances, &args.sure).await?;
+    every(session, "change", &targets, args.change.dry, &instances, &args.sure).await?;
     for (key, path) in &args.from_file {
         given.insert(key.clone(), Given::new(value::from_file(path)?, false));
     }
@@ -109,7 +105,7 @@ pub async fn set(args: &SetArgs, session: &Session) -> Result<Exit, Problem> {
         let change = change(&instance, blueprint_of(&instance, &blueprints)?, &given)?;
         all.push((instance, change));
     }
-    apply(session, all, &blueprints, args.wait, args.dry.dry_run).await
+    apply(session, all, &blueprints, args.change).await
 }
 
 pub async fn unset(args: &UnsetArgs, session: &Session) -> Result<Exit, Problem> {
@@ -141,8 +137,8 @@ pub async fn unset(args: &UnsetArgs, session: &Session) -> Result<Exit, Problem>
         all.push((instance, Change { gone: keys.iter().cloned().collect(), ..Change::default() }));
     }
     let instances: Vec<CrmInstance> = all.iter().map(|(i, _)| i.clone()).collect();
-    every(session, "change", &targets, args.dry, &instances, &args.sure).await?;
-    apply(session, all, &blueprints, args.wait, args.dry.dry_run).await
+    every(session, "change", &targets, args.change.dry, &instances, &args.sure).await?;
+    apply(session, all, &blueprints, args.change).await
 }
 
 fn chosen(names: Vec<String>, selector: Option<&String>, all: bool) -> Result<Targets, Problem> {
@@ -169,10 +165,9 @@ async fn apply(
     session: &Session,
     all: Vec<(CrmInstance, Change)>,
     blueprints: &BTreeMap<String, BlueprintSpec>,
-    wait: WaitArgs,
-    dry_run: bool,
+    how: args::Change,
 ) -> Result<Exit, Problem> {
-    let until = Until::after(wait.timeout);
+    let (until, dry_run) = (Until::after(how.wait.timeout), how.dry.dry_run);
     let revision = session.now().strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string();
     let remark = if dry_run { " (dry run)" } else { "" };
     let (mut changed, mut text): (Vec<CrmInstance>, Vec<String>) = (Vec::new(), Vec::new());
@@ -186,7 +181,7 @@ async fn apply(
         text.extend(lines(&one, &change).into_iter().map(|line| format!("  {line}")));
         changed.push(one);
     }
-    if wait.wait && !dry_run {
+    if how.waits() {
         let mut progress = Progress::new(&session.out);
         for instance in &mut changed {
             *instance = taken(session, instance, &keys, until, &mut progress).await?;
