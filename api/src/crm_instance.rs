@@ -10,23 +10,22 @@ use tenantry_core::{bounds, host};
 use crate::integration::{IntegrationStatus, SettingSource};
 use crate::scheduling::Scheduling;
 
-/// What an instance is for. Only production counts as billed seats; the others never write to customers.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Environment {
-    /// The CRM that people work in.
-    #[default]
-    Production,
-    /// A copy to try things on.
-    Staging,
-    /// A copy on which an upgrade is tried.
-    Rehearsal,
+tenantry_core::listed! {
+    /// What an instance is for. Only production counts as billed seats; the others never write to customers.
+    #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+    #[serde(rename_all = "lowercase")]
+    pub enum Environment {
+        /// The CRM that people work in.
+        #[default]
+        Production,
+        /// A copy to try things on.
+        Staging,
+        /// A copy on which an upgrade is tried.
+        Rehearsal,
+    }
 }
 
 impl Environment {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Production, Self::Staging, Self::Rehearsal];
-
     /// The word in specs and events.
     #[must_use]
     pub fn word(self) -> &'static str {

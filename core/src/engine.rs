@@ -6,20 +6,19 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Engines that Tenantry administers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Engine {
-    /// PostgreSQL 13 and newer.
-    Postgresql,
-    /// MariaDB 10.5 and newer.
-    Mariadb,
+crate::listed! {
+    /// Engines that Tenantry administers.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+    #[serde(rename_all = "lowercase")]
+    pub enum Engine {
+        /// PostgreSQL 13 and newer.
+        Postgresql,
+        /// MariaDB 10.5 and newer.
+        Mariadb,
+    }
 }
 
 impl Engine {
-    /// Every engine.
-    pub const ALL: [Self; 2] = [Self::Postgresql, Self::Mariadb];
-
     /// The engine's name in specs and messages.
     #[must_use]
     pub const fn word(self) -> &'static str {
@@ -47,7 +46,7 @@ impl fmt::Display for Engine {
 
 /// A text that names no engine.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is neither postgresql nor mariadb")]
+#[error("{0:?} is no engine; engines are {known}", known = Engine::ALL.map(Engine::word).join(", "))]
 pub struct UnknownEngine(pub String);
 
 impl FromStr for Engine {

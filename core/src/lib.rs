@@ -14,6 +14,7 @@ pub mod hash;
 pub mod host;
 pub mod id;
 pub mod ledger;
+mod listed;
 pub mod names;
 pub mod password;
 pub mod pattern;

@@ -33,47 +33,78 @@ pub(crate) fn failure(place: &Place, what: &str, error: &sqlx::Error) -> Error {
 }
 
 fn code(engine: Engine, error: &dyn sqlx::error::DatabaseError) -> String {
-    if engine == Engine::Mariadb
-        && let Some(error) = error.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>()
-    {
+    let number = match engine {
+        Engine::Postgresql => None,
+        Engine::Mariadb => error.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>(),
+    };
+    if let Some(error) = number {
         return error.number().to_string();
     }
     error.code().unwrap_or_default().into_owned()
 }
 
+/// What a server's error code stands for.
+enum Meaning {
+    DiskFull,
+    Authentication,
+    Forbidden,
+    /// The server does not offer the extension.
+    NoExtension,
+    /// The statement took too long.
+    Slow,
+    /// It passes by itself.
+    Busy,
+    Other,
+}
+
 /// Translates an error code of a server.
 pub(crate) fn refusal(place: &Place, what: &str, code: &str, message: &str) -> Error {
     let server = place.server.clone();
-    let what = what.to_owned();
     let full =
         message.contains("No space left on device") || message.contains("error 28 ") || message.contains("Errcode: 28");
+    let meaning = match place.engine {
+        _ if full => Meaning::DiskFull,
+        Engine::Postgresql => postgresql(what, code, message),
+        Engine::Mariadb => mariadb(code),
+    };
+    let what = what.to_owned();
     let shown = redact::message(place.engine, code, message);
-    match (place.engine, code) {
-        _ if full => Error::DiskFull { server, what },
-        (Engine::Postgresql, "53100") | (Engine::Mariadb, "1021" | "1114") => Error::DiskFull { server, what },
-        (Engine::Postgresql, "28P01" | "28000") | (Engine::Mariadb, "1045" | "1698" | "4151" | "1862") => {
-            Error::Authentication { server, role: place.user.clone() }
-        }
-        (Engine::Postgresql, "42501") | (Engine::Mariadb, "1044" | "1142" | "1143" | "1227" | "1370" | "1410") => {
-            Error::Forbidden { server, what, message: shown }
-        }
-        (Engine::Postgresql, "57014") | (Engine::Mariadb, "1969" | "3024") => {
-            Error::Busy { server, what, message: "the statement took longer than its limit".into() }
-        }
-        // Two sessions changed the rights of one object. PostgreSQL has no code of its own for this.
-        (Engine::Postgresql, "XX000") if message.starts_with("tuple concurrently") => {
-            Error::Busy { server, what, message: shown }
-        }
-        (Engine::Postgresql, c) if pg_passes(c) => Error::Busy { server, what, message: shown },
-        (
-            Engine::Mariadb,
-            "1040" | "1053" | "1080" | "1129" | "1152" | "1159" | "1161" | "1203" | "1205" | "1213" | "1226" | "1317"
-            | "1927",
-        ) => Error::Busy { server, what, message: shown },
-        (Engine::Postgresql, "58P01" | "0A000") if what.contains("extension") => {
+    match meaning {
+        Meaning::DiskFull => Error::DiskFull { server, what },
+        Meaning::Authentication => Error::Authentication { server, role: place.user.clone() },
+        Meaning::Forbidden => Error::Forbidden { server, what, message: shown },
+        Meaning::NoExtension => {
             Error::Forbidden { server, what, message: "the server does not offer this extension".into() }
         }
-        _ => Error::Server { server, what, code: code.to_owned(), message: shown },
+        Meaning::Slow => Error::Busy { server, what, message: "the statement took longer than its limit".into() },
+        Meaning::Busy => Error::Busy { server, what, message: shown },
+        Meaning::Other => Error::Server { server, what, code: code.to_owned(), message: shown },
+    }
+}
+
+fn postgresql(what: &str, code: &str, message: &str) -> Meaning {
+    match code {
+        "53100" => Meaning::DiskFull,
+        "28P01" | "28000" => Meaning::Authentication,
+        "42501" => Meaning::Forbidden,
+        "57014" => Meaning::Slow,
+        // Two sessions changed the rights of one object. PostgreSQL has no code of its own for this.
+        "XX000" if message.starts_with("tuple concurrently") => Meaning::Busy,
+        "58P01" | "0A000" if what.contains("extension") => Meaning::NoExtension,
+        passes if pg_passes(passes) => Meaning::Busy,
+        _ => Meaning::Other,
+    }
+}
+
+fn mariadb(code: &str) -> Meaning {
+    match code {
+        "1021" | "1114" => Meaning::DiskFull,
+        "1045" | "1698" | "4151" | "1862" => Meaning::Authentication,
+        "1044" | "1142" | "1143" | "1227" | "1370" | "1410" => Meaning::Forbidden,
+        "1969" | "3024" => Meaning::Slow,
+        "1040" | "1053" | "1080" | "1129" | "1152" | "1159" | "1161" | "1203" | "1205" | "1213" | "1226" | "1317"
+        | "1927" => Meaning::Busy,
+        _ => Meaning::Other,
     }
 }
 

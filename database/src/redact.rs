@@ -13,21 +13,23 @@ const MARIADB_NAMES: &[&str] = &[
     "1146", "1227", "1235", "1268", "1304", "1305", "1347", "1359", "1360", "1370", "1396", "1410", "1449", "1451",
     "1452",
 ];
+/// MariaDB codes of syntax errors, whose messages repeat the statement from the error on.
+const MARIADB_SYNTAX: &[&str] = &["1064", "1149"];
 /// Longest message that is kept, in characters.
 const LONGEST: usize = 300;
 
 /// The message without the quoted fragments that may come from the statement's text or from data.
 pub(crate) fn message(engine: Engine, code: &str, text: &str) -> String {
     let text = text.lines().next().unwrap_or_default();
-    if engine == Engine::Mariadb && matches!(code, "1064" | "1149") {
-        // The server repeats the statement from the error on, so only the line number is kept.
+    let (names, syntax): (_, &[&str]) = match engine {
+        Engine::Postgresql => (PG_NAMES, &[]),
+        Engine::Mariadb => (MARIADB_NAMES, MARIADB_SYNTAX),
+    };
+    if syntax.contains(&code) {
+        // Only the line number is kept.
         let line = text.rsplit(" at line ").next().filter(|l| l.bytes().all(|b| b.is_ascii_digit()));
         return line.map_or_else(|| "syntax error".into(), |l| format!("syntax error at line {l}"));
     }
-    let names = match engine {
-        Engine::Postgresql => PG_NAMES,
-        Engine::Mariadb => MARIADB_NAMES,
-    };
     let kept = if names.contains(&code) { names_only(text) } else { hide_quoted(text, |_| false) };
     kept.chars().take(LONGEST).collect()
 }

@@ -16,6 +16,7 @@ pub mod event;
 pub mod instance;
 pub mod integrations;
 pub mod job;
+mod kind;
 pub mod labels;
 pub mod limits;
 pub mod lost;

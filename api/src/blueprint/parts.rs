@@ -15,7 +15,7 @@ use crate::site::PodSecurityLevel;
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct DatabaseNeeds {
     /// Engines on which it runs; the first is preferred.
-    #[schemars(length(min = 1, max = 2))]
+    #[schemars(length(min = 1, max = Engine::ALL.len()))]
     pub engines: Vec<EngineNeed>,
     /// Extensions (PostgreSQL) that the administrator makes before the install.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -74,12 +74,7 @@ pub async fn none_of(ctx: &Ctx, archives: &[Archive], tenant: &Id) -> std::resul
 async fn in_namespace(ctx: &Ctx, archives: &[Archive], namespace: &str) -> Result<Vec<Found>> {
     let purged: Vec<&Archive> = archives.iter().filter(|a| phase(a) == ArchivePhase::Purged).collect();
     let mut found = Vec::new();
-    for (kind, word) in [
-        (Kind::PersistentVolumeClaim, "volume claim"),
-        (Kind::Secret, "Secret"),
-        (Kind::Deployment, "Deployment"),
-        (Kind::CronJob, "CronJob"),
-    ] {
+    for (kind, word) in Kind::ALL.into_iter().filter_map(|kind| Some((kind, kind.name_as_remains()?))) {
         // Claims that the operator did not create count too: a volume holds data, whoever wrote it.
         let of_instances = ListParams::default().labels(names::LABEL_INSTANCE_ID);
         let params = if kind == Kind::PersistentVolumeClaim { ListParams::default() } else { of_instances };

@@ -183,10 +183,8 @@ fn is_same(child: &Child, live: &Deployment) -> Result<bool> {
     Ok(is_applied(&child, &serde_json::to_value(live)?))
 }
 
-/// Whether a child stays as it is while its instance waits: the objects that the processes are made of, and the objects
-/// that tell people and programs where the processes are. A child that does not exist at all is made.
+/// Whether a child stays as it is while its instance waits. A child that does not exist at all is made.
 #[must_use]
 pub fn stays(ctx: &Ctx, child: &Child) -> bool {
-    matches!(child.kind, Kind::Deployment | Kind::CronJob | Kind::Ingress | Kind::Secret)
-        && !ctx.memory.children.is_unseen(child)
+    child.kind.stays_while_waiting() && !ctx.memory.children.is_unseen(child)
 }

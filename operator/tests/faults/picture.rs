@@ -20,19 +20,29 @@ use tenantry_plan::Kind;
 use crate::life::{INSTANCE, Life, Now, Outcome, Step};
 use crate::world::{Operator, SYSTEM, World};
 
+/// Whether children of a kind are compared.
+fn is_compared(kind: Kind) -> bool {
+    match kind {
+        Kind::Secret
+        | Kind::PersistentVolumeClaim
+        | Kind::Deployment
+        | Kind::PodDisruptionBudget
+        | Kind::Service
+        | Kind::Ingress
+        | Kind::NetworkPolicy
+        | Kind::ResourceQuota
+        | Kind::LimitRange
+        | Kind::RoleBinding
+        | Kind::CronJob => true,
+        // A Namespace is looked at by itself. Jobs go when their time is over, and no tenant has any of the others.
+        Kind::Namespace | Kind::Job | Kind::ConfigMap | Kind::StatefulSet => false,
+    }
+}
+
 /// Kinds of children that are compared.
-const KINDS: [Kind; 10] = [
-    Kind::Secret,
-    Kind::PersistentVolumeClaim,
-    Kind::Deployment,
-    Kind::Service,
-    Kind::Ingress,
-    Kind::NetworkPolicy,
-    Kind::ResourceQuota,
-    Kind::LimitRange,
-    Kind::RoleBinding,
-    Kind::CronJob,
-];
+fn kinds() -> impl Iterator<Item = Kind> {
+    Kind::ALL.into_iter().filter(|kind| is_compared(*kind))
+}
 
 pub type Picture = BTreeMap<String, String>;
 
@@ -135,7 +145,7 @@ impl Life {
         for n in spaces {
             all.insert(format!("Namespace {}", n.name_any()), format!("{:?}", n.metadata.deletion_timestamp.is_some()));
         }
-        for kind in KINDS {
+        for kind in kinds() {
             let api = dynamic_api(&self.base, kind, Some(&self.namespace()));
             let list = api.list(&ListParams::default()).await.map_err(|e| e.to_string())?;
             for child in list.items {
@@ -321,7 +331,7 @@ pub async fn versions(life: &Life) -> Outcome<BTreeMap<String, String>> {
     }
     let Some(i) = life.instance().await? else { return Err(format!("{INSTANCE} is gone")) };
     all.insert("instance".into(), version(&i.metadata));
-    for kind in KINDS {
+    for kind in kinds() {
         let list = dynamic_api(&life.base, kind, Some(&life.namespace())).list_metadata(&ListParams::default()).await;
         for child in list.map_err(|e| e.to_string())?.items {
             all.insert(format!("{kind:?} {}", child.name_any()), version(&child.metadata));

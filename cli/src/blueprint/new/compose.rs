@@ -46,6 +46,14 @@ struct Service<'a> {
     fields: &'a Map<String, Value>,
 }
 
+/// Images that run an engine, or a product that can be exchanged for it.
+fn images(engine: Engine) -> &'static [&'static str] {
+    match engine {
+        Engine::Postgresql => &["postgres", "postgresql", "postgis", "pgvector", "timescaledb"],
+        Engine::Mariadb => &["mysql", "mariadb", "percona", "mysql-server"],
+    }
+}
+
 impl Service<'_> {
     fn text(&self, key: &str) -> Option<String> {
         self.fields.get(key).and_then(Value::as_str).map(str::to_owned)
@@ -65,10 +73,7 @@ impl Service<'_> {
 
     fn engine(&self) -> Option<Engine> {
         let program = self.program();
-        if ["postgres", "postgresql", "postgis", "pgvector", "timescaledb"].contains(&program.as_str()) {
-            return Some(Engine::Postgresql);
-        }
-        ["mysql", "mariadb", "percona", "mysql-server"].contains(&program.as_str()).then_some(Engine::Mariadb)
+        Engine::ALL.into_iter().find(|engine| images(*engine).contains(&program.as_str()))
     }
 
     fn list(&self, key: &str) -> Vec<&Value> {

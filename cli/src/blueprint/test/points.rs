@@ -13,60 +13,44 @@ const OUTCOME: usize = 10;
 /// Longest reason that is kept, in characters.
 const REASON_MAX: usize = 1_000;
 
-/// A promise of a blueprint, in the order of the report.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Point {
-    /// Templates, steps and rules are sound.
-    Valid,
-    /// A first instance gets its database and starts.
-    Installs,
-    /// The instance answers as the blueprint says.
-    Verified,
-    /// A second instance is a copy of the template, not another install.
-    Copies,
-    /// Two copies have no secret in common.
-    Secrets,
-    /// The instance comes back after its pods were deleted.
-    Restarts,
-    /// A suspended instance answers 503 through the page.
-    Suspends,
-    /// The instance comes back from behind the page.
-    Resumes,
-    /// Active users can be counted, and all conditions give the same count.
-    Seats,
-    /// The tables that must stay writable exist.
-    ReadOnly,
-    /// Every schedule runs and succeeds.
-    Schedules,
-    /// A staging copy can be made, with secrets of its own.
-    Stages,
-    /// The copy was made unable to write to customers.
-    Neutralises,
-    /// Archiving the tenant keeps all data.
-    Archives,
-    /// A purge leaves nothing.
-    Purges,
+tenantry_core::listed! {
+    /// A promise of a blueprint, in the order of the report.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+    pub enum Point {
+        /// Templates, steps and rules are sound.
+        Valid,
+        /// A first instance gets its database and starts.
+        Installs,
+        /// The instance answers as the blueprint says.
+        Verified,
+        /// A second instance is a copy of the template, not another install.
+        Copies,
+        /// Two copies have no secret in common.
+        Secrets,
+        /// The instance comes back after its pods were deleted.
+        Restarts,
+        /// A suspended instance answers 503 through the page.
+        Suspends,
+        /// The instance comes back from behind the page.
+        Resumes,
+        /// Active users can be counted, and all conditions give the same count.
+        Seats,
+        /// The tables that must stay writable exist.
+        ReadOnly,
+        /// Every schedule runs and succeeds.
+        Schedules,
+        /// A staging copy can be made, with secrets of its own.
+        Stages,
+        /// The copy was made unable to write to customers.
+        Neutralises,
+        /// Archiving the tenant keeps all data.
+        Archives,
+        /// A purge leaves nothing.
+        Purges,
+    }
 }
 
 impl Point {
-    pub const ALL: [Self; 15] = [
-        Self::Valid,
-        Self::Installs,
-        Self::Verified,
-        Self::Copies,
-        Self::Secrets,
-        Self::Restarts,
-        Self::Suspends,
-        Self::Resumes,
-        Self::Seats,
-        Self::ReadOnly,
-        Self::Schedules,
-        Self::Stages,
-        Self::Neutralises,
-        Self::Archives,
-        Self::Purges,
-    ];
-
     /// The word for people and programs.
     pub fn word(self) -> &'static str {
         match self {

@@ -196,7 +196,7 @@ mod tests {
 
     #[test]
     fn no_password_stands_in_the_clients_command_line() {
-        for engine in [Engine::Postgresql, Engine::Mariadb] {
+        for engine in Engine::ALL {
             assert!(command(engine, &questions(&spec())).iter().all(|w| !w.contains("PASS") && !w.contains("PWD")));
         }
     }

@@ -129,7 +129,11 @@ fn pod(
 
 /// Kubernetes replaces `$(NAME)` with a variable, which is not what a blueprint's text means.
 fn escaped(engine: Engine, words: Vec<String>) -> Vec<String> {
-    let own = |word: &str| engine == Engine::Mariadb && word.contains("=$(DB_");
+    // Arguments of the command line itself, in which variables are meant.
+    let own = |word: &str| match engine {
+        Engine::Postgresql => false,
+        Engine::Mariadb => word.contains("=$(DB_"),
+    };
     words.into_iter().map(|w| if own(&w) { w } else { w.replace("$(", "$$(") }).collect()
 }
 
@@ -148,7 +152,7 @@ mod tests {
         let site = json!({"apiVersion": "tenantry.dev/v1alpha1", "kind": "Site", "metadata": {"name": "site"},
             "spec": {"id": "site-1", "imagePullSecrets": ["registry"]}});
         let settings = tenantry_plan::Settings::of_site(&serde_json::from_value(site).unwrap());
-        for engine in [Engine::Postgresql, Engine::Mariadb] {
+        for engine in Engine::ALL {
             let pod = pod(&instance, engine, "db:1", &["SELECT '$(HOME)'".into()], &settings).unwrap();
             let spec = pod.spec.unwrap();
             assert!(spec.image_pull_secrets.is_some(), "its image may lie where the database server's does");
