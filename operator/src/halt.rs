@@ -60,7 +60,7 @@ impl Halt {
         !self.conflict || failures >= CONFLICTS
     }
 
-    /// Turns an error into a stop at a condition.
+    /// Turns an error into a stop at a condition. A result does so with [`OrHalt::halt`].
     pub fn at(condition: ConditionType) -> impl Fn(Error) -> Self {
         move |e| {
             let class = e.class();
@@ -77,5 +77,20 @@ impl Halt {
             let conflict = e.api_code() == Some(409);
             Self { condition, reason: reason.into(), message: e.to_string(), class: Some(class), again: None, conflict }
         }
+    }
+}
+
+/// A result whose error stops a reconcile.
+pub trait OrHalt<T> {
+    /// Turns an error into a stop at a condition.
+    ///
+    /// # Errors
+    /// [`Halt`] at the condition.
+    fn halt(self, condition: ConditionType) -> Result<T, Halt>;
+}
+
+impl<T, E: Into<Error>> OrHalt<T> for Result<T, E> {
+    fn halt(self, condition: ConditionType) -> Result<T, Halt> {
+        self.map_err(|e| Halt::at(condition)(e.into()))
     }
 }

@@ -9,7 +9,7 @@ use tenantry_core::id::Id;
 use crate::cluster::patch_params;
 use crate::context::Ctx;
 use crate::error::{Error, Result};
-use crate::halt::Halt;
+use crate::halt::{Halt, OrHalt};
 use crate::life::adopt::archives_of;
 
 pub(super) const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
@@ -40,12 +40,12 @@ pub async fn earlier(archive: &Archive, ctx: &Ctx) -> std::result::Result<(), Ha
     if archive.spec.life <= 1 {
         return Ok(());
     }
-    let at = Halt::at(super::pace::CONDITION);
-    let tenant = Id::parse(&archive.spec.tenant_id).map_err(|e| at(Error::Blocked(e.to_string())))?;
+    let tenant =
+        Id::parse(&archive.spec.tenant_id).map_err(|e| Error::Blocked(e.to_string())).halt(super::pace::CONDITION)?;
     for old in archives_of(ctx, &tenant).await? {
         let adopted = old.status.as_ref().is_some_and(|s| s.phase == ArchivePhase::Adopted);
         if adopted && old.spec.id == archive.spec.id && old.spec.life < archive.spec.life {
-            one(&old, ctx).await.map_err(&at)?;
+            one(&old, ctx).await.halt(super::pace::CONDITION)?;
         }
     }
     Ok(())

@@ -21,7 +21,7 @@ use super::pace::{CONDITION, has_namespace};
 use crate::cluster::dynamic_api;
 use crate::context::Ctx;
 use crate::error::{Error, Result};
-use crate::halt::Halt;
+use crate::halt::{Halt, OrHalt};
 use crate::sql::{self, Server};
 
 /// How often a server's registry is compared with instances and archives. More often while orphans are known, so that
@@ -37,15 +37,14 @@ const PAGE: u32 = 500;
 /// # Errors
 /// [`Halt`] at `Purged` with the list and the commands.
 pub async fn none_of(ctx: &Ctx, archives: &[Archive], tenant: &Id) -> std::result::Result<(), Halt> {
-    let at = Halt::at(CONDITION);
     let namespace = names::namespace(tenant);
-    let mut found = in_namespace(ctx, archives, &namespace).await.map_err(&at)?;
-    let settings = ctx.settings().await.map_err(&at)?;
+    let mut found = in_namespace(ctx, archives, &namespace).await.halt(CONDITION)?;
+    let settings = ctx.settings().await.halt(CONDITION)?;
     if !ctx.memory.is_list_whole("DatabaseServer") {
         let text = "a DatabaseServer cannot be read, so it is not known whether it holds something of this tenant; nothing was destroyed. `tenantry doctor` names it";
         return Err(Halt::fail(CONDITION, "Blocked", text, ErrorClass::Blocked));
     }
-    let mut servers = ctx.database_servers().await.map_err(&at)?;
+    let mut servers = ctx.database_servers().await.halt(CONDITION)?;
     servers.sort_by_key(ResourceExt::name_any);
     for object in &servers {
         let name = object.name_any();
@@ -56,8 +55,8 @@ pub async fn none_of(ctx: &Ctx, archives: &[Archive], tenant: &Id) -> std::resul
             ),
             ..halt
         };
-        let server = sql::administration(ctx, object, &settings).await.map_err(|e| asked(at(e)))?;
-        let records = server.admin.find_by_tenant(tenant.as_str()).await.map_err(|e| asked(at(e.into())))?;
+        let server = sql::administration(ctx, object, &settings).await.halt(CONDITION).map_err(&asked)?;
+        let records = server.admin.find_by_tenant(tenant.as_str()).await.halt(CONDITION).map_err(&asked)?;
         found.extend(records.iter().map(|r| Found {
             instance: names::instance_of_owner(&r.owner).map(|id| id.to_string()),
             what: format!("database {} on {name}", r.name),

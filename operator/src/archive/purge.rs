@@ -21,7 +21,7 @@ use super::{orphans, volumes};
 use crate::cluster::dynamic_api;
 use crate::context::Ctx;
 use crate::error::Error;
-use crate::halt::Halt;
+use crate::halt::{Halt, OrHalt};
 use crate::life::adopt::{archives_of, ledger_of};
 use crate::life::{Stream, claim, record, replay};
 use crate::sql;
@@ -102,7 +102,6 @@ fn retained(archive: &Archive, now: Timestamp) -> Halt {
 /// [`Halt`] at `Purged` while something holds up the purge.
 #[tracing::instrument(target = "tenantry::trace", level = "debug", name = "purge", skip_all)]
 pub async fn run(archive: &Archive, ctx: &Ctx, status: &mut ArchiveStatus, now: Timestamp) -> Result<(), Halt> {
-    let at = Halt::at(CONDITION);
     let spec = &archive.spec;
     let id = Id::parse(&spec.id).map_err(|e| blocked(e.to_string()))?;
     let tenant_id = Id::parse(&spec.tenant_id).map_err(|e| blocked(e.to_string()))?;
@@ -122,10 +121,10 @@ pub async fn run(archive: &Archive, ctx: &Ctx, status: &mut ArchiveStatus, now: 
     let mut recorded = ledger_of(archive)?;
     if recorded.sequence == 0 {
         // This is an orphan's archive that was written without the operator.
-        recorded = replay(ctx, &subject.id).await.map_err(&at)?;
+        recorded = replay(ctx, &subject.id).await.halt(CONDITION)?;
     }
     let facts = Facts { life: Life::Purged, ..recorded.facts.clone() };
-    record(ctx, &Stream { subject, recorded }, &facts, now).await.map_err(at)?;
+    record(ctx, &Stream { subject, recorded }, &facts, now).await.halt(CONDITION)?;
     Ok(())
 }
 
@@ -134,7 +133,7 @@ pub async fn run(archive: &Archive, ctx: &Ctx, status: &mut ArchiveStatus, now: 
 async fn nobody_lives_on(archive: &Archive, ctx: &Ctx, id: &Id) -> Result<(), Halt> {
     let living: Api<CrmInstance> = Api::namespaced(ctx.client.clone(), &archive.spec.namespace);
     let list = living.list(&ListParams::default()).await;
-    let list = list.map_err(|e| Halt::at(CONDITION)(Error::kube("list instances")(e)))?;
+    let list = list.map_err(Error::kube("list instances")).halt(CONDITION)?;
     match list.items.iter().find(|i| i.spec.id.as_deref() == Some(id.as_str())) {
         Some(alive) => Err(blocked(format!("instance {:?} lives on this data; archive it first", alive.name_any()))),
         None => Ok(()),
@@ -144,17 +143,16 @@ async fn nobody_lives_on(archive: &Archive, ctx: &Ctx, id: &Id) -> Result<(), Ha
 /// Notes the volumes behind the claims, stores the note, and removes all data. Succeeds when nothing of it exists any
 /// more.
 async fn instance(archive: &Archive, ctx: &Ctx, status: &mut ArchiveStatus, id: &Id) -> Result<(), Halt> {
-    let at = Halt::at(CONDITION);
-    let claims = volumes::claims_of(archive, ctx).await.map_err(&at)?;
+    let claims = volumes::claims_of(archive, ctx).await.halt(CONDITION)?;
     if volumes::note(&claims, &mut status.volumes) {
-        write(ctx, archive, status.clone()).await.map_err(&at)?;
+        write(ctx, archive, status.clone()).await.halt(CONDITION)?;
     }
-    volumes::remove(archive, ctx, &claims).await.map_err(&at)?;
+    volumes::remove(archive, ctx, &claims).await.halt(CONDITION)?;
     if !status.databases_gone {
         databases(archive, ctx, id).await?;
         status.databases_gone = true;
     }
-    let secrets = secrets(archive, ctx, id).await.map_err(&at)?;
+    let secrets = secrets(archive, ctx, id).await.halt(CONDITION)?;
     if !claims.is_empty() {
         let names: Vec<String> = claims.iter().map(ResourceExt::name_any).collect();
         return Err(volumes::going(
@@ -171,19 +169,18 @@ async fn instance(archive: &Archive, ctx: &Ctx, status: &mut ArchiveStatus, id: 
 }
 
 async fn databases(archive: &Archive, ctx: &Ctx, id: &Id) -> Result<(), Halt> {
-    let at = Halt::at(CONDITION);
-    let settings = ctx.settings().await.map_err(&at)?;
+    let settings = ctx.settings().await.halt(CONDITION)?;
     let owner = names::owner_of_instance(id);
     for database in &archive.spec.databases {
-        let object = ctx.database_server(&database.server).await.map_err(&at)?;
+        let object = ctx.database_server(&database.server).await.halt(CONDITION)?;
         let object = object.ok_or_else(|| {
             blocked(format!(
                 "DatabaseServer {:?}, which holds {}, does not exist; create it again",
                 database.server, database.name
             ))
         })?;
-        let server = sql::administration(ctx, &object, &settings).await.map_err(&at)?;
-        server.admin.drop_database(&database.name, &owner).await.map_err(|e| at(e.into()))?;
+        let server = sql::administration(ctx, &object, &settings).await.halt(CONDITION)?;
+        server.admin.drop_database(&database.name, &owner).await.halt(CONDITION)?;
         drop_templates(archive, ctx, &database.server, &server).await?;
     }
     if archive.spec.databases.is_empty() {
@@ -234,18 +231,17 @@ async fn secrets(archive: &Archive, ctx: &Ctx, id: &Id) -> crate::error::Result<
 /// made from them, including the templates of releases that were corrected later. They belong to no tenant, and would
 /// be built again if an instance of that Blueprint had to be installed again.
 async fn drop_templates(archive: &Archive, ctx: &Ctx, name: &str, server: &sql::Server) -> Result<(), Halt> {
-    let at = Halt::at(CONDITION);
     let blueprint = serde_json::from_str::<serde_json::Value>(&archive.spec.object).ok();
     let blueprint = blueprint.and_then(|o| o.get("blueprint").and_then(|b| b.as_str()).map(str::to_owned));
     let Some(blueprint) = blueprint else { return Ok(()) };
-    if ctx.blueprint(&blueprint).await.map_err(&at)?.is_some() {
+    if ctx.blueprint(&blueprint).await.halt(CONDITION)?.is_some() {
         return Ok(());
     }
     // Only databases that the server's own registry records as templates of this Blueprint.
     let whose = names::owner_of_template(&blueprint, "");
     let mut page = Page { prefix: names::TEMPLATE_PREFIX.into(), after: None, limit: 0 };
     loop {
-        let records = server.admin.records(&page).await.map_err(|e| at(e.into()))?;
+        let records = server.admin.records(&page).await.halt(CONDITION)?;
         let Some(last) = records.last() else { return Ok(()) };
         page.after = Some(last.name.clone());
         for record in records.iter().filter(|r| r.owner.starts_with(&whose)) {
@@ -253,7 +249,7 @@ async fn drop_templates(archive: &Archive, ctx: &Ctx, name: &str, server: &sql::
             // meanwhile.
             let turn = ctx.servers.lock_template(name, &record.name).await;
             let _mine = turn.lock().await;
-            server.admin.drop_database(&record.name, &record.owner).await.map_err(|e| at(e.into()))?;
+            server.admin.drop_database(&record.name, &record.owner).await.halt(CONDITION)?;
         }
     }
 }
@@ -275,7 +271,6 @@ fn supersedes(a: &Archive, b: &Archive) -> bool {
 }
 
 async fn nobody_lives_in(archive: &Archive, all: &[Archive], ctx: &Ctx, id: &Id) -> Result<(), Halt> {
-    let at = Halt::at(CONDITION);
     let name = archive.name_any();
     let open: Vec<String> = all
         .iter()
@@ -291,7 +286,7 @@ async fn nobody_lives_in(archive: &Archive, all: &[Archive], ctx: &Ctx, id: &Id)
     }
     let namespace = names::namespace(id);
     let living: Api<CrmInstance> = Api::namespaced(ctx.client.clone(), &namespace);
-    let list = living.list(&ListParams::default()).await.map_err(|e| at(Error::kube("list instances")(e)))?;
+    let list = living.list(&ListParams::default()).await.map_err(Error::kube("list instances")).halt(CONDITION)?;
     if let Some(alive) = list.items.first() {
         return Err(blocked(format!("instance {:?} lives in its namespace; archive it first", alive.name_any())));
     }
@@ -299,17 +294,16 @@ async fn nobody_lives_in(archive: &Archive, all: &[Archive], ctx: &Ctx, id: &Id)
 }
 
 async fn tenant(archive: &Archive, ctx: &Ctx, id: &Id) -> Result<(), Halt> {
-    let at = Halt::at(CONDITION);
     let namespace = names::namespace(id);
     let api = dynamic_api(&ctx.client, Kind::Namespace, None);
-    let found = api.get_opt(&namespace).await.map_err(|e| at(Error::kube("get the namespace")(e)))?;
+    let found = api.get_opt(&namespace).await.map_err(Error::kube("get the namespace")).halt(CONDITION)?;
     match found {
         None => Ok(()),
         Some(ns) => {
             if ns.labels().get(names::LABEL_TENANT_ID).map(String::as_str) != Some(id.as_str()) {
                 return Err(blocked(format!("namespace {namespace} is not this tenant's; it is left alone")));
             }
-            ctx.remove(Kind::Namespace, None, &namespace).await.map_err(&at)?;
+            ctx.remove(Kind::Namespace, None, &namespace).await.halt(CONDITION)?;
             Err(Halt::wait(
                 CONDITION,
                 "RemovingNamespace",

@@ -12,7 +12,7 @@ use tenantry_api::condition::{ConditionType, Said, set};
 use super::{Entry, blank, pace, purge, volumes};
 use crate::context::Ctx;
 use crate::error::{Error, Result};
-use crate::halt::Halt;
+use crate::halt::{Halt, OrHalt};
 use crate::requeue::pause;
 use crate::status::write;
 
@@ -125,5 +125,5 @@ async fn purge_it(
         return Ok(Err(halt));
     }
     // The archive is blanked last: a purge that has to begin again needs what the archive knows.
-    Ok(blank::one(archive, ctx).await.map_err(Halt::at(pace::CONDITION)))
+    Ok(blank::one(archive, ctx).await.halt(pace::CONDITION))
 }

@@ -12,7 +12,7 @@ use super::pace::{CONDITION, again};
 use crate::cluster::patch_params;
 use crate::context::Ctx;
 use crate::error::{Error, Result};
-use crate::halt::Halt;
+use crate::halt::{Halt, OrHalt};
 
 /// Volumes per page.
 const PAGE: u32 = 500;
@@ -113,14 +113,13 @@ pub async fn remove(archive: &Archive, ctx: &Ctx, claims: &[PersistentVolumeClai
 /// # Errors
 /// [`Halt`] at `Purged` while a volume still exists.
 pub async fn gone(archive: &Archive, ctx: &Ctx, noted: &[String]) -> std::result::Result<(), Halt> {
-    let at = Halt::at(CONDITION);
     let api: Api<PersistentVolume> = Api::all(ctx.client.clone());
     let mut left = Vec::new();
     for name in noted {
-        let found = api.get_opt(name).await.map_err(|e| at(Error::kube(format!("get volume {name}"))(e)))?;
+        let found = api.get_opt(name).await.map_err(Error::kube(format!("get volume {name}"))).halt(CONDITION)?;
         // A volume that serves another claim by now holds nothing of this archive.
         let Some(volume) = found.filter(|v| is_behind(v, archive)) else { continue };
-        set_policy(ctx, name, "Delete").await.map_err(&at)?;
+        set_policy(ctx, name, "Delete").await.halt(CONDITION)?;
         if let Some(why) = failed(&volume) {
             let text = format!(
                 "volume {name} is not removed by its storage: {why}. Its files may still be readable, and nothing is recorded as purged; databases and Secrets are gone. Remove what is behind it (`kubectl get pv {name} -o yaml` says where it lies), then `kubectl delete pv {name}`"

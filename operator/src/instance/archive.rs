@@ -24,7 +24,7 @@ use super::{database, found, hide, host, orphan, release};
 use crate::cluster::{data_of, dynamic_api};
 use crate::context::Ctx;
 use crate::error::{Error, Result};
-use crate::halt::Halt;
+use crate::halt::{Halt, OrHalt};
 use crate::life::{self, Stream, adopt, claim, record, recorded_of, release as let_go, replay, store};
 
 const CONDITION: ConditionType = ConditionType::Archived;
@@ -35,7 +35,6 @@ const CONDITION: ConditionType = ConditionType::Archived;
 /// [`Halt`] at `Archived` while something holds the archiving up; the data is safe meanwhile.
 #[tracing::instrument(target = "tenantry::trace", level = "debug", name = "archive", skip_all)]
 pub async fn run(instance: &CrmInstance, ctx: &Ctx, now: Timestamp) -> std::result::Result<(), Halt> {
-    let at = Halt::at(CONDITION);
     let namespace = instance.namespace().unwrap_or_default();
     let api: Api<CrmInstance> = Api::namespaced(ctx.client.clone(), &namespace);
     let id = instance.spec.id.as_deref().and_then(|id| Id::parse(id).ok());
@@ -45,7 +44,7 @@ pub async fn run(instance: &CrmInstance, ctx: &Ctx, now: Timestamp) -> std::resu
     let orphan = adopt::is_orphan(instance.annotations(), instance.spec.id.as_deref());
     let (Some(id), true, Some(tenant_id)) = (id, reported || recorded.is_some() || orphan, tenant_id) else {
         // Nothing was ever made from this object.
-        return let_go(&api, instance).await.map_err(at);
+        return let_go(&api, instance).await.halt(CONDITION);
     };
     let free = match (orphan, reported) {
         (true, _) => adopt::check_orphan(ctx, &id, instance.spec.adopt.as_deref()).await,
@@ -59,16 +58,16 @@ pub async fn run(instance: &CrmInstance, ctx: &Ctx, now: Timestamp) -> std::resu
     if let Err(halt) = mine {
         // An object that carries another object's id was never accepted: nothing with that id belongs to it.
         let refused = halt.reason == life::ID_TAKEN && !reported;
-        return if refused { let_go(&api, instance).await.map_err(at) } else { Err(halt) };
+        return if refused { let_go(&api, instance).await.halt(CONDITION) } else { Err(halt) };
     }
     let recorded = match recorded {
         Some(recorded) => recorded,
-        None => replay(ctx, &id).await.map_err(&at)?,
+        None => replay(ctx, &id).await.halt(CONDITION)?,
     };
-    let site = ctx.site().await.map_err(&at)?;
-    let tenant = ctx.tenant(&instance.spec.tenant).await.map_err(&at)?;
-    stop(ctx, &namespace, &id).await.map_err(&at)?;
-    let left = pods(ctx, &namespace, &id).await.map_err(&at)?;
+    let site = ctx.site().await.halt(CONDITION)?;
+    let tenant = ctx.tenant(&instance.spec.tenant).await.halt(CONDITION)?;
+    stop(ctx, &namespace, &id).await.halt(CONDITION)?;
+    let left = pods(ctx, &namespace, &id).await.halt(CONDITION)?;
     if left > 0 {
         let text = format!("waiting until {left} pods have ended");
         return Err(Halt::wait(CONDITION, "StoppingProcesses", text, Duration::from_secs(2)));
@@ -83,19 +82,19 @@ pub async fn run(instance: &CrmInstance, ctx: &Ctx, now: Timestamp) -> std::resu
         None => None,
     };
     if orphan {
-        let settings = ctx.settings().await.map_err(&at)?;
+        let settings = ctx.settings().await.halt(CONDITION)?;
         for kept in &data.databases {
-            let looked = database::look(ctx, &id, kept, &settings).await.map_err(&at)?;
-            database::lock(&looked).await.map_err(&at)?;
+            let looked = database::look(ctx, &id, kept, &settings).await.halt(CONDITION)?;
+            database::lock(&looked).await.halt(CONDITION)?;
         }
     }
-    hide::secrets(ctx, instance, &id, &mut data).await.map_err(&at)?;
+    hide::secrets(ctx, instance, &id, &mut data).await.halt(CONDITION)?;
     let selector = format!("{LABEL_INSTANCE_ID}={id},{LABEL_DATA_GENERATION}");
-    let volumes = names_of::<PersistentVolumeClaim>(ctx, &namespace, &selector).await.map_err(&at)?;
+    let volumes = names_of::<PersistentVolumeClaim>(ctx, &namespace, &selector).await.halt(CONDITION)?;
     // Configuration is left out, because it is rendered again. The keys and the database access are kept.
     let kept_secrets = format!("{selector},{LABEL_PURPOSE}!=config");
-    let secrets = names_of::<Secret>(ctx, &namespace, &kept_secrets).await.map_err(&at)?;
-    retain(ctx, &namespace, &volumes).await.map_err(&at)?;
+    let secrets = names_of::<Secret>(ctx, &namespace, &kept_secrets).await.halt(CONDITION)?;
+    retain(ctx, &namespace, &volumes).await.halt(CONDITION)?;
 
     let subject = Subject {
         id: id.clone(),
@@ -104,7 +103,7 @@ pub async fn run(instance: &CrmInstance, ctx: &Ctx, now: Timestamp) -> std::resu
         tenant_name: instance.spec.tenant.clone(),
     };
     let facts = Facts { life: Life::Archived, ..recorded.facts.clone() };
-    let ledger = record(ctx, &Stream { subject, recorded }, &facts, now).await.map_err(&at)?;
+    let ledger = record(ctx, &Stream { subject, recorded }, &facts, now).await.halt(CONDITION)?;
     let ending = Ending {
         kind: ArchivedKind::CrmInstance,
         id: id.clone(),
@@ -118,14 +117,14 @@ pub async fn run(instance: &CrmInstance, ctx: &Ctx, now: Timestamp) -> std::resu
         data_generation: Some(data.generation),
         release_hash: data.release_hash,
         release,
-        object: serde_json::to_string(&data.spec).map_err(|e| at(e.into()))?,
+        object: serde_json::to_string(&data.spec).halt(CONDITION)?,
         ledger,
         retention_days: tenant.and_then(|t| t.spec.retention_days).unwrap_or(site.spec.retention_days),
     };
-    store(ctx, &build(&ending, now).map_err(|e| at(e.into()))?).await.map_err(&at)?;
-    host::release_all(ctx, id.as_str(), None).await.map_err(&at)?;
-    ctx.remove(Kind::ConfigMap, Some(&ctx.system_namespace), &names::id_claim(&id)).await.map_err(&at)?;
-    let_go(&api, instance).await.map_err(at)
+    store(ctx, &build(&ending, now).halt(CONDITION)?).await.halt(CONDITION)?;
+    host::release_all(ctx, id.as_str(), None).await.halt(CONDITION)?;
+    ctx.remove(Kind::ConfigMap, Some(&ctx.system_namespace), &names::id_claim(&id)).await.halt(CONDITION)?;
+    let_go(&api, instance).await.halt(CONDITION)
 }
 
 /// The release that wrote the data, from any source that still knows it. A missing release does not hold the archiving
@@ -187,7 +186,7 @@ async fn kept_data(
     recorded: &Recorded,
 ) -> std::result::Result<Remains, Halt> {
     let generation = data_generation(instance);
-    let kept = kept_database(ctx, instance, id, generation).await.map_err(Halt::at(CONDITION))?;
+    let kept = kept_database(ctx, instance, id, generation).await.halt(CONDITION)?;
     let kept = match kept {
         Some(kept) => promised(ctx, instance, id, kept, recorded.facts.installed.is_some()).await?,
         None => None,
@@ -210,9 +209,8 @@ async fn promised(
     kept: KeptDatabase,
     installed: bool,
 ) -> std::result::Result<Option<KeptDatabase>, Halt> {
-    let at = Halt::at(CONDITION);
-    let settings = ctx.settings().await.map_err(&at)?;
-    let looked = database::look(ctx, id, &kept, &settings).await.map_err(&at)?;
+    let settings = ctx.settings().await.halt(CONDITION)?;
+    let looked = database::look(ctx, id, &kept, &settings).await.halt(CONDITION)?;
     let gone = match looked.found {
         Found::There => false,
         Found::Unknown if !installed => return Ok(None),
@@ -232,7 +230,7 @@ async fn promised(
         let halt = database::missing(&kept.name, &kept.server, database::GONE, &remedy);
         return Err(Halt { condition: CONDITION, ..halt });
     }
-    database::lock(&looked).await.map_err(&at)?;
+    database::lock(&looked).await.halt(CONDITION)?;
     Ok((looked.found != Found::Unknown).then_some(kept))
 }
 

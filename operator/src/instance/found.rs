@@ -21,7 +21,7 @@ use tenantry_plan::instance::{access_of, data_generation};
 use crate::cluster::data_of;
 use crate::context::Ctx;
 use crate::error::Error;
-use crate::halt::Halt;
+use crate::halt::{Halt, OrHalt};
 use crate::life::refuse;
 use crate::sql;
 
@@ -65,8 +65,7 @@ pub enum Trust {
 /// # Errors
 /// [`Halt`] at `DatabaseReady` when the answer cannot be known, and at `Ready` when the id belongs to another tenant.
 pub async fn look(ctx: &Ctx, instance: &CrmInstance, id: &Id, trust: Trust) -> Result<Option<Found>, Halt> {
-    let at = Halt::at(CONDITION);
-    let settings = ctx.settings().await.map_err(&at)?;
+    let settings = ctx.settings().await.halt(CONDITION)?;
     if let Some((server, name)) = placed(ctx, instance, id).await? {
         let found = on(ctx, &server, &name, &settings).await?;
         let found = found.filter(|f| is_of(f, instance, id));
@@ -78,7 +77,7 @@ pub async fn look(ctx: &Ctx, instance: &CrmInstance, id: &Id, trust: Trust) -> R
         }
         return Ok(found);
     }
-    let servers = ctx.database_servers().await.map_err(&at)?;
+    let servers = ctx.database_servers().await.halt(CONDITION)?;
     // An instance whose id was minted a moment ago does not wait for a server that is away.
     let asked: Vec<&DatabaseServer> = match trust {
         Trust::Young => servers.iter().filter(|s| is_ready(s)).collect(),
@@ -121,7 +120,7 @@ pub async fn look(ctx: &Ctx, instance: &CrmInstance, id: &Id, trust: Trust) -> R
 /// # Errors
 /// [`Halt`] at `DatabaseReady`.
 pub async fn later_servers(ctx: &Ctx, instance: &CrmInstance) -> Result<String, Halt> {
-    let servers = ctx.database_servers().await.map_err(Halt::at(CONDITION))?;
+    let servers = ctx.database_servers().await.halt(CONDITION)?;
     let came = instance.creation_timestamp();
     let later = servers.iter().filter(|s| s.creation_timestamp() >= came);
     let mut all: Vec<String> =
@@ -139,8 +138,7 @@ fn is_ready(server: &DatabaseServer) -> bool {
 /// # Errors
 /// [`Halt`] at `DatabaseReady` while a server cannot be asked.
 pub async fn row(ctx: &Ctx, instance: &CrmInstance, id: &Id) -> Result<Option<Found>, Halt> {
-    let at = Halt::at(CONDITION);
-    let settings = ctx.settings().await.map_err(&at)?;
+    let settings = ctx.settings().await.halt(CONDITION)?;
     let reported = instance.status.as_ref().and_then(|s| s.database.clone()).map(|d| (d.server, d.name));
     let place = match placed(ctx, instance, id).await? {
         Some(place) => Some(place),
@@ -152,11 +150,11 @@ pub async fn row(ctx: &Ctx, instance: &CrmInstance, id: &Id) -> Result<Option<Fo
     if !has_database(ctx, instance).await? {
         return Ok(None);
     }
-    let servers = ctx.database_servers().await.map_err(&at)?;
+    let servers = ctx.database_servers().await.halt(CONDITION)?;
     let asked: Vec<&DatabaseServer> = servers.iter().collect();
     let Everywhere { found, away } = everywhere(ctx, instance, id, &asked, &settings).await?;
     match (found, away) {
-        (None, Some((_, e))) => Err(at(e)),
+        (None, Some((_, e))) => Err(Halt::at(CONDITION)(e)),
         (found, _) => Ok(found),
     }
 }
@@ -240,14 +238,13 @@ fn is_of(found: &Found, instance: &CrmInstance, id: &Id) -> bool {
 
 /// One database on one server.
 async fn on(ctx: &Ctx, server: &str, name: &str, settings: &Settings) -> Result<Option<Found>, Halt> {
-    let at = Halt::at(CONDITION);
-    let object = ctx.database_server(server).await.map_err(&at)?;
+    let object = ctx.database_server(server).await.halt(CONDITION)?;
     let object = object.ok_or_else(|| {
         let text = format!("DatabaseServer {server:?} with this instance's data does not exist; create it again");
         Halt::fail(CONDITION, "NoSuchServer", text, ErrorClass::Blocked)
     })?;
-    let asked = sql::administration(ctx, &object, settings).await.map_err(&at)?;
-    let record = asked.admin.record(name).await.map_err(|e| at(e.into()))?;
+    let asked = sql::administration(ctx, &object, settings).await.halt(CONDITION)?;
+    let record = asked.admin.record(name).await.halt(CONDITION)?;
     Ok(record.map(|record| Found { server: server.to_owned(), record }))
 }
 
@@ -255,7 +252,7 @@ async fn on(ctx: &Ctx, server: &str, name: &str, settings: &Settings) -> Result<
 async fn placed(ctx: &Ctx, instance: &CrmInstance, id: &Id) -> Result<Option<(String, String)>, Halt> {
     let api: Api<Secret> = Api::namespaced(ctx.client.clone(), &instance.namespace().unwrap_or_default());
     let found = api.get_opt(&names::database_secret(id, data_generation(instance))).await;
-    let found = found.map_err(|e| Halt::at(CONDITION)(Error::kube("get the database's Secret")(e)))?;
+    let found = found.map_err(Error::kube("get the database's Secret")).halt(CONDITION)?;
     let access = access_of(&data_of(found.and_then(|s| s.data).as_ref()));
     Ok(access.map(|(server, access)| (server, access.name)))
 }
@@ -278,18 +275,18 @@ pub async fn claim_of(ctx: &Ctx, instance: &CrmInstance, id: &Id) -> Result<Opti
         Api::namespaced(ctx.client.clone(), &instance.namespace().unwrap_or_default());
     let params = ListParams::default().labels(&format!("{}={id}", names::LABEL_INSTANCE_ID)).limit(1);
     let found = api.list_metadata(&params).await;
-    let found = found.map_err(|e| Halt::at(CONDITION)(Error::kube("look for volume claims")(e)))?;
+    let found = found.map_err(Error::kube("look for volume claims")).halt(CONDITION)?;
     Ok(found.items.first().map(ResourceExt::name_any))
 }
 
 async fn keys_are_there(ctx: &Ctx, instance: &CrmInstance, id: &Id) -> Result<bool, Halt> {
     let api: Api<Secret> = Api::namespaced(ctx.client.clone(), &instance.namespace().unwrap_or_default());
     let found = api.get_metadata_opt(&names::keys_secret(id, data_generation(instance))).await;
-    Ok(found.map_err(|e| Halt::at(CONDITION)(Error::kube("look for the keys")(e)))?.is_some())
+    Ok(found.map_err(Error::kube("look for the keys")).halt(CONDITION)?.is_some())
 }
 
 /// Whether the instance's product keeps a database, as far as the Blueprint tells.
 async fn has_database(ctx: &Ctx, instance: &CrmInstance) -> Result<bool, Halt> {
-    let blueprint = ctx.blueprint(&instance.spec.blueprint).await.map_err(Halt::at(CONDITION))?;
+    let blueprint = ctx.blueprint(&instance.spec.blueprint).await.halt(CONDITION)?;
     Ok(blueprint.is_none_or(|b| b.spec.database.is_some()))
 }

@@ -14,7 +14,7 @@ use tenantry_plan::{Child, Kind};
 
 use crate::context::Ctx;
 use crate::error::Error;
-use crate::halt::Halt;
+use crate::halt::{Halt, OrHalt};
 use crate::life::claim;
 
 /// Number of Ingresses that one request reads.
@@ -40,17 +40,20 @@ pub async fn claim(ctx: &Ctx, wanted: &Wanted, class: Option<&str>, claimed_befo
     if ctx.memory.children.knows(&child) {
         return Ok(());
     }
-    let at = Halt::at(ConditionType::HostClaimed);
     let api = crate::cluster::dynamic_api(&ctx.client, child.kind, child.namespace.as_deref());
     let found = match claimed_before {
-        true => api.get_opt(&child.name).await.map_err(|e| at(Error::kube("get the host claim")(e)))?,
+        true => api
+            .get_opt(&child.name)
+            .await
+            .map_err(Error::kube("get the host claim"))
+            .halt(ConditionType::HostClaimed)?,
         false => None,
     };
     let stored = match found {
         Some(found) => found,
         None => {
             served_elsewhere(ctx, wanted, class).await?;
-            ctx.create_once(&child).await.map_err(&at)?
+            ctx.create_once(&child).await.halt(ConditionType::HostClaimed)?
         }
     };
     let owner = stored.labels().get(names::LABEL_INSTANCE_ID).cloned().unwrap_or_default();
@@ -60,7 +63,7 @@ pub async fn claim(ctx: &Ctx, wanted: &Wanted, class: Option<&str>, claimed_befo
     }
     if let Some(claimed) = released(ctx, &stored, &owner).await? {
         // The first instance that creates the claim again has the host.
-        let again = ctx.create_once(&child).await.map_err(&at)?;
+        let again = ctx.create_once(&child).await.halt(ConditionType::HostClaimed)?;
         if again.labels().get(names::LABEL_INSTANCE_ID).map(String::as_str) == Some(wanted.id.as_str()) {
             ctx.memory.children.applied(&child, &again.metadata);
             return Ok(());
@@ -89,10 +92,7 @@ async fn served_elsewhere(ctx: &Ctx, wanted: &Wanted, class: Option<&str>) -> Re
     let foreign = format!("{}!={}", names::LABEL_MANAGED_BY, names::MANAGED_BY);
     let mut page = ListParams::default().labels(&foreign).limit(PAGE);
     loop {
-        let found = api
-            .list(&page)
-            .await
-            .map_err(|e| Halt::at(ConditionType::HostClaimed)(Error::kube("list Ingresses")(e)))?;
+        let found = api.list(&page).await.map_err(Error::kube("list Ingresses")).halt(ConditionType::HostClaimed)?;
         if let Some(other) = found.items.iter().find(|i| serves(i, &wanted.host, class)) {
             let (namespace, name) = (other.namespace().unwrap_or_default(), other.name_any());
             let text = format!(
@@ -111,18 +111,25 @@ async fn served_elsewhere(ctx: &Ctx, wanted: &Wanted, class: Option<&str>) -> Re
 /// Removes a claim when its holder and everything that could serve its host are gone. Returns who had the claim. None
 /// means that the claim is in use.
 async fn released(ctx: &Ctx, stored: &DynamicObject, owner: &str) -> Result<Option<String>, Halt> {
-    let at = Halt::at(ConditionType::HostClaimed);
     let text = |key: &str| stored.data.pointer(&format!("/data/{key}")).and_then(|v| v.as_str()).unwrap_or_default();
     let tenant = stored.labels().get(names::LABEL_TENANT_ID).and_then(|id| Id::parse(id).ok());
     let (Ok(id), Some(tenant)) = (Id::parse(owner), tenant) else { return Ok(None) };
     let namespace = names::namespace(&tenant);
     let living: Api<CrmInstance> = Api::namespaced(ctx.client.clone(), &namespace);
-    let holder = living.get_opt(text("name")).await.map_err(|e| at(Error::kube("get who has the host")(e)))?;
+    let holder = living
+        .get_opt(text("name"))
+        .await
+        .map_err(Error::kube("get who has the host"))
+        .halt(ConditionType::HostClaimed)?;
     if holder.is_some_and(|i| i.spec.id.as_deref() == Some(owner)) || claim::living(ctx, &id).await?.is_some() {
         return Ok(None);
     }
     let ingress = crate::cluster::dynamic_api(&ctx.client, Kind::Ingress, Some(&namespace));
-    let serves = ingress.get_opt(&names::service(&id)).await.map_err(|e| at(Error::kube("get its Ingress")(e)))?;
+    let serves = ingress
+        .get_opt(&names::service(&id))
+        .await
+        .map_err(Error::kube("get its Ingress"))
+        .halt(ConditionType::HostClaimed)?;
     if serves.is_some() {
         let message = format!(
             "the host is served by what is left of instance {id} ({}/{}), whose object is gone. Nothing was changed there. `tenantry archive orphan {tenant}/{id}` archives it with all its data, and the host is free then",
@@ -138,7 +145,7 @@ async fn released(ctx: &Ctx, stored: &DynamicObject, owner: &str) -> Result<Opti
     match api.delete(&stored.name_any(), &params).await {
         Ok(_) => {}
         Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => {}
-        Err(e) => return Err(at(Error::kube("take the host over")(e))),
+        Err(e) => return Err(Halt::at(ConditionType::HostClaimed)(Error::kube("take the host over")(e))),
     }
     Ok(Some(format!("{}/{}", text("tenant"), text("name"))))
 }

@@ -9,7 +9,7 @@ use tenantry_database::{Login, State};
 use tenantry_plan::job;
 
 use super::template::{Build, CONDITION};
-use crate::halt::Halt;
+use crate::halt::{Halt, OrHalt};
 use crate::operation::attempt;
 use crate::sql::FailedBuild;
 
@@ -39,18 +39,17 @@ impl Build<'_> {
     /// Fills an empty database and seals it. The remains of an earlier attempt are dropped, however far that attempt
     /// came.
     pub(super) async fn by_sql(&self, list: &StepList, record: Option<(State, u32)>) -> Result<(), Halt> {
-        let at = Halt::at(CONDITION);
         // Another pass may have failed since this one looked.
         self.rest().await?;
         let admin = &self.server.admin;
         let (attempt, half_made) = attempt::next_by_sql(record);
         let (new, values) = self.planned(attempt)?;
-        let steps = job::sql(&self.release.blueprint, "install", list, &values).map_err(|e| at(e.into()))?;
+        let steps = job::sql(&self.release.blueprint, "install", list, &values).halt(CONDITION)?;
         if half_made {
-            admin.drop_database(self.name, self.owner).await.map_err(|e| at(e.into()))?;
+            admin.drop_database(self.name, self.owner).await.halt(CONDITION)?;
         }
-        admin.create(&new).await.map_err(|e| at(e.into()))?;
-        admin.set_state(self.name, self.owner, State::Installing).await.map_err(|e| at(e.into()))?;
+        admin.create(&new).await.halt(CONDITION)?;
+        admin.set_state(self.name, self.owner, State::Installing).await.halt(CONDITION)?;
         let login = Login { user: new.role, password: new.password };
         let (start, limit) = (Instant::now(), Duration::from_secs(list.timeout_seconds.into()));
         for (step, sql) in &steps {
@@ -60,7 +59,7 @@ impl Build<'_> {
                 return Err(self.step_failed(attempt, step, error).await);
             }
         }
-        admin.seal_template(self.name, self.owner).await.map_err(|e| at(e.into()))?;
+        admin.seal_template(self.name, self.owner).await.halt(CONDITION)?;
         self.ctx.servers.build_ended(self.key, None).await;
         Ok(())
     }

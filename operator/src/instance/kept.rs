@@ -13,7 +13,7 @@ use super::database::Found;
 use super::{database, volumes};
 use crate::context::Ctx;
 use crate::error::Error;
-use crate::halt::Halt;
+use crate::halt::{Halt, OrHalt};
 use crate::life::{adopt, refuse};
 
 /// Makes sure that everything that an archive names still exists. Nothing was taken over before this check. What is
@@ -26,10 +26,10 @@ pub async fn all_there(ctx: &Ctx, archive: &Archive) -> Result<(), Halt> {
     let id = Id::parse(&spec.id).map_err(|e| refuse(e.to_string()))?;
     volumes::kept(ctx, &spec.namespace, id.as_str(), &spec.volumes).await?;
     secrets(ctx, archive, &id).await?;
-    let settings = ctx.settings().await.map_err(Halt::at(database::CONDITION))?;
+    let settings = ctx.settings().await.halt(database::CONDITION)?;
     let installed = adopt::ledger_of(archive)?.facts.installed.is_some();
     for kept in &spec.databases {
-        let looked = database::look(ctx, &id, kept, &settings).await.map_err(Halt::at(database::CONDITION))?;
+        let looked = database::look(ctx, &id, kept, &settings).await.halt(database::CONDITION)?;
         match looked.found {
             Found::There => {}
             // The instance was archived before its database was made: the database is made now.
@@ -63,16 +63,13 @@ async fn secrets(ctx: &Ctx, archive: &Archive, id: &Id) -> Result<(), Halt> {
     let api: Api<Secret> = Api::namespaced(ctx.client.clone(), &spec.namespace);
     let mine = ListParams::default().labels(&format!("{LABEL_INSTANCE_ID}={id}"));
     let list = api.list_metadata(&mine).await;
-    let list = list.map_err(|e| Halt::at(ConditionType::SpecValid)(Error::kube("list the archive's Secrets")(e)))?;
+    let list = list.map_err(Error::kube("list the archive's Secrets")).halt(ConditionType::SpecValid)?;
     let there: Vec<String> = list.items.iter().map(ResourceExt::name_any).collect();
     let mut gone = Vec::new();
     for name in needed.into_iter().filter(|name| !there.contains(name)) {
         // A person who restored the Secret may have left our labels out.
         let found = api.get_metadata_opt(name).await;
-        if found
-            .map_err(|e| Halt::at(ConditionType::SpecValid)(Error::kube(format!("get Secret {name}"))(e)))?
-            .is_none()
-        {
+        if found.map_err(Error::kube(format!("get Secret {name}"))).halt(ConditionType::SpecValid)?.is_none() {
             gone.push(name.as_str());
         }
     }

@@ -14,7 +14,7 @@ use super::pass::Pass;
 use crate::cluster::{data_of, patch_params, typed};
 use crate::context::Ctx;
 use crate::error::Error;
-use crate::halt::Halt;
+use crate::halt::{Halt, OrHalt};
 
 /// Reads the keys, or makes them.
 ///
@@ -22,18 +22,17 @@ use crate::halt::Halt;
 /// [`Halt`] at `SpecValid`.
 #[tracing::instrument(target = "tenantry::trace", level = "debug", name = "keys", skip_all)]
 pub async fn ensure(ctx: &Ctx, pass: &Pass, wanted: &Wanted) -> Result<Keys, Halt> {
-    let at = Halt::at(ConditionType::SpecValid);
     let name = names::keys_secret(&wanted.id, wanted.generation);
     let api: Api<Secret> = Api::namespaced(ctx.client.clone(), &wanted.namespace);
     let mut found: Option<Secret> = None;
     if pass.instance.status.is_some() || pass.had_data_before() {
-        found = api.get_opt(&name).await.map_err(|e| at(Error::kube("get the keys")(e)))?;
+        found = api.get_opt(&name).await.map_err(Error::kube("get the keys")).halt(ConditionType::SpecValid)?;
     }
     if found.is_none() && !pass.had_data_before() {
-        let keys = generate(ctx, wanted).map_err(&at)?;
+        let keys = generate(ctx, wanted).halt(ConditionType::SpecValid)?;
         // The first writer wins: the stored keys count.
-        let stored = ctx.create_once(&build_keys_secret(wanted, &keys)).await.map_err(&at)?;
-        found = Some(typed(&stored).map_err(&at)?);
+        let stored = ctx.create_once(&build_keys_secret(wanted, &keys)).await.halt(ConditionType::SpecValid)?;
+        found = Some(typed(&stored).halt(ConditionType::SpecValid)?);
     }
     let there = found.is_some();
     let data = data_of(found.as_ref().and_then(|s| s.data.as_ref()));
@@ -42,7 +41,7 @@ pub async fn ensure(ctx: &Ctx, pass: &Pass, wanted: &Wanted) -> Result<Keys, Hal
         Some(keys) if missing.is_empty() => {
             // A Secret that lacks keys stays mutable, so that a person can put them back.
             if let Some(open) = found.as_ref().filter(|s| s.immutable != Some(true)) {
-                close(&api, open).await.map_err(&at)?;
+                close(&api, open).await.halt(ConditionType::SpecValid)?;
             }
             Ok(keys)
         }

@@ -29,7 +29,7 @@ use super::{
 };
 use crate::context::Ctx;
 use crate::error::{Error, Result};
-use crate::halt::Halt;
+use crate::halt::{Halt, OrHalt};
 use crate::life::{Stream, adopt, metadata, record, recorded_of};
 
 /// The condition that says whether the server of the database answers.
@@ -77,18 +77,17 @@ fn print(instance: &CrmInstance, tenant: &str, site: Option<i64>, secrets: &str)
 /// # Errors
 /// [`Halt`] with the condition that says why the instance is not in that state yet.
 pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<(), Halt> {
-    let valid = Halt::at(ConditionType::SpecValid);
     // The tenant is read before anything that can halt a pass: an instance of a suspended tenant is stopped, whatever
     // else is wrong with it.
     let tenant = owner(pass, ctx).await?;
     pass.tenant = Some(tenant.clone());
-    let settings = ctx.settings().await.map_err(&valid)?;
+    let settings = ctx.settings().await.halt(ConditionType::SpecValid)?;
     let release = Box::pin(prepare::run(pass, ctx, now)).await?;
     let generation = data_generation(&pass.instance);
     let referenced = referenced::read(ctx, &pass.instance, &tenant).await?;
     pass.secret_versions = referenced.versions;
     let wanted = validate(&pass.instance, &tenant, &release, &settings, generation, &referenced.values);
-    let wanted = wanted.map_err(|e| valid(e.into()))?;
+    let wanted = wanted.halt(ConditionType::SpecValid)?;
     pass.url = Some(settings.url(&wanted.host));
     pass.wanted = Some(wanted.clone());
     let (limits, resources) = limits(ctx, &tenant).await?;
@@ -154,8 +153,7 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
         pass.stopped = true;
     }
     if pass.installed_before() && pass.instance.status.as_ref().is_none_or(|s| s.installed_at.is_none()) {
-        let at = Halt::at(ConditionType::Ready);
-        pass.installed_at = installed_at(ctx, &wanted.id).await.map_err(at)?;
+        pass.installed_at = installed_at(ctx, &wanted.id).await.halt(ConditionType::Ready)?;
     }
     if wanted.suspended.is_some() {
         if pass.installed_before() || pass.taken_over() {
@@ -192,7 +190,7 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
 /// server is done.
 async fn answers(ctx: &Ctx, pass: &mut Pass) -> Result<(), Halt> {
     let Some((server, _)) = &pass.database else { return Ok(()) };
-    let object = ctx.database_server(server).await.map_err(Halt::at(ANSWERS))?;
+    let object = ctx.database_server(server).await.halt(ANSWERS)?;
     let Some(object) = object else {
         let text = format!(
             "DatabaseServer {server:?} with this instance's data does not exist, so that nobody looks after it; what runs goes on. Create it again under the same name"
@@ -243,7 +241,7 @@ fn version(wanted: &Wanted) -> String {
 
 async fn owner(pass: &Pass, ctx: &Ctx) -> Result<Tenant, Halt> {
     let name = &pass.instance.spec.tenant;
-    let tenant = ctx.tenant(name).await.map_err(Halt::at(ConditionType::SpecValid))?;
+    let tenant = ctx.tenant(name).await.halt(ConditionType::SpecValid)?;
     let tenant = tenant.ok_or_else(|| {
         let text = format!("spec.tenant: tenant {name:?} does not exist; see `tenantry tenant list`");
         Halt::fail(ConditionType::SpecValid, "UnknownTenant", text, ErrorClass::Blocked)
@@ -260,13 +258,12 @@ async fn owner(pass: &Pass, ctx: &Ctx) -> Result<Tenant, Halt> {
 }
 
 async fn limits(ctx: &Ctx, tenant: &Tenant) -> Result<(Limits, Option<tenantry_api::plan::Resources>), Halt> {
-    let at = Halt::at(ConditionType::SpecValid);
-    let plan = ctx.plan(&tenant.spec.plan).await.map_err(&at)?;
+    let plan = ctx.plan(&tenant.spec.plan).await.halt(ConditionType::SpecValid)?;
     let plan = plan.ok_or_else(|| {
         let text = format!("plan {:?} of its tenant does not exist; see `tenantry plan list`", tenant.spec.plan);
         Halt::fail(ConditionType::SpecValid, "UnknownPlan", text, ErrorClass::Blocked)
     })?;
-    let limits = tenantry_plan::limits::resolve(&tenant.spec, &plan.spec).map_err(|e| at(e.into()))?;
+    let limits = tenantry_plan::limits::resolve(&tenant.spec, &plan.spec).halt(ConditionType::SpecValid)?;
     let wrong = plan.spec.resources.iter().flat_map(|r| resources::problems("spec.resources", r)).collect::<Vec<_>>();
     if !wrong.is_empty() {
         let text = format!(
@@ -284,7 +281,6 @@ async fn limits(ctx: &Ctx, tenant: &Tenant) -> Result<(Limits, Option<tenantry_a
 /// restarts in between.
 #[tracing::instrument(target = "tenantry::trace", level = "debug", name = "record", skip_all)]
 async fn installed(ctx: &Ctx, pass: &mut Pass, wanted: &Wanted, limits: &Limits, now: Timestamp) -> Result<(), Halt> {
-    let at = Halt::at(ConditionType::Ready);
     let was = recorded_of(pass.instance.annotations())?.unwrap_or_default();
     let recorded = was.facts.installed.is_some() && was.facts.life == Life::Active;
     if !recorded || pass.instance.status.is_none() {
@@ -314,12 +310,12 @@ async fn installed(ctx: &Ctx, pass: &mut Pass, wanted: &Wanted, limits: &Limits,
         life: Life::Active,
     };
     let stream = Stream { subject: subject(wanted), recorded: was.clone() };
-    let recorded = record(ctx, &stream, &facts, now).await.map_err(&at)?;
+    let recorded = record(ctx, &stream, &facts, now).await.halt(ConditionType::Ready)?;
     if recorded != was {
-        let text = serde_json::to_string(&recorded).map_err(|e| at(e.into()))?;
+        let text = serde_json::to_string(&recorded).halt(ConditionType::Ready)?;
         let api: Api<CrmInstance> = Api::namespaced(ctx.client.clone(), &wanted.namespace);
         let annotation = [(names::ANNOTATION_LEDGER, text)];
-        let stored = metadata(ctx, &api, &pass.instance, true, &annotation).await.map_err(&at)?;
+        let stored = metadata(ctx, &api, &pass.instance, true, &annotation).await.halt(ConditionType::Ready)?;
         if let Some(stored) = stored {
             pass.instance = stored;
         }

@@ -14,7 +14,7 @@ use tenantry_plan::made_with::{CONDITION, changed, given_once, prints};
 use super::inputs::Inputs;
 use super::pass::Pass;
 use crate::context::Ctx;
-use crate::halt::Halt;
+use crate::halt::{Halt, OrHalt};
 use crate::life::metadata;
 
 /// The note of how an instance was made.
@@ -48,12 +48,11 @@ pub async fn look(ctx: &Ctx, pass: &mut Pass, inputs: &Inputs<'_>) -> Result<(),
     // An operator that compares more values than the operator before it adds the values that were not noted.
     let note: BTreeMap<_, _> = now.clone().into_iter().chain(made.clone()).collect();
     if note != made {
-        let at = Halt::at(ConditionType::Ready);
         let note = Note { release: wanted.release.hash.clone(), prints: note };
-        let text = serde_json::to_string(&note).map_err(|e| at(e.into()))?;
+        let text = serde_json::to_string(&note).halt(ConditionType::Ready)?;
         let api: Api<CrmInstance> = Api::namespaced(ctx.client.clone(), &wanted.namespace);
         let note = [(names::ANNOTATION_MADE_WITH, text)];
-        if let Some(stored) = metadata(ctx, &api, &pass.instance, true, &note).await.map_err(at)? {
+        if let Some(stored) = metadata(ctx, &api, &pass.instance, true, &note).await.halt(ConditionType::Ready)? {
             pass.instance = stored;
         }
     }

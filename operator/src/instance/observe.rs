@@ -19,7 +19,7 @@ use super::pass::Pass;
 use crate::cluster::{dynamic_api, look_at_growth};
 use crate::context::Ctx;
 use crate::error::{Error, Result};
-use crate::halt::Halt;
+use crate::halt::{Halt, OrHalt};
 
 /// Deployments by process.
 pub type Deployments = BTreeMap<String, Deployment>;
@@ -41,24 +41,23 @@ pub struct Found {
 /// [`Halt`] at `ProcessesReady`.
 #[tracing::instrument(target = "tenantry::trace", level = "debug", name = "observe", skip_all)]
 pub async fn observe(ctx: &Ctx, pass: &Pass, inputs: &Inputs<'_>, verified: bool) -> Result<Found, Halt> {
-    let at = Halt::at(ConditionType::ProcessesReady);
     let wanted = inputs.wanted;
     let begins = pass.instance.status.is_none() && !pass.had_data_before();
-    let serving = serving(ctx, wanted, begins).await.map_err(&at)?;
+    let serving = serving(ctx, wanted, begins).await.halt(ConditionType::ProcessesReady)?;
     let mut seen = Seen { serving, verified, ..Seen::default() };
     if begins && serving.is_none() {
         return Ok(Found { seen, deployments: Deployments::new(), new: true });
     }
-    let deployments = deployments(ctx, wanted).await.map_err(&at)?;
+    let deployments = deployments(ctx, wanted).await.halt(ConditionType::ProcessesReady)?;
     seen.app_ready = serving_ready(wanted, &deployments);
     seen.page_ready = !page_is_waited_for(deployments.get(PAGE));
-    seen.volumes = claims(ctx, pass, inputs).await.map_err(&at)?;
+    seen.volumes = claims(ctx, pass, inputs).await.halt(ConditionType::ProcessesReady)?;
     seen.lost.clone_from(&pass.lost);
-    seen.budgets = budgets(ctx, wanted).await.map_err(&at)?;
+    seen.budgets = budgets(ctx, wanted).await.halt(ConditionType::ProcessesReady)?;
     let otherwise = wanted.release.spec.processes.iter().filter(|p| was_built_otherwise(p));
     let live = otherwise.filter_map(|p| deployments.get(&p.name).map(|d| (&p.name, d)));
     for (name, deployment) in live {
-        let live = serde_json::to_value(deployment).map_err(|e| at(e.into()))?;
+        let live = serde_json::to_value(deployment).halt(ConditionType::ProcessesReady)?;
         seen.processes.insert(name.clone(), live);
     }
     Ok(Found { seen, deployments, new: false })

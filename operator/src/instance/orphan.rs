@@ -10,7 +10,7 @@ use tenantry_core::names;
 use super::release;
 use super::remains::Remains;
 use crate::context::Ctx;
-use crate::halt::Halt;
+use crate::halt::{Halt, OrHalt};
 use crate::sql;
 
 /// Asks every server for databases of an id. `spec` is what is known of the object.
@@ -19,15 +19,14 @@ use crate::sql;
 /// [`Halt`] at `Archived` while a server cannot be asked: an archive that names half of the data would let the other
 /// half be lost.
 pub async fn found(ctx: &Ctx, id: &Id, spec: &CrmInstanceSpec) -> Result<Remains, Halt> {
-    let at = Halt::at(ConditionType::Archived);
-    let settings = ctx.settings().await.map_err(&at)?;
+    let settings = ctx.settings().await.halt(ConditionType::Archived)?;
     let owner = names::owner_of_instance(id);
     let mut data = Remains { databases: Vec::new(), generation: 1, release_hash: None, spec: spec.clone() };
-    let mut servers = ctx.database_servers().await.map_err(&at)?;
+    let mut servers = ctx.database_servers().await.halt(ConditionType::Archived)?;
     servers.sort_by_key(ResourceExt::name_any);
     for object in &servers {
-        let server = sql::administration(ctx, object, &settings).await.map_err(&at)?;
-        for record in server.admin.find_by_owner(&owner).await.map_err(|e| at(e.into()))? {
+        let server = sql::administration(ctx, object, &settings).await.halt(ConditionType::Archived)?;
+        for record in server.admin.find_by_owner(&owner).await.halt(ConditionType::Archived)? {
             data.databases.push(KeptDatabase { server: object.name_any(), name: record.name });
             if record.generation >= data.generation {
                 data.generation = record.generation;
@@ -36,7 +35,7 @@ pub async fn found(ctx: &Ctx, id: &Id, spec: &CrmInstanceSpec) -> Result<Remains
         }
     }
     if let Some(hash) = &data.release_hash
-        && let Some(release) = release::found(ctx, hash).await.map_err(&at)?
+        && let Some(release) = release::found(ctx, hash).await.halt(ConditionType::Archived)?
     {
         data.spec.blueprint = release.blueprint;
     }

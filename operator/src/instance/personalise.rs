@@ -22,7 +22,7 @@ use super::inputs::{Inputs, Placed};
 use super::install::SHORTEST;
 use crate::context::Ctx;
 use crate::error::Error;
-use crate::halt::Halt;
+use crate::halt::{Halt, OrHalt};
 use crate::operation::{Followed, Outcome, Work, attempt, follow, outcome, secret};
 use crate::sql::Server;
 
@@ -35,7 +35,6 @@ const CONDITION: ConditionType = ConditionType::Installed;
 pub async fn run(ctx: &Ctx, inputs: &Inputs<'_>, placed: &Placed, server: &Server) -> Result<(), Halt> {
     let Inputs { wanted, settings, limits, now, .. } = *inputs;
     let Some(list) = &wanted.release.spec.personalise else { return Ok(()) };
-    let at = Halt::at(ConditionType::Installed);
     let values = inputs.values();
     let blueprint = &wanted.release.blueprint;
     // While a job with the commands runs or pauses, and after one that succeeded, there is nothing to do here.
@@ -49,20 +48,20 @@ pub async fn run(ctx: &Ctx, inputs: &Inputs<'_>, placed: &Placed, server: &Serve
     let login = Login { user: placed.access.user.clone(), password: placed.access.password.clone() };
     let (start, limit) = (Instant::now(), Duration::from_secs(list.timeout_seconds.into()));
     let left = || limit.saturating_sub(start.elapsed()).max(SHORTEST);
-    for (step, sql) in job::sql(blueprint, "personalise", list, &values).map_err(|e| at(e.into()))? {
+    for (step, sql) in job::sql(blueprint, "personalise", list, &values).halt(ConditionType::Installed)? {
         tenantry_database::run_as(&server.endpoint, &login, &placed.access.name, &sql, &ctx.gate, left())
             .await
             .map_err(|e| {
-                let halt = at(Error::Database(e));
+                let halt = Halt::at(ConditionType::Installed)(Error::Database(e));
                 Halt { message: format!("personalise[{step}]: {}", halt.message), ..halt }
             })?;
     }
     let Some(attempt) = commands else { return Ok(()) };
     // The job may write into the volumes, and its pod waits for them.
     for volume in &wanted.release.spec.volumes {
-        ctx.create_once(&build_volume(wanted, settings, limits, volume, None)).await.map_err(&at)?;
+        ctx.create_once(&build_volume(wanted, settings, limits, volume, None)).await.halt(ConditionType::Installed)?;
     }
-    let mut file = job::file(blueprint, "personalise", list, &values).map_err(|e| at(e.into()))?;
+    let mut file = job::file(blueprint, "personalise", list, &values).halt(ConditionType::Installed)?;
     let spent = u32::try_from(start.elapsed().as_secs()).unwrap_or(u32::MAX);
     file.timeout_seconds = list.timeout_seconds.saturating_sub(spent).max(1);
     Err(begin(ctx, inputs, &values, &file, attempt).await?)
@@ -112,7 +111,6 @@ impl Work for Personalise<'_> {
 /// # Errors
 /// [`Halt`] at `Installed` while an attempt runs, and while the pause after a failure lasts.
 async fn due(ctx: &Ctx, wanted: &Wanted, now: Timestamp) -> Result<Option<u32>, Halt> {
-    let at = Halt::at(CONDITION);
     let api: Api<Job> = Api::namespaced(ctx.client.clone(), &wanted.namespace);
     let label = purpose(wanted);
     let params = ListParams::default().labels(&format!(
@@ -121,7 +119,7 @@ async fn due(ctx: &Ctx, wanted: &Wanted, now: Timestamp) -> Result<Option<u32>, 
         wanted.id,
         names::LABEL_PURPOSE
     ));
-    let jobs = api.list(&params).await.map_err(|e| at(Error::kube("list personalise jobs")(e)))?;
+    let jobs = api.list(&params).await.map_err(Error::kube("list personalise jobs")).halt(CONDITION)?;
     let Some((attempt, job)) = attempt::newest(jobs.items) else { return Ok(Some(1)) };
     // A job of another release worked in a database that was dropped and replaced by this one. While that job runs, it
     // is waited for.
@@ -131,7 +129,7 @@ async fn due(ctx: &Ctx, wanted: &Wanted, now: Timestamp) -> Result<Option<u32>, 
     }
     match follow(ctx, &Personalise(wanted), attempt, &job, now).await? {
         Followed::Done => {
-            secret::clear(ctx, wanted, &label).await.map_err(&at)?;
+            secret::clear(ctx, wanted, &label).await.halt(CONDITION)?;
             Ok(None)
         }
         Followed::Due(next) => Ok(Some(next)),
@@ -145,9 +143,8 @@ async fn due(ctx: &Ctx, wanted: &Wanted, now: Timestamp) -> Result<Option<u32>, 
 /// [`Halt`] at `Installed` when the attempt cannot be started.
 async fn begin(ctx: &Ctx, inputs: &Inputs<'_>, values: &Value, file: &JobFile, attempt: u32) -> Result<Halt, Halt> {
     let Inputs { wanted, settings, .. } = *inputs;
-    let at = Halt::at(CONDITION);
     let (blueprint, label) = (&wanted.release.blueprint, purpose(wanted));
-    let config = Config::render(blueprint, &wanted.release.spec, values, false).map_err(|e| at(e.into()))?;
+    let config = Config::render(blueprint, &wanted.release.spec, values, false).halt(CONDITION)?;
     let claim = |volume: &str| names::volume(&wanted.id, volume, wanted.generation);
     let job_name = names::personalise_job(&wanted.id, wanted.generation, attempt);
     let place = Place {
@@ -161,9 +158,9 @@ async fn begin(ctx: &Ctx, inputs: &Inputs<'_>, values: &Value, file: &JobFile, a
         claims: Some(&claim),
         together: Together::jobs(wanted),
     };
-    secret::clear(ctx, wanted, &label).await.map_err(&at)?;
-    ctx.apply(&job::build_secret(&place, file).map_err(|e| at(e.into()))?).await.map_err(&at)?;
-    secret::start(ctx, &job::build_job(&place, file, settings)).await.map_err(&at)?;
+    secret::clear(ctx, wanted, &label).await.halt(CONDITION)?;
+    ctx.apply(&job::build_secret(&place, file).halt(CONDITION)?).await.halt(CONDITION)?;
+    secret::start(ctx, &job::build_job(&place, file, settings)).await.halt(CONDITION)?;
     Ok(personalising())
 }
 

@@ -23,7 +23,7 @@ use super::pass::Pass;
 use crate::cluster::{data_of, patch_params, typed};
 use crate::context::Ctx;
 use crate::error::Error;
-use crate::halt::Halt;
+use crate::halt::{Halt, OrHalt};
 use crate::sql::Server;
 
 const CONDITION: ConditionType = ConditionType::DatabaseReady;
@@ -40,14 +40,13 @@ pub async fn ensure(
     tenant: &Tenant,
     settings: &Settings,
 ) -> Result<Placed, Halt> {
-    let at = Halt::at(CONDITION);
     let name = names::database_secret(&wanted.id, wanted.generation);
     let api: Api<KubeSecret> = Api::namespaced(ctx.client.clone(), &wanted.namespace);
     let is_new = pass.instance.status.is_none() && !pass.had_data_before();
-    if !is_new && let Some(placed) = read(&api, &name).await.map_err(&at)? {
+    if !is_new && let Some(placed) = read(&api, &name).await.halt(CONDITION)? {
         return Ok(placed);
     }
-    let servers = ctx.database_servers().await.map_err(&at)?;
+    let servers = ctx.database_servers().await.halt(CONDITION)?;
     let found = match &pass.found {
         Some(found) => Some(found.clone()),
         None => find(ctx, pass, wanted, &servers, settings).await?,
@@ -63,7 +62,7 @@ pub async fn ensure(
         port,
         name: names::database(&wanted.id, wanted.generation),
         user: names::database(&wanted.id, wanted.generation),
-        password: ctx.password(32).map_err(&at)?,
+        password: ctx.password(32).halt(CONDITION)?,
     };
     // If the database exists and only its Secret was lost, the Secret is written first and says that the server does
     // not know the password yet. A crash here, or another writer at the same time, then still leaves one password that
@@ -71,7 +70,7 @@ pub async fn ensure(
     let untold = found.as_ref().is_some_and(Found::is_data);
     let child = build_database_secret(wanted, &object.name_any(), &access, untold);
     // The first decision wins: the stored Secret counts.
-    let stored: KubeSecret = typed(&ctx.create_once(&child).await.map_err(&at)?).map_err(&at)?;
+    let stored: KubeSecret = typed(&ctx.create_once(&child).await.halt(CONDITION)?).halt(CONDITION)?;
     placed(&stored).ok_or_else(|| {
         let text = format!("Secret {}/{name} is not whole; its keys are needed: server, engine, host, port, database, username, password", wanted.namespace);
         Halt::fail(CONDITION, "SecretIncomplete", text, ErrorClass::Blocked)
@@ -84,10 +83,9 @@ pub async fn ensure(
 /// # Errors
 /// [`Halt`] at `DatabaseReady`; the next pass does what is left to do.
 pub async fn tell(ctx: &Ctx, wanted: &Wanted, placed: &Placed, server: &Server) -> Result<(), Halt> {
-    let at = Halt::at(CONDITION);
     let (owner, access) = (names::owner_of_instance(&wanted.id), &placed.access);
     let kept = server.admin.keep_password(&access.name, &owner, &access.password).await;
-    kept.map_err(|e| at(e.into()))?;
+    kept.halt(CONDITION)?;
     if !placed.untold {
         return Ok(());
     }
@@ -95,7 +93,7 @@ pub async fn tell(ctx: &Ctx, wanted: &Wanted, placed: &Placed, server: &Server) 
     let told = Patch::Merge(json!({ "metadata": { "annotations": { ANNOTATION_UNTOLD: null } } }));
     let name = names::database_secret(&wanted.id, wanted.generation);
     let patched = api.patch_metadata(&name, &patch_params(), &told).await;
-    patched.map(drop).map_err(|e| at(Error::kube("note that the server knows the password")(e)))
+    patched.map(drop).map_err(Error::kube("note that the server knows the password")).halt(CONDITION)
 }
 
 fn of_name(servers: &[DatabaseServer], name: &str) -> Result<DatabaseServer, Halt> {
@@ -159,7 +157,7 @@ async fn decide(
         Some(o) => engines.into_iter().filter(|(e, _)| *e == o.engine).map(|(e, v)| (e, v.max(o.version))).collect(),
         None => engines,
     };
-    let plan = ctx.plan(&tenant.spec.plan).await.map_err(Halt::at(CONDITION))?;
+    let plan = ctx.plan(&tenant.spec.plan).await.halt(CONDITION)?;
     let need = Need {
         engines: &engines,
         tenant: wanted.tenant_id.as_str(),

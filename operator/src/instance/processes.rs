@@ -18,7 +18,7 @@ use super::turn::{self, Turn};
 use crate::cluster::{Applied, keep, refused, trouble};
 use crate::context::Ctx;
 use crate::error::Error;
-use crate::halt::Halt;
+use crate::halt::{Halt, OrHalt};
 
 /// The condition of an instance's processes.
 pub const CONDITION: ConditionType = ConditionType::ProcessesReady;
@@ -43,7 +43,6 @@ pub struct Running {
 #[tracing::instrument(target = "tenantry::trace", level = "debug", name = "processes", skip_all)]
 pub async fn ensure(ctx: &Ctx, pass: &mut Pass, inputs: &Inputs<'_>) -> Result<Running, Halt> {
     let wanted = inputs.wanted;
-    let at = Halt::at(CONDITION);
     let released = pass.released(wanted.generation);
     // Two rounds at most: the second one works with what the first one made ready (page up, then switch).
     for _ in 0..2 {
@@ -52,8 +51,8 @@ pub async fn ensure(ctx: &Ctx, pass: &mut Pass, inputs: &Inputs<'_>) -> Result<R
         let turn = turn::look(ctx, pass, inputs, &plan, &seen, &found).await?;
         let changed = apply(ctx, wanted, &plan, turn).await?;
         let bound = seen.volumes.values().filter_map(|claim| claim.volume.clone()).collect();
-        keep(ctx, bound).await.map_err(&at)?;
-        let found = if changed && !new { deployments(ctx, wanted).await.map_err(&at)? } else { found };
+        keep(ctx, bound).await.halt(CONDITION)?;
+        let found = if changed && !new { deployments(ctx, wanted).await.halt(CONDITION)? } else { found };
         let now = ready(wanted, &plan, &found, new);
         let next = serving(wanted.suspended.is_some(), Some(plan.decision.serving), now.app, now.page);
         if next != plan.decision {
@@ -64,7 +63,7 @@ pub async fn ensure(ctx: &Ctx, pass: &mut Pass, inputs: &Inputs<'_>) -> Result<R
             if turn == Turn::Waits {
                 said.push(turn::WAITS.into());
             } else {
-                prune(ctx, wanted, &plan, pass).await.map_err(&at)?;
+                prune(ctx, wanted, &plan, pass).await.halt(CONDITION)?;
                 turn::over(ctx, pass);
             }
             let message = said.into_iter().chain(plan.too_small).collect::<Vec<_>>().join("; ");
@@ -95,20 +94,19 @@ fn waits(wanted: &Wanted) -> bool {
 #[tracing::instrument(target = "tenantry::trace", level = "debug", name = "plan", skip_all)]
 fn plan(inputs: &Inputs<'_>, seen: &Seen) -> Result<Desired, Halt> {
     let Inputs { wanted, settings, limits, resources, database, keys, now: _ } = inputs;
-    desired(wanted, settings, limits, *resources, *database, keys, seen).map_err(|e| Halt::at(CONDITION)(e.into()))
+    desired(wanted, settings, limits, *resources, *database, keys, seen).halt(CONDITION)
 }
 
 /// Returns whether a process was changed.
 #[tracing::instrument(target = "tenantry::trace", level = "debug", name = "apply", skip_all)]
 async fn apply(ctx: &Ctx, wanted: &Wanted, plan: &Desired, turn: Turn) -> Result<bool, Halt> {
-    let at = Halt::at(CONDITION);
     let mut changed = false;
     for child in plan.children.iter().filter(|c| turn == Turn::Free || !turn::stays(ctx, c)) {
-        let applied = ctx.apply(child).await.map_err(&at)?;
+        let applied = ctx.apply(child).await.halt(CONDITION)?;
         changed |= child.kind == Kind::Deployment && applied == Applied::Written;
     }
     for (kind, name) in &plan.prunes {
-        ctx.remove(*kind, Some(&wanted.namespace), name).await.map_err(&at)?;
+        ctx.remove(*kind, Some(&wanted.namespace), name).await.halt(CONDITION)?;
         changed = true;
     }
     Ok(changed)

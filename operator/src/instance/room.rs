@@ -12,7 +12,7 @@ use tenantry_plan::room::{fits, refusal};
 
 use crate::context::Ctx;
 use crate::error::Error;
-use crate::halt::Halt;
+use crate::halt::{Halt, OrHalt};
 use crate::life::adopt::archives_of;
 
 /// Checks whether the tenant's quota has room for the volumes that do not exist yet. Archived instances count in the
@@ -21,13 +21,13 @@ use crate::life::adopt::archives_of;
 /// # Errors
 /// [`Halt`] at `SpecValid` that names the archives which hold volumes.
 pub async fn ask(ctx: &Ctx, wanted: &Wanted, limits: &Limits) -> Result<(), Halt> {
-    let at = Halt::at(ConditionType::SpecValid);
     let volumes = &wanted.release.spec.volumes;
     if volumes.is_empty() {
         return Ok(());
     }
     let api: Api<ResourceQuota> = Api::namespaced(ctx.client.clone(), &wanted.namespace);
-    let quota = api.get_opt("tenantry").await.map_err(|e| at(Error::kube("get the tenant's quota")(e)))?;
+    let quota =
+        api.get_opt("tenantry").await.map_err(Error::kube("get the tenant's quota")).halt(ConditionType::SpecValid)?;
     let Some(quota) = quota else { return Ok(()) };
     let all: Vec<u64> = volumes.iter().map(|v| volume_bytes(limits, v)).collect();
     if fits(&quota, &all).is_ok() {
@@ -36,7 +36,8 @@ pub async fn ask(ctx: &Ctx, wanted: &Wanted, limits: &Limits) -> Result<(), Halt
     // The quota counts the volumes that exist already.
     let api: Api<PersistentVolumeClaim> = Api::namespaced(ctx.client.clone(), &wanted.namespace);
     let mine = ListParams::default().labels(&format!("{LABEL_INSTANCE_ID}={}", wanted.id));
-    let there = api.list_metadata(&mine).await.map_err(|e| at(Error::kube("list volume claims")(e)))?.items;
+    let there =
+        api.list_metadata(&mine).await.map_err(Error::kube("list volume claims")).halt(ConditionType::SpecValid)?.items;
     let there: Vec<String> = there.iter().map(ResourceExt::name_any).collect();
     let name = |volume: &str| names::volume(&wanted.id, volume, wanted.generation);
     let open = volumes.iter().filter(|v| !there.contains(&name(&v.name)));

@@ -21,7 +21,7 @@ use tenantry_plan::{Kind, Settings, server as plan_server};
 
 use crate::context::Ctx;
 use crate::error::Error;
-use crate::halt::Halt;
+use crate::halt::{Halt, OrHalt};
 use crate::operation::attempt::{self, Next};
 use crate::operation::{Followed, Work, follow, secret};
 use crate::sql::Server;
@@ -43,7 +43,6 @@ pub async fn ensure(
     settings: &Settings,
     now: Timestamp,
 ) -> Result<String, Halt> {
-    let at = Halt::at(CONDITION);
     let name = names::template_database(&release.blueprint, &release.hash);
     let server_name = object.name_any();
     let owner = names::owner_of_template(&release.blueprint, &release.hash);
@@ -82,7 +81,7 @@ pub async fn ensure(
         }
         Next::Anew(attempt) => {
             build.forget(made_by).await?;
-            server.admin.drop_database(&name, &owner).await.map_err(|e| at(e.into()))?;
+            server.admin.drop_database(&name, &owner).await.halt(CONDITION)?;
             return build.start(attempt).await;
         }
     }
@@ -109,20 +108,19 @@ impl Build<'_> {
 
     /// What the server's registry says of the template: state and attempt.
     async fn record(&self) -> Result<Option<(State, u32)>, Halt> {
-        let record = self.server.admin.record(self.name).await.map_err(|e| Halt::at(CONDITION)(e.into()))?;
+        let record = self.server.admin.record(self.name).await.halt(CONDITION)?;
         Ok(record.map(|r| (r.state, r.generation)))
     }
 
     async fn newest(&self) -> Result<Option<(u32, Job)>, Halt> {
         let api: Api<Job> = Api::namespaced(self.ctx.client.clone(), &self.ctx.system_namespace);
         let params = ListParams::default().labels(&format!("{LABEL_TEMPLATE}={}", self.key));
-        let list = api.list(&params).await.map_err(|e| Halt::at(CONDITION)(Error::kube("list template jobs")(e)))?;
+        let list = api.list(&params).await.map_err(Error::kube("list template jobs")).halt(CONDITION)?;
         Ok(attempt::newest(list.items))
     }
 
     /// The empty database of an attempt, and the values for the steps that fill it.
     pub(super) fn planned(&self, attempt: u32) -> Result<(NewDatabase, Value), Halt> {
-        let at = Halt::at(CONDITION);
         let ctx = self.ctx;
         let spec = &self.release.spec;
         let (host, port) = plan_server::address(self.object, self.settings);
@@ -132,15 +130,15 @@ impl Build<'_> {
             port,
             name: self.name.to_owned(),
             user: self.name.to_owned(),
-            password: ctx.password(32).map_err(&at)?,
+            password: ctx.password(32).halt(CONDITION)?,
         };
         let mut secrets = std::collections::BTreeMap::new();
         for secret in &spec.secrets {
-            secrets.insert(secret.name.clone(), ctx.password(usize::from(secret.length)).map_err(&at)?);
+            secrets.insert(secret.name.clone(), ctx.password(usize::from(secret.length)).halt(CONDITION)?);
         }
         // These keys are thrown away after the build: every copy gets its own keys by `personalise`.
         let keys =
-            Keys { admin_password: ctx.password(usize::from(spec.admin.password_length)).map_err(&at)?, secrets };
+            Keys { admin_password: ctx.password(usize::from(spec.admin.password_length)).halt(CONDITION)?, secrets };
         let values = context::template(self.release, self.settings, &access, &keys);
         let new = NewDatabase {
             name: self.name.to_owned(),
@@ -160,14 +158,13 @@ impl Build<'_> {
 
     /// Makes an empty database and the job that fills it.
     async fn start(&self, attempt: u32) -> Result<String, Halt> {
-        let at = Halt::at(CONDITION);
         let ctx = self.ctx;
         let spec = &self.release.spec;
-        let list = spec.install.as_ref().ok_or_else(|| at(Error::Bug("nothing to install".into())))?;
+        let list = spec.install.as_ref().ok_or_else(|| Error::Bug("nothing to install".into())).halt(CONDITION)?;
         let (new, values) = self.planned(attempt)?;
         let blueprint = &self.release.blueprint;
-        let config = Config::render(blueprint, spec, &values, false).map_err(|e| at(e.into()))?;
-        let file = job::file(blueprint, "install", list, &values).map_err(|e| at(e.into()))?;
+        let config = Config::render(blueprint, spec, &values, false).halt(CONDITION)?;
+        let file = job::file(blueprint, "install", list, &values).halt(CONDITION)?;
         let job_name = self.job_name(attempt);
         let labels = Labels::managed().and(LABEL_TEMPLATE, self.key).and(names::LABEL_PURPOSE, "install");
         // The label of the server is left out: it protects data, and would keep everybody from deleting this job's
@@ -186,10 +183,10 @@ impl Build<'_> {
             together: None,
         };
         self.forget(attempt.saturating_sub(1)).await?;
-        self.server.admin.create(&new).await.map_err(|e| at(e.into()))?;
-        ctx.apply(&job::build_secret(&place, &file).map_err(|e| at(e.into()))?).await.map_err(&at)?;
-        self.server.admin.set_state(self.name, self.owner, State::Installing).await.map_err(|e| at(e.into()))?;
-        secret::start(ctx, &job::build_job(&place, &file, self.settings)).await.map_err(&at)?;
+        self.server.admin.create(&new).await.halt(CONDITION)?;
+        ctx.apply(&job::build_secret(&place, &file).halt(CONDITION)?).await.halt(CONDITION)?;
+        self.server.admin.set_state(self.name, self.owner, State::Installing).await.halt(CONDITION)?;
+        secret::start(ctx, &job::build_job(&place, &file, self.settings)).await.halt(CONDITION)?;
         Err(self.building(attempt))
     }
 
@@ -207,14 +204,13 @@ impl Build<'_> {
 
     /// Seals the template when its job is done, or clears up after a failure and starts the next attempt.
     async fn follow(&self, attempt: u32, job: &Job) -> Result<(), Halt> {
-        let at = Halt::at(CONDITION);
         match follow(self.ctx, self, attempt, job, self.now).await? {
             Followed::Done => {
-                self.server.admin.seal_template(self.name, self.owner).await.map_err(|e| at(e.into()))?;
+                self.server.admin.seal_template(self.name, self.owner).await.halt(CONDITION)?;
                 self.forget(attempt).await
             }
             Followed::Due(next) => {
-                self.server.admin.drop_database(self.name, self.owner).await.map_err(|e| at(e.into()))?;
+                self.server.admin.drop_database(self.name, self.owner).await.halt(CONDITION)?;
                 self.start(next).await.map(|_| ())
             }
         }
@@ -229,7 +225,7 @@ impl Build<'_> {
             return Ok(());
         }
         let ns = Some(self.ctx.system_namespace.as_str());
-        self.ctx.remove(Kind::Secret, ns, &self.job_name(attempt)).await.map_err(Halt::at(CONDITION))
+        self.ctx.remove(Kind::Secret, ns, &self.job_name(attempt)).await.halt(CONDITION)
     }
 }
 

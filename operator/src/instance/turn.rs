@@ -25,7 +25,7 @@ use super::pass::Pass;
 use super::volumes::VOLUME_LOST;
 use crate::context::Ctx;
 use crate::error::{Error, Result};
-use crate::halt::Halt;
+use crate::halt::{Halt, OrHalt};
 
 /// What `ProcessesReady` says of an instance that waits.
 pub const WAITS: &str = "a change that is not its own (of the Site, or another version of the operator) waits for its turn: at most spec.restartsAtOnce of the Site are exchanged at once";
@@ -54,20 +54,19 @@ pub async fn look(
     seen: &Seen,
     found: &Deployments,
 ) -> std::result::Result<Turn, Halt> {
-    let at = Halt::at(ConditionType::ProcessesReady);
     let uid = pass.instance.uid().unwrap_or_default();
     let has_turn = pass.instance.status.as_ref().is_some_and(|s| s.exchanging_since.is_some());
     if has_turn {
         ctx.turns.keep(&uid);
         return Ok(Turn::Free);
     }
-    if is_own(pass, inputs, seen) || !exchanges(ctx, plan, found).map_err(&at)? {
+    if is_own(pass, inputs, seen) || !exchanges(ctx, plan, found).halt(ConditionType::ProcessesReady)? {
         call(ctx, &uid);
         return Ok(Turn::Free);
     }
     // Without caches (in tests) several operators work beside each other, each with its own queue of turns.
     if ctx.caches.is_some() && !ctx.turns.are_known() {
-        known(ctx).await.map_err(&at)?;
+        known(ctx).await.halt(ConditionType::ProcessesReady)?;
     }
     let most = usize::try_from(inputs.settings.site.restarts_at_once).unwrap_or(usize::MAX);
     if !ctx.turns.take((uid, ObjectRef::from_obj(&pass.instance)), most) {

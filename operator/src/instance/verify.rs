@@ -18,7 +18,7 @@ use tenantry_plan::instance::Wanted;
 use super::inputs::Inputs;
 use crate::context::Ctx;
 use crate::error::Result;
-use crate::halt::Halt;
+use crate::halt::{Halt, OrHalt};
 
 const CONDITION: ConditionType = ConditionType::Verified;
 /// Largest answer that is read, in bytes.
@@ -40,7 +40,7 @@ pub async fn run(ctx: &Ctx, inputs: &Inputs<'_>) -> std::result::Result<(), Halt
     if spec.processes.iter().all(|p| wanted.pods(p) == 0) {
         return Ok(());
     }
-    let doors = doors(ctx, wanted, verify).await.map_err(Halt::at(CONDITION))?;
+    let doors = doors(ctx, wanted, verify).await.halt(CONDITION)?;
     let url = settings.url(&wanted.host);
     let values = inputs.values();
     let client: Client<HttpConnector, Full<Bytes>> = Client::builder(TokioExecutor::new()).build_http();

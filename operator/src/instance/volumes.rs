@@ -19,7 +19,7 @@ use super::release;
 use crate::cluster::{lost, typed};
 use crate::context::Ctx;
 use crate::error::Error;
-use crate::halt::Halt;
+use crate::halt::{Halt, OrHalt};
 
 /// Reason of a halt: a claim that held data is gone.
 pub const VOLUME_LOST: &str = "VolumeLost";
@@ -40,7 +40,6 @@ pub async fn look(
     settings: &Settings,
     limits: &Limits,
 ) -> Result<Option<Halt>, Halt> {
-    let at = Halt::at(ConditionType::ProcessesReady);
     let had = had_volumes(ctx, pass, wanted).await?;
     if had.is_empty() {
         return Ok(None);
@@ -57,7 +56,8 @@ pub async fn look(
         match (volume, lost.reserved()) {
             (Some(volume), Some(left)) if !found.contains_key(&lost.claim) => {
                 let again = build_volume_again(wanted, settings, limits, volume, left);
-                let stored = typed(&ctx.create_once(&again).await.map_err(&at)?).map_err(&at)?;
+                let stored = typed(&ctx.create_once(&again).await.halt(ConditionType::ProcessesReady)?)
+                    .halt(ConditionType::ProcessesReady)?;
                 found.insert(lost.claim, stored);
             }
             _ => gone.push(lost),
@@ -119,23 +119,23 @@ fn of_before<'a>(now: &'a [Volume], ran: Option<&'a [Volume]>) -> impl Iterator<
 async fn list(ctx: &Ctx, namespace: &str, id: &str) -> Result<Claims, Halt> {
     let api: Api<PersistentVolumeClaim> = Api::namespaced(ctx.client.clone(), namespace);
     let params = ListParams::default().labels(&format!("{LABEL_INSTANCE_ID}={id}"));
-    let list = api
-        .list(&params)
-        .await
-        .map_err(|e| Halt::at(ConditionType::ProcessesReady)(Error::kube("list volume claims")(e)))?;
+    let list =
+        api.list(&params).await.map_err(Error::kube("list volume claims")).halt(ConditionType::ProcessesReady)?;
     Ok(list.items.into_iter().map(|claim| (claim.name_any(), claim)).collect())
 }
 
 /// The claims of `had` that do not exist, or whose volume does not exist.
 async fn missing(ctx: &Ctx, namespace: &str, found: &mut Claims, had: BTreeSet<String>) -> Result<Vec<Lost>, Halt> {
-    let at = Halt::at(ConditionType::ProcessesReady);
     let api: Api<PersistentVolumeClaim> = Api::namespaced(ctx.client.clone(), namespace);
     let mut names = Vec::new();
     for name in had {
         // A person who recreated the claim may have left our labels out.
         if !found.contains_key(&name)
-            && let Some(claim) =
-                api.get_opt(&name).await.map_err(|e| at(Error::kube(format!("get claim {name}"))(e)))?
+            && let Some(claim) = api
+                .get_opt(&name)
+                .await
+                .map_err(Error::kube(format!("get claim {name}")))
+                .halt(ConditionType::ProcessesReady)?
         {
             found.insert(name.clone(), claim);
         }
@@ -146,7 +146,7 @@ async fn missing(ctx: &Ctx, namespace: &str, found: &mut Claims, had: BTreeSet<S
     if names.is_empty() {
         return Ok(Vec::new());
     }
-    lost(ctx, namespace, names).await.map_err(at)
+    lost(ctx, namespace, names).await.halt(ConditionType::ProcessesReady)
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ use super::refusal::refuse;
 use crate::cluster::{dynamic_api, patch_params};
 use crate::context::Ctx;
 use crate::error::Error;
-use crate::halt::Halt;
+use crate::halt::{Halt, OrHalt};
 
 /// Refuses an id that belongs to an archive, or whose namespace belongs to another tenant. Nothing was changed before
 /// this check.
@@ -30,15 +30,17 @@ use crate::halt::Halt;
 /// # Errors
 /// [`Halt`] at `Ready`.
 pub async fn check(ctx: &Ctx, tenant: &Tenant, id: &Id, now: Timestamp) -> Result<(), Halt> {
-    let ready = Halt::at(ConditionType::Ready);
     let name = tenant.name_any();
     if tenant.status.as_ref().is_some_and(|s| s.namespace.is_some()) {
         // The tenant has its namespace already: the id is its own.
         return Ok(());
     }
     let namespaces = dynamic_api(&ctx.client, Kind::Namespace, None);
-    let namespace =
-        namespaces.get_opt(&names::namespace(id)).await.map_err(|e| ready(Error::kube("get the namespace")(e)))?;
+    let namespace = namespaces
+        .get_opt(&names::namespace(id))
+        .await
+        .map_err(Error::kube("get the namespace"))
+        .halt(ConditionType::Ready)?;
     let owner = namespace.map(|ns| ns.labels().get(names::LABEL_TENANT).cloned().unwrap_or_default());
     let latest = free(ctx, tenant, id, tenant.spec.adopt.as_deref(), now).await?;
     match owner {
@@ -108,7 +110,7 @@ fn is_to_be_purged(archive: &Archive, now: Timestamp) -> bool {
 async fn latest(ctx: &Ctx, id: &Id) -> Result<Option<Archive>, Halt> {
     let api: Api<Archive> = Api::all(ctx.client.clone());
     let first = api.get_opt(&names::archive(id, 1)).await;
-    let Some(first) = first.map_err(|e| Halt::at(ConditionType::Ready)(Error::kube("get the archive")(e)))? else {
+    let Some(first) = first.map_err(Error::kube("get the archive")).halt(ConditionType::Ready)? else {
         return Ok(None);
     };
     let tenant = Id::parse(&first.spec.tenant_id).map_err(|e| refuse(e.to_string()))?;
@@ -175,7 +177,7 @@ fn phase(archive: &Archive) -> ArchivePhase {
 pub async fn archives_of(ctx: &Ctx, id: &Id) -> Result<Vec<Archive>, Halt> {
     let api: Api<Archive> = Api::all(ctx.client.clone());
     let params = ListParams::default().labels(&format!("{}={id}", names::LABEL_TENANT_ID));
-    let list = api.list(&params).await.map_err(|e| Halt::at(ConditionType::Ready)(Error::kube("list archives")(e)))?;
+    let list = api.list(&params).await.map_err(Error::kube("list archives")).halt(ConditionType::Ready)?;
     Ok(list.items)
 }
 
@@ -193,8 +195,7 @@ pub async fn named(
 ) -> Result<Option<Archive>, Halt> {
     let Some(wanted) = adopt else { return Ok(None) };
     let api: Api<Archive> = Api::all(ctx.client.clone());
-    let found =
-        api.get_opt(wanted).await.map_err(|e| Halt::at(ConditionType::Ready)(Error::kube("get the archive")(e)))?;
+    let found = api.get_opt(wanted).await.map_err(Error::kube("get the archive")).halt(ConditionType::Ready)?;
     let archive = found
         .ok_or_else(|| refuse(format!("spec.adopt: archive {wanted:?} does not exist; see `tenantry archive list`")))?;
     if archive.spec.kind != kind || Some(archive.spec.id.as_str()) != id {
@@ -222,7 +223,7 @@ pub async fn ledger(ctx: &Ctx, tenant: &Tenant) -> Result<Option<Recorded>, Halt
 /// # Errors
 /// [`Halt`] when it cannot be read: better to stop than to number events from the start again.
 pub fn ledger_of(archive: &Archive) -> Result<Recorded, Halt> {
-    serde_json::from_str(&archive.spec.ledger).map_err(|e| Halt::at(ConditionType::Ready)(Error::Json(e)))
+    serde_json::from_str(&archive.spec.ledger).halt(ConditionType::Ready)
 }
 
 /// Marks the archive as adopted, once the tenant is set up.
@@ -253,6 +254,7 @@ pub async fn mark(ctx: &Ctx, archive: &Archive) -> Result<(), Halt> {
     let patch = json!({ "status": { "phase": ArchivePhase::Adopted } });
     api.patch_status(&archive.name_any(), &patch_params(), &Patch::Merge(&patch))
         .await
-        .map_err(|e| Halt::at(ConditionType::Ready)(Error::kube("mark the archive as adopted")(e)))?;
+        .map_err(Error::kube("mark the archive as adopted"))
+        .halt(ConditionType::Ready)?;
     Ok(())
 }

@@ -16,7 +16,7 @@ use super::refusal::refuse;
 use crate::cluster::{dynamic_api, post_params};
 use crate::context::Ctx;
 use crate::error::Error;
-use crate::halt::Halt;
+use crate::halt::{Halt, OrHalt};
 
 /// The object that has an id.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,15 +55,16 @@ impl Holder {
     /// Whether the holder was reported once, so that something was made from the id. None means that the holder does
     /// not exist, or has another id.
     async fn look(&self, ctx: &Ctx, id: &Id) -> Result<Option<bool>, Halt> {
-        let failed = |e| Halt::at(ConditionType::Ready)(Error::kube("get who has the id")(e));
         let (carried, is_reported) = if self.kind == "Tenant" {
             let api: Api<Tenant> = Api::all(ctx.client.clone());
-            let found = api.get_opt(&self.name).await.map_err(failed)?;
+            let found =
+                api.get_opt(&self.name).await.map_err(Error::kube("get who has the id")).halt(ConditionType::Ready)?;
             let reported = found.as_ref().is_some_and(|t| t.status.as_ref().is_some_and(|s| s.namespace.is_some()));
             (found.and_then(|t| t.spec.id), reported)
         } else {
             let api: Api<CrmInstance> = Api::namespaced(ctx.client.clone(), &self.namespace);
-            let found = api.get_opt(&self.name).await.map_err(failed)?;
+            let found =
+                api.get_opt(&self.name).await.map_err(Error::kube("get who has the id")).halt(ConditionType::Ready)?;
             let reported =
                 found.as_ref().is_some_and(|i| i.status.as_ref().is_some_and(|s| s.data_generation.is_some()));
             (found.and_then(|i| i.spec.id), reported)
@@ -85,7 +86,6 @@ fn build(ctx: &Ctx, id: &Id, holder: &Holder) -> Child {
 /// # Errors
 /// [`Halt`] at `Ready`: refused while another object that has the id lives.
 pub async fn claim<K: Resource<DynamicType = ()>>(ctx: &Ctx, object: &K, id: &Id, reported: bool) -> Result<(), Halt> {
-    let ready = Halt::at(ConditionType::Ready);
     let me = Holder::of(object);
     let child = build(ctx, id, &me);
     if ctx.memory.children.knows(&child) {
@@ -93,12 +93,12 @@ pub async fn claim<K: Resource<DynamicType = ()>>(ctx: &Ctx, object: &K, id: &Id
     }
     let api = dynamic_api(&ctx.client, Kind::ConfigMap, Some(&ctx.system_namespace));
     let found = match reported {
-        true => api.get_opt(&child.name).await.map_err(|e| ready(Error::kube("get the id's claim")(e)))?,
+        true => api.get_opt(&child.name).await.map_err(Error::kube("get the id's claim")).halt(ConditionType::Ready)?,
         false => None,
     };
     let stored = match found {
         Some(found) => found,
-        None => ctx.create_once(&child).await.map_err(&ready)?,
+        None => ctx.create_once(&child).await.halt(ConditionType::Ready)?,
     };
     let holder = Holder::stored(&stored);
     if holder == me {
@@ -112,10 +112,13 @@ pub async fn claim<K: Resource<DynamicType = ()>>(ctx: &Ctx, object: &K, id: &Id
             holder.describe()
         )));
     }
-    let mut mine: DynamicObject = serde_json::from_value(child.object).map_err(|e| ready(e.into()))?;
+    let mut mine: DynamicObject = serde_json::from_value(child.object).halt(ConditionType::Ready)?;
     // If two objects find the holder gone, the resource version lets only one of them through.
     mine.metadata.resource_version = stored.resource_version();
-    api.replace(&child.name, &post_params(), &mine).await.map_err(|e| ready(Error::kube("take the id over")(e)))?;
+    api.replace(&child.name, &post_params(), &mine)
+        .await
+        .map_err(Error::kube("take the id over"))
+        .halt(ConditionType::Ready)?;
     Ok(())
 }
 
@@ -126,7 +129,7 @@ pub async fn claim<K: Resource<DynamicType = ()>>(ctx: &Ctx, object: &K, id: &Id
 pub async fn is_held_by<K: Resource<DynamicType = ()>>(ctx: &Ctx, object: &K, id: &Id) -> Result<bool, Halt> {
     let api = dynamic_api(&ctx.client, Kind::ConfigMap, Some(&ctx.system_namespace));
     let found = api.get_opt(&names::id_claim(id)).await;
-    let found = found.map_err(|e| Halt::at(ConditionType::Ready)(Error::kube("get the id's claim")(e)))?;
+    let found = found.map_err(Error::kube("get the id's claim")).halt(ConditionType::Ready)?;
     Ok(found.is_some_and(|claim| Holder::stored(&claim) == Holder::of(object)))
 }
 
@@ -137,7 +140,7 @@ pub async fn is_held_by<K: Resource<DynamicType = ()>>(ctx: &Ctx, object: &K, id
 pub async fn living(ctx: &Ctx, id: &Id) -> Result<Option<String>, Halt> {
     let api = dynamic_api(&ctx.client, Kind::ConfigMap, Some(&ctx.system_namespace));
     let found = api.get_opt(&names::id_claim(id)).await;
-    let Some(claim) = found.map_err(|e| Halt::at(ConditionType::Ready)(Error::kube("get the id's claim")(e)))? else {
+    let Some(claim) = found.map_err(Error::kube("get the id's claim")).halt(ConditionType::Ready)? else {
         return Ok(None);
     };
     let holder = Holder::stored(&claim);

@@ -16,7 +16,7 @@ use super::outcome::{Outcome, last_words, outcome};
 use crate::cluster::trouble;
 use crate::context::Ctx;
 use crate::error::Error;
-use crate::halt::Halt;
+use crate::halt::{Halt, OrHalt};
 
 /// A kind of work that jobs do, and how it is reported to people.
 pub trait Work {
@@ -79,6 +79,6 @@ pub async fn follow(ctx: &Ctx, work: &impl Work, attempt: u32, job: &Job, now: T
 pub async fn pods_of(ctx: &Ctx, condition: ConditionType, namespace: &str, job: &str) -> Result<Vec<Pod>, Halt> {
     let api: Api<Pod> = Api::namespaced(ctx.client.clone(), namespace);
     let params = ListParams::default().labels(&format!("batch.kubernetes.io/job-name={job}"));
-    let list = api.list(&params).await.map_err(|e| Halt::at(condition)(Error::kube("list the job's pods")(e)))?;
+    let list = api.list(&params).await.map_err(Error::kube("list the job's pods")).halt(condition)?;
     Ok(list.items)
 }

@@ -23,7 +23,7 @@ use crate::archive::orphans;
 use crate::cluster::{dynamic_api, patch_params};
 use crate::context::Ctx;
 use crate::error::{Error, Result};
-use crate::halt::Halt;
+use crate::halt::{Halt, OrHalt};
 use crate::life::{metadata, release};
 use crate::requeue::pause;
 use crate::sql;
@@ -117,7 +117,7 @@ async fn live(
     status: &mut DatabaseServerStatus,
     now: Timestamp,
 ) -> std::result::Result<Option<String>, Halt> {
-    let settings = ctx.settings().await.map_err(Halt::at(ConditionType::Ready))?;
+    let settings = ctx.settings().await.halt(ConditionType::Ready)?;
     let kept = upkeep(object, ctx, api, &settings, status, now).await;
     // A server that ran before is asked all the same: whether it answers concerns the CRMs on it.
     let ran = kept.as_ref().is_err_and(|halt| halt.condition != ConditionType::Reachable) && status.version.is_some();
@@ -142,19 +142,22 @@ async fn upkeep(
     status: &mut DatabaseServerStatus,
     now: Timestamp,
 ) -> std::result::Result<Option<String>, Halt> {
-    let at = Halt::at(ConditionType::Ready);
     let mut waits = None;
-    metadata(ctx, api, object, true, &[]).await.map_err(&at)?;
+    metadata(ctx, api, object, true, &[]).await.halt(ConditionType::Ready)?;
     if let Some(managed) = &object.spec.managed {
         let problems = server::problems(managed);
         if !problems.is_empty() {
             let text = format!("{}; nothing was changed", problems.join("; "));
             return Err(Halt::fail(ConditionType::Ready, "Invalid", text, ErrorClass::Invalid));
         }
-        let secret = server::build_secret(object, settings, &ctx.password(32).map_err(&at)?);
+        let secret = server::build_secret(object, settings, &ctx.password(32).halt(ConditionType::Ready)?);
         let name = server::secret_name(object);
         let secrets = dynamic_api(&ctx.client, Kind::Secret, Some(&ctx.system_namespace));
-        let found = secrets.get_opt(&name).await.map_err(|e| at(Error::kube("get the administrator's Secret")(e)))?;
+        let found = secrets
+            .get_opt(&name)
+            .await
+            .map_err(Error::kube("get the administrator's Secret"))
+            .halt(ConditionType::Ready)?;
         if found.is_none() {
             if status.version.is_some() {
                 let text = format!(
@@ -163,16 +166,16 @@ async fn upkeep(
                 );
                 return Err(Halt::fail(ConditionType::Reachable, "AdminSecretMissing", text, ErrorClass::Blocked));
             }
-            ctx.create_once(&secret).await.map_err(&at)?;
+            ctx.create_once(&secret).await.halt(ConditionType::Ready)?;
         } else if let Some(found) = found {
-            note_made(object, &secrets, &found, status).await.map_err(&at)?;
+            note_made(object, &secrets, &found, status).await.halt(ConditionType::Ready)?;
         }
-        let seen = observe(ctx, object, managed).await.map_err(&at)?;
+        let seen = observe(ctx, object, managed).await.halt(ConditionType::Ready)?;
         let mut refused = None;
         for child in server::children(object, settings, &seen) {
             // A server that lost its volume is stopped, even while another server's pod is being replaced.
             if child.kind == Kind::StatefulSet && seen.lost.is_none() {
-                waits = turn::apply(ctx, object, &child).await.map_err(&at)?;
+                waits = turn::apply(ctx, object, &child).await.halt(ConditionType::Ready)?;
                 continue;
             }
             match ctx.apply(&child).await {
@@ -181,7 +184,7 @@ async fn upkeep(
                 Err(e) if child.kind == Kind::PersistentVolumeClaim && matches!(e.api_code(), Some(403 | 422)) => {
                     refused = Some(e);
                 }
-                Err(e) => return Err(at(e)),
+                Err(e) => return Err(Halt::at(ConditionType::Ready)(e)),
             }
         }
         if let Some(said) = volume(managed, &seen, refused.as_ref()) {
@@ -243,16 +246,15 @@ async fn probe(
     status: &mut DatabaseServerStatus,
     now: Timestamp,
 ) -> std::result::Result<(), Halt> {
-    let at = Halt::at(ConditionType::Reachable);
     let (host, port) = server::address(object, settings);
     status.host = Some(host);
     status.port = Some(port);
-    let server = sql::administration(ctx, object, settings).await.map_err(&at)?;
-    let facts = server.admin.probe().await.map_err(|e| at(e.into()))?;
+    let server = sql::administration(ctx, object, settings).await.halt(ConditionType::Reachable)?;
+    let facts = server.admin.probe().await.halt(ConditionType::Reachable)?;
     status.version = Some(facts.version_text);
     status.version_major = Some(facts.version_major);
-    status.databases = Some(server.admin.count().await.map_err(|e| at(e.into()))?);
-    sweep(ctx, &object.name_any(), server.admin.as_ref()).await.map_err(&at)?;
+    status.databases = Some(server.admin.count().await.halt(ConditionType::Reachable)?);
+    sweep(ctx, &object.name_any(), server.admin.as_ref()).await.halt(ConditionType::Reachable)?;
     let text = format!("{}{}", answers(status), open_to_all(&facts.open_to_all));
     let said = Said::yes(ConditionType::Reachable, "Answers", text);
     set(&mut status.conditions, said, object.metadata.generation, now);
@@ -289,17 +291,16 @@ async fn end(
     status: &mut DatabaseServerStatus,
     now: Timestamp,
 ) -> std::result::Result<(), Halt> {
-    let at = Halt::at(ConditionType::Ready);
     if !object.finalizers().iter().any(|f| f == names::FINALIZER) {
         return Ok(());
     }
-    let settings = ctx.settings().await.map_err(&at)?;
+    let settings = ctx.settings().await.halt(ConditionType::Ready)?;
     holds_nothing(object, ctx, &settings, status, now).await?;
     for child in server::children(object, &settings, &server::Seen::default()) {
-        ctx.remove(child.kind, child.namespace.as_deref(), &child.name).await.map_err(&at)?;
+        ctx.remove(child.kind, child.namespace.as_deref(), &child.name).await.halt(ConditionType::Ready)?;
     }
     ctx.servers.forget(&object.name_any()).await;
-    release(api, object).await.map_err(at)
+    release(api, object).await.halt(ConditionType::Ready)
 }
 
 /// Makes sure that nobody has data on a server that is to be deleted: the server's own record says so, and no instance
@@ -312,7 +313,6 @@ async fn holds_nothing(
     status: &mut DatabaseServerStatus,
     now: Timestamp,
 ) -> std::result::Result<(), Halt> {
-    let at = Halt::at(ConditionType::Ready);
     let stays = |reason: &str, text: String| Err(Halt::fail(ConditionType::Ready, reason, text, ErrorClass::Blocked));
     let name = object.name_any();
     let asked = recorded(object, ctx, settings, status, now).await;
@@ -320,7 +320,7 @@ async fn holds_nothing(
         let text = format!("{count} databases of tenants or archives are on it; it stays until they are purged");
         return stays("HoldsDatabases", text);
     }
-    let users = uses(ctx, &name).await.map_err(&at)?.join(", ");
+    let users = uses(ctx, &name).await.halt(ConditionType::Ready)?.join(", ");
     let Err(away) = asked else {
         return match users.as_str() {
             "" => Ok(()),
@@ -347,7 +347,11 @@ async fn holds_nothing(
         );
     }
     if let Some(managed) = &object.spec.managed
-        && observe(ctx, object, managed).await.map_err(&at)?.claim.is_none_or(|claim| claim.volume.is_none())
+        && observe(ctx, object, managed)
+            .await
+            .halt(ConditionType::Ready)?
+            .claim
+            .is_none_or(|claim| claim.volume.is_none())
     {
         // The server never had a volume, so it never held anything.
         return Ok(());
@@ -372,9 +376,8 @@ async fn recorded(
     status: &mut DatabaseServerStatus,
     now: Timestamp,
 ) -> std::result::Result<u32, Halt> {
-    let at = Halt::at(ConditionType::Reachable);
-    let server = sql::administration(ctx, object, settings).await.map_err(&at)?;
-    if !server.admin.has_registry().await.map_err(|e| at(e.into()))? {
+    let server = sql::administration(ctx, object, settings).await.halt(ConditionType::Reachable)?;
+    if !server.admin.has_registry().await.halt(ConditionType::Reachable)? {
         return Ok(0);
     }
     probe(object, ctx, settings, status, now).await?;

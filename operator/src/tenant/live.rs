@@ -19,7 +19,7 @@ use tenantry_plan::tenant::{DatabaseAddress, Suspension, TenantWanted, children,
 use crate::cluster::typed;
 use crate::context::Ctx;
 use crate::error::Error;
-use crate::halt::Halt;
+use crate::halt::{Halt, OrHalt};
 use crate::life::{Stream, adopt, claim, metadata, record, recorded_of, replay, whole};
 use crate::site;
 
@@ -42,10 +42,9 @@ pub struct Pass {
 /// [`Halt`] with the condition that says why.
 #[tracing::instrument(target = "tenantry::trace", level = "debug", name = "live", skip_all)]
 pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<(), Halt> {
-    let ready = Halt::at(ConditionType::Ready);
     let api: Api<Tenant> = Api::all(ctx.client.clone());
-    let settings = ctx.settings().await.map_err(&ready)?;
-    let plan = ctx.plan(&pass.tenant.spec.plan).await.map_err(&ready)?;
+    let settings = ctx.settings().await.halt(ConditionType::Ready)?;
+    let plan = ctx.plan(&pass.tenant.spec.plan).await.halt(ConditionType::Ready)?;
 
     // The id is checked and claimed before anything is made from it.
     if let Some(id) = &pass.tenant.spec.id {
@@ -57,11 +56,11 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
     let mut annotations = Vec::new();
     if recorded_of(pass.tenant.annotations())?.is_none() {
         let baseline = baseline(ctx, &pass.tenant, plan.as_ref()).await?;
-        let text = serde_json::to_string(&baseline).map_err(|e| ready(e.into()))?;
+        let text = serde_json::to_string(&baseline).halt(ConditionType::Ready)?;
         annotations.push((names::ANNOTATION_LEDGER, text));
     }
     let has_id = pass.tenant.spec.id.is_some();
-    if let Some(stored) = metadata(ctx, &api, &pass.tenant, has_id, &annotations).await.map_err(&ready)? {
+    if let Some(stored) = metadata(ctx, &api, &pass.tenant, has_id, &annotations).await.halt(ConditionType::Ready)? {
         pass.tenant = stored;
     }
     if !has_id {
@@ -78,24 +77,24 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
     })?;
     pass.wanted = Some(wanted.clone());
 
-    let servers = ctx.database_servers().await.map_err(&ready)?;
+    let servers = ctx.database_servers().await.halt(ConditionType::Ready)?;
     // A server that cannot be read must not disappear from the network rules that name it already.
     let known = pass.tenant.status.as_ref().is_some_and(|s| s.namespace.is_some());
     let keep_rules = known && !ctx.memory.is_list_whole("DatabaseServer");
     for child in children(&wanted, &settings, &DatabaseAddress::reachable(&servers, &wanted.id)) {
         if !(keep_rules && child.kind == Kind::NetworkPolicy) {
-            ctx.apply(&child).await.map_err(Halt::at(ConditionType::NamespaceReady))?;
+            ctx.apply(&child).await.halt(ConditionType::NamespaceReady)?;
         }
     }
-    let site = ctx.site().await.map_err(&ready)?;
-    let kept = site::copy(ctx, &wanted, &site, !known).await.map_err(Halt::at(ConditionType::NamespaceReady))?;
+    let site = ctx.site().await.halt(ConditionType::Ready)?;
+    let kept = site::copy(ctx, &wanted, &site, !known).await.halt(ConditionType::NamespaceReady)?;
     pass.keeps_credentials = kept;
     adopt::finish(ctx, &pass.tenant).await?;
 
     // The state is recorded before it is reported.
     let noted = recorded_of(pass.tenant.annotations())?.unwrap_or_default();
     // Events that were written before a crash are counted first; only then it is decided what is true now.
-    let was = whole(ctx, &wanted.id, &noted).await.map_err(&ready)?;
+    let was = whole(ctx, &wanted.id, &noted).await.halt(ConditionType::Ready)?;
     let suspension = suspension(ctx, &pass.tenant, &wanted, was.facts.suspended).await?;
     let facts = Facts {
         installed: None,
@@ -110,15 +109,15 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
         tenant_id: wanted.id.clone(),
         tenant_name: wanted.name.clone(),
     };
-    let mut recorded = record(ctx, &Stream { subject, recorded: was }, &facts, now).await.map_err(&ready)?;
+    let mut recorded = record(ctx, &Stream { subject, recorded: was }, &facts, now).await.halt(ConditionType::Ready)?;
     if recorded.facts.limits.is_none() {
         // The plan was not known when the baseline was recorded: the first limits are no change.
         recorded.facts.limits.clone_from(&facts.limits);
     }
     if recorded != noted {
-        let text = serde_json::to_string(&recorded).map_err(|e| ready(e.into()))?;
+        let text = serde_json::to_string(&recorded).halt(ConditionType::Ready)?;
         let stored = metadata(ctx, &api, &pass.tenant, true, &[(names::ANNOTATION_LEDGER, text)]).await;
-        if let Some(stored) = stored.map_err(&ready)? {
+        if let Some(stored) = stored.halt(ConditionType::Ready)? {
             pass.tenant = stored;
         }
     }
@@ -138,7 +137,7 @@ async fn suspension(ctx: &Ctx, tenant: &Tenant, wanted: &TenantWanted, recorded:
     let kind = ApiResource::erase::<CrmInstance>(&());
     let api: Api<DynamicObject> = Api::namespaced_with(ctx.client.clone(), &wanted.namespace, &kind);
     let found = api.list(&ListParams::default()).await;
-    let found = found.map_err(|e| Halt::at(ConditionType::Ready)(Error::kube("list instances")(e)))?.items;
+    let found = found.map_err(Error::kube("list instances")).halt(ConditionType::Ready)?.items;
     // An instance that cannot be read must not keep the others from being read.
     let (mut instances, mut unreadable) = (Vec::new(), Vec::new());
     for object in found.iter().filter(|o| o.data.pointer("/spec/tenant").is_some_and(|t| *t == *wanted.name)) {
@@ -168,7 +167,7 @@ async fn baseline(ctx: &Ctx, tenant: &Tenant, plan: Option<&Plan>) -> Result<Rec
     if let Some(id) = id {
         // A tenant that comes back with its id continues where its events end, or its next event would count as
         // reported before.
-        let mut recorded = replay(ctx, &id).await.map_err(Halt::at(ConditionType::Ready))?;
+        let mut recorded = replay(ctx, &id).await.halt(ConditionType::Ready)?;
         if recorded.facts.limits.is_none() {
             recorded.facts.limits = known.and_then(|k| k.limits.clone());
         }

@@ -22,7 +22,7 @@ use super::source::{self, Original};
 use super::stage::{Stage, ended};
 use super::{Filling, Target};
 use crate::error::Error;
-use crate::halt::Halt;
+use crate::halt::{Halt, OrHalt};
 use crate::instance::inputs::Inputs;
 use crate::operation::attempt::{self, Next};
 use crate::operation::{Outcome, outcome, secret};
@@ -34,7 +34,6 @@ use crate::sql;
 /// # Errors
 /// [`Halt`] at `Copied` until the copying is done.
 pub async fn database(filling: &Filling<'_>, target: &Target<'_>, record: Option<DatabaseRecord>) -> Result<(), Halt> {
-    let at = Halt::at(ConditionType::Copied);
     let owner = names::owner_of_instance(&filling.inputs.wanted.id);
     if let Some(r) = &record
         && (r.owner != owner || matches!(r.state, State::Archived | State::Template | State::Personalised))
@@ -64,7 +63,7 @@ pub async fn database(filling: &Filling<'_>, target: &Target<'_>, record: Option
     let original = source::look(filling.ctx, &filling.pass.instance).await?;
     Stage::Database.clear_the_way(filling).await?;
     if record.is_some_and(|r| r.state != State::Creating) {
-        target.server.admin.drop_database(target.name(), &owner).await.map_err(|e| at(e.into()))?;
+        target.server.admin.drop_database(target.name(), &owner).await.halt(ConditionType::Copied)?;
     }
     begin(filling, target, &original, attempt).await
 }
@@ -72,7 +71,6 @@ pub async fn database(filling: &Filling<'_>, target: &Target<'_>, record: Option
 async fn begin(filling: &Filling<'_>, target: &Target<'_>, original: &Original, attempt: u32) -> Result<(), Halt> {
     let ctx = filling.ctx;
     let Inputs { wanted, settings, limits, .. } = *filling.inputs;
-    let at = Halt::at(ConditionType::Copied);
     let (server, from) = source::access(ctx, &wanted.namespace, original).await?;
     let to = &target.placed.access;
     if from.engine != to.engine {
@@ -89,16 +87,16 @@ async fn begin(filling: &Filling<'_>, target: &Target<'_>, original: &Original, 
         );
         Halt::fail(ConditionType::Copied, "NoClientImage", text, ErrorClass::Blocked)
     })?;
-    let object = ctx.database_server(&server).await.map_err(&at)?;
+    let object = ctx.database_server(&server).await.halt(ConditionType::Copied)?;
     let object = object.ok_or_else(|| {
         let text =
             format!("DatabaseServer {server:?} with the data of {} does not exist; create it again", original.address);
         Halt::fail(ConditionType::Copied, "NoSuchServer", text, ErrorClass::Blocked)
     })?;
-    let from_server = sql::administration(ctx, &object, settings).await.map_err(&at)?;
-    let size = from_server.admin.size_bytes(&from.name).await.map_err(|e| at(e.into()))?;
+    let from_server = sql::administration(ctx, &object, settings).await.halt(ConditionType::Copied)?;
+    let size = from_server.admin.size_bytes(&from.name).await.halt(ConditionType::Copied)?;
     let storage = target.object.spec.managed.as_ref().and_then(|m| quantity::bytes(&m.storage).ok());
-    let used = target.server.admin.total_bytes().await.map_err(|e| at(e.into()))?;
+    let used = target.server.admin.total_bytes().await.halt(ConditionType::Copied)?;
     if !copy::has_room(storage, used, size) {
         let (needs, has) = (quantity::human(size), quantity::human(storage.unwrap_or_default()));
         let text = format!(
@@ -124,17 +122,19 @@ async fn begin(filling: &Filling<'_>, target: &Target<'_>, original: &Original, 
         image,
         scheduling: wanted.scheduling.as_ref(),
     };
-    let secret = copy::build_secret(&place, &file, &[("from", &from), ("to", &to)]).map_err(|e| at(e.into()))?;
+    let secret = copy::build_secret(&place, &file, &[("from", &from), ("to", &to)]).halt(ConditionType::Copied)?;
 
     let admin = &target.server.admin;
     let owner = names::owner_of_instance(&wanted.id);
-    admin.create(&empty(filling, target, &owner)).await.map_err(|e| at(e.into()))?;
-    admin.set_state(target.name(), &owner, State::Installing).await.map_err(|e| at(e.into()))?;
-    let record = admin.record(target.name()).await.map_err(|e| at(e.into()))?;
-    let made = record.ok_or_else(|| at(Error::Bug("a database that was made is not written down".into())))?;
-    ctx.apply(&secret).await.map_err(&at)?;
+    admin.create(&empty(filling, target, &owner)).await.halt(ConditionType::Copied)?;
+    admin.set_state(target.name(), &owner, State::Installing).await.halt(ConditionType::Copied)?;
+    let record = admin.record(target.name()).await.halt(ConditionType::Copied)?;
+    let made = record
+        .ok_or_else(|| Error::Bug("a database that was made is not written down".into()))
+        .halt(ConditionType::Copied)?;
+    ctx.apply(&secret).await.halt(ConditionType::Copied)?;
     let job = copy::build_database_job(&place, &file, limits.storage_bytes, size, &made.created_at, settings);
-    secret::start(ctx, &job).await.map_err(&at)?;
+    secret::start(ctx, &job).await.halt(ConditionType::Copied)?;
     Err(Stage::Database.under_way(filling, attempt))
 }
 
@@ -178,7 +178,6 @@ pub async fn files(filling: &Filling<'_>) -> Result<(), Halt> {
     if volumes.is_empty() {
         return Ok(());
     }
-    let at = Halt::at(ConditionType::Copied);
     let newest = Stage::Files.newest(filling).await?;
     let attempt = match &newest {
         None => 1,
@@ -196,7 +195,7 @@ pub async fn files(filling: &Filling<'_>) -> Result<(), Halt> {
     let original = source::look(ctx, &filling.pass.instance).await?;
     Stage::Files.clear_the_way(filling).await?;
     for volume in &spec.volumes {
-        ctx.create_once(&build_volume(wanted, settings, limits, volume, None)).await.map_err(&at)?;
+        ctx.create_once(&build_volume(wanted, settings, limits, volume, None)).await.halt(ConditionType::Copied)?;
     }
     let pair = |name: &&str| Pair {
         name: (*name).to_owned(),
@@ -218,9 +217,11 @@ pub async fn files(filling: &Filling<'_>) -> Result<(), Halt> {
     };
     let processes = hold_volumes(filling, &original.id).await?;
     let beside = (!processes.is_empty()).then_some(Beside { original: &original.id, processes: &processes });
-    ctx.apply(&copy::build_secret(&place, &file, &[]).map_err(|e| at(e.into()))?).await.map_err(&at)?;
+    ctx.apply(&copy::build_secret(&place, &file, &[]).halt(ConditionType::Copied)?)
+        .await
+        .halt(ConditionType::Copied)?;
     let job = copy::build_files_job(&place, &file, spec, &pairs, beside, settings);
-    secret::start(ctx, &job).await.map_err(&at)?;
+    secret::start(ctx, &job).await.halt(ConditionType::Copied)?;
     Err(Stage::Files.under_way(filling, attempt))
 }
 
@@ -240,7 +241,7 @@ async fn give_way(filling: &Filling<'_>, original: &Id, job: &Job) -> Result<(),
         return Ok(());
     }
     let (namespace, name) = (&filling.inputs.wanted.namespace, job.name_any());
-    filling.ctx.remove(Kind::Job, Some(namespace), &name).await.map_err(Halt::at(ConditionType::Copied))?;
+    filling.ctx.remove(Kind::Job, Some(namespace), &name).await.halt(ConditionType::Copied)?;
     let text = "the original starts on another node and needs its volumes: the copy of its files is broken off and begins again beside it";
     Err(Halt::wait(ConditionType::Copied, "OriginalFirst", text, Duration::from_secs(5)))
 }
@@ -262,7 +263,7 @@ async fn holders(filling: &Filling<'_>, original: &Id) -> Result<Vec<Pod>, Halt>
     let api: Api<Pod> = Api::namespaced(filling.ctx.client.clone(), &filling.inputs.wanted.namespace);
     let selector = format!("{LABEL_INSTANCE_ID}={original},{LABEL_PROCESS}");
     let list = api.list(&ListParams::default().labels(&selector)).await;
-    let mut pods = list.map_err(|e| Halt::at(ConditionType::Copied)(Error::kube("list the original's pods")(e)))?.items;
+    let mut pods = list.map_err(Error::kube("list the original's pods")).halt(ConditionType::Copied)?.items;
     pods.retain(|p| {
         let sees = p.labels().get(LABEL_PROCESS).is_some_and(|name| processes.contains(name.as_str()));
         sees && !ended(p) && node(p).is_some() && p.metadata.deletion_timestamp.is_none()

@@ -23,7 +23,7 @@ use tenantry_database::{DatabaseRecord, State};
 use super::inputs::{Inputs, Placed};
 use super::pass::Pass;
 use crate::context::Ctx;
-use crate::halt::Halt;
+use crate::halt::{Halt, OrHalt};
 use crate::life::{adopt, metadata};
 use crate::sql::Server;
 
@@ -83,9 +83,9 @@ pub async fn database(filling: &Filling<'_>, target: &Target<'_>, record: Option
     let wanted = filling.inputs.wanted;
     let owner = names::owner_of_instance(&wanted.id);
     let said = target.server.admin.set_release(target.name(), &owner, &wanted.release.hash).await;
-    said.map_err(|e| Halt::at(ConditionType::Installed)(e.into()))?;
+    said.halt(ConditionType::Installed)?;
     let done = target.server.admin.set_state(target.name(), &owner, State::Personalised).await;
-    done.map_err(|e| Halt::at(ConditionType::Installed)(e.into()))
+    done.halt(ConditionType::Installed)
 }
 
 /// Brings the files of a copy to the state in which processes can start, for a product that has files only.
@@ -105,7 +105,7 @@ pub async fn without_database(ctx: &Ctx, pass: &mut Pass, inputs: &Inputs<'_>) -
     stage::clear_secrets(&filling).await?;
     let api: Api<CrmInstance> = Api::namespaced(ctx.client.clone(), &wanted.namespace);
     let stored = metadata(ctx, &api, &pass.instance, true, &[(ANNOTATION_NEUTRALISED, done)]).await;
-    if let Some(stored) = stored.map_err(Halt::at(ConditionType::Neutralised))? {
+    if let Some(stored) = stored.halt(ConditionType::Neutralised)? {
         pass.instance = stored;
     }
     Ok(())

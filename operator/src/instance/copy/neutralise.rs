@@ -18,7 +18,7 @@ use tenantry_plan::one_node::Together;
 use super::stage::Stage;
 use super::{Filling, Target};
 use crate::error::Error;
-use crate::halt::Halt;
+use crate::halt::{Halt, OrHalt};
 use crate::instance::inputs::Inputs;
 use crate::instance::install::SHORTEST;
 use crate::instance::personalise::release_label;
@@ -92,7 +92,7 @@ async fn by_sql(
     values: &Value,
     start: Instant,
 ) -> Result<(), Halt> {
-    let (ctx, at) = (filling.ctx, Halt::at(ConditionType::Neutralised));
+    let ctx = filling.ctx;
     if job::split(list).0.is_empty() {
         return Ok(());
     }
@@ -105,11 +105,11 @@ async fn by_sql(
     let limit = Duration::from_secs(u64::from(list.timeout_seconds));
     let left = || limit.saturating_sub(start.elapsed()).max(SHORTEST);
     let blueprint = &filling.inputs.wanted.release.blueprint;
-    for (step, sql) in job::sql(blueprint, "neutralise", list, values).map_err(|e| at(e.into()))? {
+    for (step, sql) in job::sql(blueprint, "neutralise", list, values).halt(ConditionType::Neutralised)? {
         let (endpoint, gate) = (&target.server.endpoint, &ctx.gate);
         let done = tenantry_database::run_as(endpoint, &login, &access.name, &sql, gate, left()).await;
         done.map_err(|e| {
-            let halt = at(Error::Database(e));
+            let halt = Halt::at(ConditionType::Neutralised)(Error::Database(e));
             Halt { message: format!("neutralise[{step}]: {}; nothing of the copy was started", halt.message), ..halt }
         })?;
     }
@@ -152,13 +152,14 @@ async fn by_commands(
 ) -> Result<(), Halt> {
     let ctx = filling.ctx;
     let Inputs { wanted, settings, limits, .. } = *filling.inputs;
-    let at = Halt::at(ConditionType::Neutralised);
     let (spec, blueprint) = (&wanted.release.spec, &wanted.release.blueprint);
     for volume in &spec.volumes {
-        ctx.create_once(&build_volume(wanted, settings, limits, volume, None)).await.map_err(&at)?;
+        ctx.create_once(&build_volume(wanted, settings, limits, volume, None))
+            .await
+            .halt(ConditionType::Neutralised)?;
     }
-    let config = Config::render(blueprint, spec, values, false).map_err(|e| at(e.into()))?;
-    let mut file = job::file(blueprint, "neutralise", list, values).map_err(|e| at(e.into()))?;
+    let config = Config::render(blueprint, spec, values, false).halt(ConditionType::Neutralised)?;
+    let mut file = job::file(blueprint, "neutralise", list, values).halt(ConditionType::Neutralised)?;
     file.timeout_seconds = list.timeout_seconds.saturating_sub(spent).max(1);
     let claim = |volume: &str| names::volume(&wanted.id, volume, wanted.generation);
     let name = Stage::Neutralise.job_name(filling, attempt);
@@ -174,9 +175,9 @@ async fn by_commands(
         together: Together::jobs(wanted),
     };
     // The Secret is removed like any configuration.
-    let secret = job::build_secret(&place("config"), &file).map_err(|e| at(e.into()))?;
-    ctx.apply(&secret).await.map_err(&at)?;
+    let secret = job::build_secret(&place("config"), &file).halt(ConditionType::Neutralised)?;
+    ctx.apply(&secret).await.halt(ConditionType::Neutralised)?;
     let purpose = Stage::Neutralise.purpose(wanted.generation);
-    secret::start(ctx, &job::build_job(&place(&purpose), &file, settings)).await.map_err(&at)?;
+    secret::start(ctx, &job::build_job(&place(&purpose), &file, settings)).await.halt(ConditionType::Neutralised)?;
     Err(Stage::Neutralise.under_way(filling, attempt))
 }

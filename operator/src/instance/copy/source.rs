@@ -21,7 +21,7 @@ use tenantry_plan::instance::{access_of, data_generation};
 use crate::cluster::data_of;
 use crate::context::Ctx;
 use crate::error::Error;
-use crate::halt::Halt;
+use crate::halt::{Halt, OrHalt};
 use crate::instance::pass::Pass;
 use crate::instance::release;
 use crate::life::recorded_of;
@@ -67,8 +67,7 @@ pub async fn look(ctx: &Ctx, copy: &CrmInstance) -> Result<Original, Halt> {
     let name = copy.spec.from.as_ref().map(|f| f.instance.clone()).unwrap_or_default();
     let address = format!("{}/{name}", copy.spec.tenant);
     let api: Api<CrmInstance> = Api::namespaced(ctx.client.clone(), &copy.namespace().unwrap_or_default());
-    let found =
-        api.get_opt(&name).await.map_err(|e| Halt::at(ConditionType::Copied)(Error::kube("get the original")(e)))?;
+    let found = api.get_opt(&name).await.map_err(Error::kube("get the original")).halt(ConditionType::Copied)?;
     let Some(found) = found.filter(|o| o.metadata.deletion_timestamp.is_none()) else {
         let text = format!(
             "spec.from: {address} is not there (any more), so the copy cannot be made; nothing of it was started. Bring it back (`tenantry instance adopt {address}`; of several archives, `tenantry archive list` names it) and the copy goes on, or delete this instance"
@@ -156,10 +155,8 @@ pub async fn release_of_original(ctx: &Ctx, copy: &CrmInstance) -> Result<Effect
 pub async fn access(ctx: &Ctx, namespace: &str, original: &Original) -> Result<(String, DatabaseAccess), Halt> {
     let api: Api<Secret> = Api::namespaced(ctx.client.clone(), namespace);
     let name = names::database_secret(&original.id, original.generation);
-    let found = api
-        .get_opt(&name)
-        .await
-        .map_err(|e| Halt::at(ConditionType::Copied)(Error::kube("get the original's Secret")(e)))?;
+    let found =
+        api.get_opt(&name).await.map_err(Error::kube("get the original's Secret")).halt(ConditionType::Copied)?;
     access_of(&data_of(found.and_then(|s| s.data).as_ref())).ok_or_else(|| {
         let text = format!("Secret {namespace}/{name} with the connection details of {} is missing", original.address);
         Halt::wait(ConditionType::Copied, "SourceNotReady", text, LOOK)

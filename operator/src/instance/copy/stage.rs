@@ -14,7 +14,7 @@ use tenantry_plan::Kind;
 
 use super::Filling;
 use crate::error::Error;
-use crate::halt::Halt;
+use crate::halt::{Halt, OrHalt};
 use crate::operation::{self, Followed, Work, attempt};
 
 /// A stage of a copy that a job does; the stages are in their order.
@@ -121,17 +121,16 @@ impl Stage {
     /// [`Halt`] at the stage's condition.
     pub async fn clear_the_way(self, filling: &Filling<'_>) -> Result<(), Halt> {
         let (ctx, wanted, condition) = (filling.ctx, filling.inputs.wanted, self.condition());
-        let at = Halt::at(condition);
         let generation = wanted.generation;
         let later = Self::ALL.into_iter().skip_while(|s| *s != self).skip(1).map(|s| s.purpose(generation));
         for purpose in later.chain([format!("personalise-g{generation}")]) {
             for job in jobs_of(filling, condition, &purpose).await? {
-                ctx.remove(Kind::Job, Some(&wanted.namespace), &job.name_any()).await.map_err(&at)?;
+                ctx.remove(Kind::Job, Some(&wanted.namespace), &job.name_any()).await.halt(condition)?;
             }
         }
         let mine = ListParams::default().labels(&format!("{LABEL_INSTANCE_ID}={}", wanted.id));
         let processes = Self::api::<Deployment>(filling).list(&mine).await;
-        let processes = processes.map_err(|e| at(Error::kube("list deployments")(e)))?.items;
+        let processes = processes.map_err(Error::kube("list deployments")).halt(condition)?.items;
         let runs = |d: &Deployment| d.spec.as_ref().is_some_and(|s| s.replicas != Some(0));
         let page = tenantry_plan::instance::PAGE;
         let is_page = |d: &Deployment| d.labels().get(LABEL_PROCESS).map(String::as_str) == Some(page);
@@ -143,7 +142,7 @@ impl Stage {
             return Err(Halt::fail(condition, "ProcessesRun", text, ErrorClass::Blocked));
         }
         let schedules = Self::api::<CronJob>(filling).list(&mine).await;
-        let schedules = schedules.map_err(|e| at(Error::kube("list schedules")(e)))?.items;
+        let schedules = schedules.map_err(Error::kube("list schedules")).halt(condition)?.items;
         let fires = |c: &&CronJob| c.spec.as_ref().is_some_and(|s| s.suspend != Some(true));
         if let Some(schedule) = schedules.iter().find(fires) {
             let text = format!(
@@ -152,7 +151,7 @@ impl Stage {
             );
             return Err(Halt::fail(condition, "ProcessesRun", text, ErrorClass::Blocked));
         }
-        let pods = Self::api::<Pod>(filling).list(&mine).await.map_err(|e| at(Error::kube("list pods")(e)))?;
+        let pods = Self::api::<Pod>(filling).list(&mine).await.map_err(Error::kube("list pods")).halt(condition)?;
         let left = pods.items.iter().filter(|p| !ended(p)).count();
         if left > 0 {
             let text = format!("waiting until {left} pods of an earlier attempt have ended");
@@ -213,7 +212,7 @@ pub fn ended(pod: &Pod) -> bool {
 async fn jobs_of(filling: &Filling<'_>, condition: ConditionType, purpose: &str) -> Result<Vec<Job>, Halt> {
     let selector = format!("{LABEL_INSTANCE_ID}={},{LABEL_PURPOSE}={purpose}", filling.inputs.wanted.id);
     let list = Stage::api::<Job>(filling).list(&ListParams::default().labels(&selector)).await;
-    let jobs = list.map_err(|e| Halt::at(condition)(Error::kube("list the copy's jobs")(e)))?.items;
+    let jobs = list.map_err(Error::kube("list the copy's jobs")).halt(condition)?.items;
     // A job that is being deleted no longer counts.
     Ok(jobs.into_iter().filter(|j| j.metadata.deletion_timestamp.is_none()).collect())
 }
@@ -224,13 +223,13 @@ async fn jobs_of(filling: &Filling<'_>, condition: ConditionType, purpose: &str)
 /// # Errors
 /// [`Halt`] at `Copied`.
 pub async fn clear_secrets(filling: &Filling<'_>) -> Result<(), Halt> {
-    let (ctx, wanted, at) = (filling.ctx, filling.inputs.wanted, Halt::at(ConditionType::Copied));
+    let (ctx, wanted) = (filling.ctx, filling.inputs.wanted);
     let mine = format!("{LABEL_INSTANCE_ID}={},{LABEL_PURPOSE}=config", wanted.id);
     let all = Stage::api::<Secret>(filling).list_metadata(&ListParams::default().labels(&mine)).await;
-    let all = all.map_err(|e| at(Error::kube("list the Secrets of the copy's jobs")(e)))?.items;
+    let all = all.map_err(Error::kube("list the Secrets of the copy's jobs")).halt(ConditionType::Copied)?.items;
     let of_jobs = names::copy_jobs(&wanted.id);
     for name in all.iter().map(ResourceExt::name_any).filter(|name| name.starts_with(&of_jobs)) {
-        ctx.remove(Kind::Secret, Some(&wanted.namespace), &name).await.map_err(&at)?;
+        ctx.remove(Kind::Secret, Some(&wanted.namespace), &name).await.halt(ConditionType::Copied)?;
     }
     Ok(())
 }
