@@ -7,6 +7,8 @@ use tenantry_api::archive::{Archive, ArchiveSpec, ArchivedKind, KeptDatabase, Pu
 use tenantry_api::blueprint::BlueprintSpec;
 use tenantry_api::crm_instance::CrmInstanceSpec;
 use tenantry_api::integration::SettingSource;
+use tenantry_api::site::SiteSpec;
+use tenantry_api::tenant::TenantSpec;
 use tenantry_core::id::Id;
 use tenantry_core::ledger::Recorded;
 use tenantry_core::names;
@@ -47,6 +49,13 @@ pub struct Ending {
     pub ledger: Recorded,
     /// Minimum number of days that the data is kept.
     pub retention_days: u32,
+}
+
+/// The minimum number of days that the data of a tenant and its instances is kept: the tenant's own number, else the
+/// number of the Site. None means that the tenant does not exist any more.
+#[must_use]
+pub fn retention_days(tenant: Option<&TenantSpec>, site: &SiteSpec) -> u32 {
+    tenant.and_then(|tenant| tenant.retention_days).unwrap_or(site.retention_days)
 }
 
 /// How much later than its `archivedAt` an Archive object may have been created and still count as the original object:
@@ -198,6 +207,18 @@ mod tests {
         assert!(!demand_holds(&none, before) && !demand_holds(&none, after));
         let strange = spec("some day", serde_json::json!({"confirm": "kabcdefghi-1"}));
         assert!(!demand_holds(&strange, after) && is_retained(&strange, after));
+    }
+
+    #[test]
+    fn the_retention_is_that_of_the_tenant_else_that_of_the_site() {
+        let site: SiteSpec = serde_json::from_value(serde_json::json!({"id": "site-1", "retentionDays": 30})).unwrap();
+        let tenant = |days: Option<u32>| -> TenantSpec {
+            serde_json::from_value(serde_json::json!({"plan": "p", "retentionDays": days})).unwrap()
+        };
+        assert_eq!(retention_days(Some(&tenant(Some(7))), &site), 7);
+        assert_eq!(retention_days(Some(&tenant(Some(365))), &site), 365);
+        assert_eq!(retention_days(Some(&tenant(None)), &site), 30);
+        assert_eq!(retention_days(None, &site), 30, "the tenant is gone");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use tenantry_core::id::Id;
 use tenantry_core::ledger::{Facts, Life, Recorded};
 use tenantry_core::names::{self, ANNOTATION_TAKEN_OVER, LABEL_DATA_GENERATION, LABEL_INSTANCE_ID, LABEL_PURPOSE};
 use tenantry_plan::Kind;
-use tenantry_plan::archive::{Ending, build};
+use tenantry_plan::archive::{Ending, build, retention_days};
 use tenantry_plan::event::Subject;
 use tenantry_plan::instance::release::{Choice, Known, Row, choose};
 use tenantry_plan::instance::{access_of, data_generation};
@@ -119,7 +119,7 @@ pub async fn run(instance: &CrmInstance, ctx: &Ctx, now: Timestamp) -> std::resu
         release,
         object: serde_json::to_string(&data.spec).halt(CONDITION)?,
         ledger,
-        retention_days: tenant.and_then(|t| t.spec.retention_days).unwrap_or(site.spec.retention_days),
+        retention_days: retention_days(tenant.as_ref().map(|t| &t.spec), &site.spec),
     };
     store(ctx, &build(&ending, now).halt(CONDITION)?).await.halt(CONDITION)?;
     host::release_all(ctx, id.as_str(), None).await.halt(CONDITION)?;

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use kube::ResourceExt;
-use tenantry_api::crm_instance::{CrmInstance, InstancePhase};
+use tenantry_api::crm_instance::CrmInstance;
 use tenantry_core::names;
+use tenantry_plan::instance::phase_when_well;
 
 use super::pass::Pass;
 use super::{archive, expiry, integrations, live, reach, status, stop, turn};
@@ -58,7 +59,7 @@ pub async fn reconcile(instance: Arc<CrmInstance>, ctx: &Ctx, now: Timestamp) ->
     // The future has many parts. On the heap, they do not take up the stack of everything that waits for them.
     match Box::pin(live::run(&mut pass, ctx, now)).await {
         Ok(()) => {
-            let phase = if pass.suspended() { InstancePhase::Suspended } else { InstancePhase::Ready };
+            let phase = phase_when_well(pass.suspended());
             status::write_well(&pass, ctx, phase, now).await?;
             let again = integrations::again(ctx, &pass.instance, now);
             if pass.reachable.as_ref().is_some_and(|(said, _)| said.status != Some(true)) {

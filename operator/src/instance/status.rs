@@ -77,8 +77,7 @@ pub async fn write_halted(
     let generation = pass.instance.metadata.generation;
     let was = status.conditions.iter().find(|c| c.type_ == halt.condition.word()).map(|c| c.reason.clone());
     let installed = status.installed_at.is_some();
-    status.phase =
-        if archiving { InstancePhase::Archiving } else { phase_when_halted(halt.condition, halt.class, installed) };
+    status.phase = phase_when_halted(halt.condition, halt.class, installed);
     set(&mut status.conditions, Said::no(halt.condition, &halt.reason, halt.message.clone()), generation, now);
     if halt.condition == ConditionType::Installed && !holds(&status.conditions, ConditionType::DatabaseReady) {
         // The earlier reason of the database's condition is no longer true: the database waits for its installation.

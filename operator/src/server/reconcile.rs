@@ -49,7 +49,7 @@ pub async fn reconcile(object: Arc<DatabaseServer>, ctx: &Ctx, now: Timestamp) -
     let generation = object.metadata.generation;
     let mut status = object.status.clone().unwrap_or_default();
     status.observed_generation = generation;
-    let was_ready = status.phase == DatabaseServerPhase::Ready;
+    let was = status.phase;
     let outcome = if object.metadata.deletion_timestamp.is_some() {
         end(&object, ctx, &api, &mut status, now).await.map(|()| None)
     } else {
@@ -76,14 +76,8 @@ pub async fn reconcile(object: Arc<DatabaseServer>, ctx: &Ctx, now: Timestamp) -
         Err(halt) => {
             let transient = matches!(halt.class, None | Some(ErrorClass::Transient));
             set(&mut status.conditions, Said::no(halt.condition, &halt.reason, halt.message.clone()), generation, now);
-            // If only maintenance fails while the server answers, it stays Ready: the CRMs on it work.
             let answers = find(&status.conditions, ConditionType::Reachable).is_some_and(|c| c.status == "True");
-            status.phase = match halt.class {
-                Some(ErrorClass::Invalid) => DatabaseServerPhase::Invalid,
-                _ if answers => DatabaseServerPhase::Ready,
-                _ if was_ready || status.phase == DatabaseServerPhase::Unreachable => DatabaseServerPhase::Unreachable,
-                _ => DatabaseServerPhase::Pending,
-            };
+            status.phase = server::phase_when_halted(halt.class, answers, was);
             if halt.condition != ConditionType::Ready {
                 set(
                     &mut status.conditions,

@@ -13,7 +13,7 @@ use tenantry_core::id::Id;
 use tenantry_core::ledger::{Facts, Life};
 use tenantry_core::names;
 use tenantry_plan::Kind;
-use tenantry_plan::archive::{Ending, build};
+use tenantry_plan::archive::{Ending, build, retention_days};
 use tenantry_plan::event::Subject;
 
 use crate::context::Ctx;
@@ -96,7 +96,7 @@ pub async fn run(tenant: &Tenant, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
         release: None,
         object: serde_json::to_string(&spec).halt(CONDITION)?,
         ledger,
-        retention_days: tenant.spec.retention_days.unwrap_or(site.spec.retention_days),
+        retention_days: retention_days(Some(&tenant.spec), &site.spec),
     };
     store(ctx, &build(&ending, now).halt(CONDITION)?).await.halt(CONDITION)?;
     ctx.remove(Kind::ConfigMap, Some(&ctx.system_namespace), &names::id_claim(&ending.id)).await.halt(CONDITION)?;

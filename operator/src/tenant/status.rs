@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tenantry_api::condition::{ConditionType, Said, holds, set};
-use tenantry_api::tenant::{Tenant, TenantPhase};
-use tenantry_core::class::ErrorClass;
+use tenantry_api::tenant::Tenant;
+use tenantry_plan::tenant::phase_when_halted;
 
 use super::live::Pass;
 use crate::cluster::notice;
@@ -25,15 +25,8 @@ pub async fn write_well(pass: &Pass, ctx: &Ctx, now: Timestamp) -> Result<bool> 
     status.observed_generation = generation;
     let mut ready = Said::yes(ConditionType::Ready, "SetUp", "ready for instances");
     if let (Some(wanted), Some(suspension)) = (&pass.wanted, &pass.suspension) {
-        status.phase = if suspension.suspended { TenantPhase::Suspended } else { TenantPhase::Active };
-        let names = || suspension.waits_for.join(", ");
-        if wanted.suspended && !suspension.waits_for.is_empty() {
-            let text = format!("it is to be suspended, and waits until these instances have stopped: {}", names());
-            ready = Said::no(ConditionType::Ready, "Stopping", text);
-        } else if !wanted.suspended && suspension.suspended {
-            let text = format!("it is resumed, and waits until one of these instances is back: {}", names());
-            ready = Said::no(ConditionType::Ready, "Resuming", text);
-        }
+        status.phase = suspension.phase();
+        ready = suspension.ready(wanted.suspended);
         status.namespace = Some(wanted.namespace.clone());
         status.limits = Some(wanted.limits.clone());
     }
@@ -74,12 +67,8 @@ pub async fn write_halted(
     let mut status = tenant.status.clone().unwrap_or_default();
     status.observed_generation = generation;
     let was = status.conditions.iter().find(|c| c.type_ == halt.condition.word()).map(|c| c.reason.clone());
-    status.phase = match halt.class {
-        _ if archiving => TenantPhase::Archiving,
-        Some(ErrorClass::Invalid) => TenantPhase::Invalid,
-        _ if status.namespace.is_some() => status.phase,
-        _ => TenantPhase::Pending,
-    };
+    let set_up = status.namespace.is_some().then_some(status.phase);
+    status.phase = phase_when_halted(halt.condition, halt.class, set_up);
     set(&mut status.conditions, Said::no(halt.condition, &halt.reason, halt.message.clone()), generation, now);
     if halt.condition != ConditionType::Ready && !archiving {
         set(

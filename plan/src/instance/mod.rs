@@ -32,6 +32,6 @@ pub use elsewhere::serves;
 pub use generation::data_generation;
 pub use marks::Marks;
 pub use older::was_built_otherwise;
-pub use phase::phase_when_halted;
+pub use phase::{phase_when_halted, phase_when_well};
 pub use serving::{Decision, Serving, serving};
 pub use validate::{Wanted, validate};

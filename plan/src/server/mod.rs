@@ -1,5 +1,7 @@
 //! Planning of a managed DatabaseServer: Service and StatefulSet. No I/O.
 
+mod phase;
+
 use serde_json::{Value, json};
 use tenantry_api::database_server::{DatabaseServer, Engine, Managed};
 use tenantry_core::names::{LABEL_DATABASE_SERVER, LABEL_PURPOSE};
@@ -9,6 +11,8 @@ use crate::child::{Child, Kind};
 use crate::labels::Labels;
 use crate::lost::Lost;
 use crate::{Claim, Settings, pod, pull, resources, scheduling};
+
+pub use phase::phase_when_halted;
 
 /// The observed state of a managed server.
 #[derive(Debug, Clone, Default, PartialEq)]

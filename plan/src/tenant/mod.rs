@@ -5,10 +5,12 @@ mod build_namespace;
 mod build_network_policy;
 mod build_resource_quota;
 mod build_role_binding;
+mod phase;
 mod suspension;
 mod validate;
 
 pub use build_network_policy::DatabaseAddress;
+pub use phase::phase_when_halted;
 pub use suspension::{STOPPED, Suspension};
 pub use validate::{TenantWanted, validate};
 
