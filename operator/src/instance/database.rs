@@ -6,6 +6,8 @@ use tenantry_core::class::ErrorClass;
 use tenantry_core::names;
 use tenantry_database::{DatabaseRecord, NewDatabase, Source, State};
 use tenantry_plan::Settings;
+pub use tenantry_plan::instance::Found;
+use tenantry_plan::instance::{DatabaseFacts, DatabaseRow, DatabaseStep, Missing, RowState, Unlocked, database_step};
 
 use super::inputs::{Inputs, Placed};
 use super::pass::Pass;
@@ -26,12 +28,13 @@ pub const DATABASE_LOST: &str = "DatabaseLost";
 /// [`Halt`] at `DatabaseReady` or `Installed`.
 #[tracing::instrument(target = "tenantry::trace", level = "debug", name = "database", skip_all)]
 pub async fn ensure(ctx: &Ctx, pass: &Pass, inputs: &Inputs<'_>, placed: &Placed) -> Result<(), Halt> {
-    let Inputs { wanted, settings, now, .. } = *inputs;
+    let Inputs { wanted, settings, .. } = *inputs;
     let known = pass.held(CONDITION, wanted.generation) && pass.held(ConditionType::Installed, wanted.generation);
+    let told = known && !placed.untold;
     let uid = pass.instance.metadata.uid.as_deref().unwrap_or_default();
     // Until the instance was verified once, its blueprint may be fixed: then the server is asked which release
     // personalised the database.
-    if known && !placed.untold && pass.installed_before() && !ctx.memory.is_doubted(uid) {
+    if told && pass.installed_before() && !ctx.memory.is_doubted(uid) {
         // The database is made. If somebody drops it by hand, the sweeps of its server report that.
         return Ok(());
     }
@@ -46,68 +49,80 @@ pub async fn ensure(ctx: &Ctx, pass: &Pass, inputs: &Inputs<'_>, placed: &Placed
     let name = &placed.access.name;
     let owner = names::owner_of_instance(&wanted.id);
     let record = server.admin.record(name).await.map_err(|e| at(e.into()))?;
-    let state = record.as_ref().map(|r| r.state);
-    let found = found(&server, name, record.as_ref()).await.map_err(&at)?;
-    if found == Found::Lost || (matches!(state, None | Some(State::Creating)) && lost(pass)) {
-        let what = if found == Found::There { "is not in the record of server" } else { GONE };
-        return Err(missing(name, &placed.server, what, if lost(pass) { RESTORE } else { ANEW }));
-    }
     let of_another_release = record.as_ref().is_some_and(|r| r.release_hash != wanted.release.hash);
-    if state == Some(State::Personalised) {
-        // A database that came out of an archive and a copy of another instance keep the release that made them.
-        let as_it_is = lost(pass) || pass.instance.spec.adopt.is_some() || pass.instance.spec.from.is_some();
-        if of_another_release && !as_it_is && record.as_ref().is_some_and(|r| r.owner == owner) {
+    let step = database_step(&DatabaseFacts {
+        row: record.as_ref().map(|r| DatabaseRow {
+            state: sql::row_state(r.state),
+            mine: r.owner == owner,
+            same_release: !of_another_release,
+        }),
+        found: found(&server, name, record.as_ref()).await.map_err(&at)?,
+        installed_before: pass.installed_before(),
+        taken_over: pass.taken_over(),
+        adopted: pass.instance.spec.adopt.is_some(),
+        copy: pass.instance.spec.from.is_some(),
+        told,
+    });
+    let target = copy::Target { placed, object: &object, server: &server };
+    match step {
+        DatabaseStep::Keep => {
+            ctx.memory.trust(uid);
+            Ok(())
+        }
+        DatabaseStep::TellPassword => {
+            ctx.memory.trust(uid);
+            place::tell(ctx, wanted, placed, &server).await
+        }
+        DatabaseStep::PersonaliseAgain => {
             // The server may not know this password of the role yet, and the steps log in with it.
             place::tell(ctx, wanted, placed, &server).await?;
             personalise::run(ctx, inputs, placed, &server).await?;
             server.admin.set_release(name, &owner, &wanted.release.hash).await.map_err(|e| at(e.into()))?;
+            ctx.memory.trust(uid);
+            Ok(())
         }
-        ctx.memory.trust(uid);
-        if known && !placed.untold {
-            return Ok(());
+        DatabaseStep::Copy => {
+            let filling = copy::Filling { ctx, pass, inputs };
+            Box::pin(copy::database(&filling, &target, record)).await
         }
-        return place::tell(ctx, wanted, placed, &server).await;
-    }
-    if pass.instance.spec.from.is_some() {
-        let filling = copy::Filling { ctx, pass, inputs };
-        let target = copy::Target { placed, object: &object, server: &server };
-        return Box::pin(copy::database(&filling, &target, record)).await;
-    }
-    if state == Some(State::Installing) {
-        // Only an unfinished copy is left in this state: it may hold the original's passwords and mail.
-        return Err(copy::unfinished());
-    }
-    // `Dropping` is a drop that was begun for the same reason and broken off. It is finished here, because otherwise no
-    // new database could be made in its place.
-    let replaced = state == Some(State::Dropping) || (state == Some(State::Loaded) && of_another_release);
-    if replaced
-        && !lost(pass)
-        // People may have worked in a database that came out of an archive or existed before this object, however far
-        // its installation came: such a database is never dropped.
-        && pass.instance.spec.adopt.is_none()
-        && record.as_ref().is_some_and(|r| r.owner == owner)
-    {
-        // The database is a copy of what another release installed. Nobody has worked in it yet, because processes
-        // start only after this step.
-        server.admin.drop_database(name, &owner).await.map_err(|e| at(e.into()))?;
-    }
-    if state == Some(State::Archived) {
-        server.admin.unlock_role(name, &owner).await.map_err(|e| at(e.into()))?;
-        // A database that was archived before the instance was installed may never have been personalised: it still has
-        // the template's passwords, and the steps may be repeated.
-        let was = if pass.installed_before() { State::Personalised } else { State::Loaded };
-        server.admin.set_state(name, &owner, was).await.map_err(|e| at(e.into()))?;
-        if was == State::Personalised {
-            if known && !placed.untold {
-                return Ok(());
+        DatabaseStep::RefuseUnfinishedCopy => Err(copy::unfinished()),
+        DatabaseStep::DropAndMake => {
+            server.admin.drop_database(name, &owner).await.map_err(|e| at(e.into()))?;
+            make(ctx, inputs, &target, of_another_release).await
+        }
+        DatabaseStep::Unlock(unlocked) => {
+            server.admin.unlock_role(name, &owner).await.map_err(|e| at(e.into()))?;
+            let state = match unlocked {
+                Unlocked::Keep | Unlocked::TellPassword => State::Personalised,
+                Unlocked::Make => State::Loaded,
+            };
+            server.admin.set_state(name, &owner, state).await.map_err(|e| at(e.into()))?;
+            match unlocked {
+                Unlocked::Keep => Ok(()),
+                Unlocked::TellPassword => place::tell(ctx, wanted, placed, &server).await,
+                Unlocked::Make => make(ctx, inputs, &target, of_another_release).await,
             }
-            return place::tell(ctx, wanted, placed, &server).await;
         }
+        DatabaseStep::Make => make(ctx, inputs, &target, of_another_release).await,
+        DatabaseStep::Halt(why) => Err(match why {
+            Missing::Gone => missing(name, &placed.server, GONE, RESTORE),
+            Missing::GoneUnused => missing(name, &placed.server, GONE, ANEW),
+            Missing::NotRecorded => missing(name, &placed.server, "is not in the record of server", RESTORE),
+        }),
     }
+}
+
+/// Makes the database, or goes on making it, and makes it the instance's own. `new_release` means that another release
+/// made the content of the database, and this release works with it from now on.
+async fn make(ctx: &Ctx, inputs: &Inputs<'_>, target: &copy::Target<'_>, new_release: bool) -> Result<(), Halt> {
+    let Inputs { wanted, settings, now, .. } = *inputs;
+    let copy::Target { placed, object, server } = *target;
+    let (name, owner) = (&placed.access.name, names::owner_of_instance(&wanted.id));
+    let at = Halt::at(CONDITION);
     let source = match &wanted.release.spec.install {
         None => Source::Empty,
         Some(_) => {
-            Source::Template { name: template::ensure(ctx, &object, &server, &wanted.release, settings, now).await? }
+            Source::Template { name: template::ensure(ctx, object, server, &wanted.release, settings, now).await? }
         }
     };
     let database = wanted.release.spec.database.as_ref();
@@ -126,11 +141,10 @@ pub async fn ensure(ctx: &Ctx, pass: &Pass, inputs: &Inputs<'_>, placed: &Placed
     };
     server.admin.create(&new).await.map_err(|e| at(e.into()))?;
     if placed.untold {
-        place::tell(ctx, wanted, placed, &server).await?;
+        place::tell(ctx, wanted, placed, server).await?;
     }
-    personalise::run(ctx, inputs, placed, &server).await?;
-    if of_another_release {
-        // Another release made the content of the database, and this release works with it from now on.
+    personalise::run(ctx, inputs, placed, server).await?;
+    if new_release {
         server.admin.set_release(name, &owner, &wanted.release.hash).await.map_err(|e| at(e.into()))?;
     }
     server.admin.set_state(name, &owner, State::Personalised).await.map_err(|e| at(e.into()))
@@ -144,29 +158,12 @@ const ANEW: &str = "Nobody has worked in it: delete this instance and make a new
 /// What the message says of a database that is not where it was.
 pub const GONE: &str = "is gone from server";
 
-/// What exists of a database.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Found {
-    /// The database exists.
-    There,
-    /// The database was never finished, or it is being dropped: nobody worked in it.
-    Unmade,
-    /// There is no trace of the database.
-    Unknown,
-    /// The server's own record says that the database was made, and the database is gone.
-    Lost,
-}
-
 /// Finds out whether a database exists, which its server's record alone does not tell.
 async fn found(server: &Server, name: &str, record: Option<&DatabaseRecord>) -> crate::error::Result<Found> {
-    if record.is_some_and(|r| matches!(r.state, State::Creating | State::Dropping)) {
-        return Ok(Found::Unmade);
-    }
-    Ok(match (server.admin.exists(name).await?, record) {
-        (true, _) => Found::There,
-        (false, None) => Found::Unknown,
-        (false, Some(_)) => Found::Lost,
-    })
+    let row = record.map(|r| sql::row_state(r.state));
+    // A database that was never finished need not be looked for.
+    let exists = row.is_none_or(RowState::was_made) && server.admin.exists(name).await?;
+    Ok(Found::of(row, exists))
 }
 
 /// A halt because a database is not where it was.
@@ -203,11 +200,6 @@ pub async fn look(
     let record = server.admin.record(&kept.name).await?;
     let found = found(&server, &kept.name, record.as_ref()).await?;
     Ok(Kept { server, owner, record, found })
-}
-
-/// Whether the instance had data before, so that an absent database is a loss and not a beginning.
-fn lost(pass: &Pass) -> bool {
-    pass.installed_before() || pass.taken_over()
 }
 
 /// Locks the role of a database: nobody can log in with the role until the data is taken over again.

@@ -41,10 +41,7 @@ impl Found {
     /// Whether the database holds more than the half-made content of an earlier attempt.
     #[must_use]
     pub fn is_data(&self) -> bool {
-        match self.record.state {
-            State::Loaded | State::Personalised | State::Archived => true,
-            State::Creating | State::Installing | State::Template | State::Dropping => false,
-        }
+        sql::row_state(self.record.state).is_data()
     }
 }
 
