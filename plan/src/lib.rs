@@ -3,6 +3,7 @@
 //! Pure: no client, no clock, no random numbers. The operator applies what these functions return, and `tenantry diff`
 //! prints it. There is one file for the builder of each kind of child.
 
+pub mod adoption;
 pub mod advise;
 pub(crate) mod agent_pod;
 pub mod archive;

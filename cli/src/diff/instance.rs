@@ -3,18 +3,16 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Secret, Service};
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Secret, Service};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
-use tenantry_api::blueprint::Effective;
 use tenantry_api::crm_instance::CrmInstance;
 use tenantry_core::id::{ID_LENGTH, Id};
-use tenantry_core::ledger::{Limits, Recorded};
-use tenantry_core::names::{self, SYSTEM_NAMESPACE};
+use tenantry_core::ledger::Limits;
+use tenantry_core::names;
 use tenantry_core::secret::Secret as Hidden;
 use tenantry_plan::context::{DatabaseAccess, Keys};
-use tenantry_plan::instance::release::{Choice, Known, choose, is_of, replaces};
 use tenantry_plan::instance::{
     Seen, Serving, Wanted, access_of, data_generation, desired, keys_of, may_be_many, validate, volume_bytes,
     was_built_otherwise,
@@ -22,23 +20,28 @@ use tenantry_plan::instance::{
 use tenantry_plan::{Claim, Kind, Settings};
 
 use super::planned::{Planned, cannot_be};
+use super::release::{Decided, decide};
 use super::volumes::look;
 use crate::error::{Problem, api};
 use crate::session::Session;
 use crate::target;
 
-/// Key of the content of a pinned release (operator/src/instance/release.rs).
-const CONTENT: &str = "release.json";
-
 /// Children and prunes of an instance in its final state.
 pub async fn planned(session: &Session, mut instance: CrmInstance, settings: &Settings) -> Result<Planned, Problem> {
-    // The operator gives a new instance its id; until then the names show this stand-in.
-    instance.spec.id.get_or_insert_with(|| Id::mint([0; ID_LENGTH]).to_string());
     let address = target::address_of(&instance);
     let tenant = target::tenant(session, &instance.spec.tenant).await?;
     let plan = target::one(session, &session.cluster.plans(), target::PLAN, &tenant.spec.plan).await?;
     let limits = tenantry_plan::limits::resolve(&tenant.spec, &plan.spec).map_err(|e| cannot_be(&address, &e))?;
-    let release = release(session, &instance).await?;
+    let Decided { release, generation, remark } = decide(session, &instance).await?;
+    if let Some(remark) = remark {
+        session.out.note(&remark);
+    }
+    if let Some(generation) = generation {
+        let note = (names::ANNOTATION_DATA_GENERATION.to_owned(), generation.to_string());
+        instance.annotations_mut().extend([note]);
+    }
+    // The operator gives a new instance its id; until then the names show this stand-in.
+    instance.spec.id.get_or_insert_with(|| Id::mint([0; ID_LENGTH]).to_string());
     let generation = data_generation(&instance);
     let referenced = referenced(session, &instance).await?;
     let wanted = validate(&instance, &tenant, &release, settings, generation, &referenced);
@@ -69,92 +72,6 @@ async fn configurations(session: &Session, wanted: &Wanted) -> Result<Vec<String
     let found = secrets.list_metadata(&ListParams::default().labels(&label)).await;
     let found = found.map_err(|e| api::problem("list the configurations", &e))?;
     Ok(found.items.iter().map(ResourceExt::name_any).collect())
-}
-
-/// The release that an instance runs, or that a new one would pin, as the operator decides it.
-pub async fn release(session: &Session, instance: &CrmInstance) -> Result<Effective, Problem> {
-    let spec = &instance.spec;
-    let recorded = instance.annotations().get(names::ANNOTATION_LEDGER);
-    let recorded: Option<Recorded> = recorded.and_then(|text| serde_json::from_str(text).ok());
-    let known = Known::of(instance, recorded.as_ref());
-    let archive = match (known.annotation.or(known.status), &spec.adopt) {
-        (None, Some(name)) => {
-            target::one(session, &session.cluster.archives(), target::ARCHIVE, name).await?.spec.release_hash
-        }
-        _ => None,
-    };
-    let known = Known { archive: archive.as_deref(), ..known };
-    match choose(&known) {
-        Choice::Pinned(hash) | Choice::Copied(hash) => of_hash(session, instance, hash).await,
-        Choice::Mendable(hash) => {
-            let old = of_hash(session, instance, hash).await?;
-            let status = instance.status.as_ref();
-            let made = status.is_some_and(|s| tenantry_api::condition::holds(&s.conditions, "Installed"));
-            match newest(session, instance).await {
-                Ok(new) if replaces(&old.spec, &new.spec, made) => Ok(new),
-                _ => Ok(old),
-            }
-        }
-        Choice::OfOriginal => {
-            // A copy starts with the release that wrote the original's data.
-            let name = spec.from.as_ref().map(|f| f.instance.clone()).unwrap_or_default();
-            let api = session.cluster.instances(&instance.namespace().unwrap_or_default());
-            let original = api.get_opt(&name).await.map_err(|e| api::problem("read the original", &e))?;
-            let hash = original.and_then(|o| o.annotations().get(names::ANNOTATION_RELEASE).cloned());
-            match hash {
-                Some(hash) => of_hash(session, instance, &hash).await,
-                None => newest(session, instance).await,
-            }
-        }
-        Choice::Newest => newest(session, instance).await,
-        Choice::Ask | Choice::Unknown | Choice::Disputed { .. } => Err(undecided(instance, &known)),
-    }
-}
-
-/// The error for a release that is not known here: only the operator can ask the database server, and it reports the
-/// answer in the conditions.
-fn undecided(instance: &CrmInstance, known: &Known<'_>) -> Problem {
-    let address = target::address_of(instance);
-    let says = |hash: Option<&str>| hash.unwrap_or("nothing").to_owned();
-    Problem::failed(format!("it is not known here which release {address} runs"))
-        .safe("nothing was changed")
-        .why(format!(
-            "annotation {} says {}, status.releaseHash {}; the record on the database server decides, which the operator asks",
-            names::ANNOTATION_RELEASE,
-            says(known.annotation),
-            says(known.status)
-        ))
-        .next("what came of it", format!("instance show {address}"))
-}
-
-async fn newest(session: &Session, instance: &CrmInstance) -> Result<Effective, Problem> {
-    let spec = &instance.spec;
-    let blueprint = target::one(session, &session.cluster.blueprints(), target::BLUEPRINT, &spec.blueprint).await?;
-    Effective::pin(&spec.blueprint, &blueprint.spec, spec.release.as_deref())
-        .map_err(|e| Problem::not_found(e.to_string()).next("", format!("blueprint show {}", spec.blueprint)))
-}
-
-/// The release with a hash: its kept copy, or the Blueprint's release with the same content.
-async fn of_hash(session: &Session, instance: &CrmInstance, hash: &str) -> Result<Effective, Problem> {
-    let name = &instance.spec.blueprint;
-    let kept: Api<ConfigMap> = Api::namespaced(session.cluster.client.clone(), SYSTEM_NAMESPACE);
-    let found = kept.get_opt(&names::pinned_release(hash)).await.map_err(|e| api::problem("read the release", &e))?;
-    let text = found.and_then(|c| c.data).and_then(|mut d| d.remove(CONTENT));
-    let unreadable = |e| Problem::failed(format!("the pinned release {hash} cannot be read: {e}"));
-    let found = match text {
-        Some(text) => serde_json::from_str(&text).map_err(unreadable)?,
-        None => {
-            let blueprint = session.cluster.blueprints().get_opt(name).await;
-            let blueprint = blueprint.map_err(|e| api::problem("read the blueprint", &e))?;
-            blueprint.and_then(|b| Effective::find(name, &b.spec, hash)).ok_or_else(|| {
-                Problem::failed(format!("the pinned release {hash} is missing"))
-                    .safe("nothing was changed")
-                    .next("what the operator says", format!("instance show {}", target::address_of(instance)))
-            })?
-        }
-    };
-    is_of(&found, name).map_err(Problem::failed)?;
-    Ok(found)
 }
 
 /// Values of settings that lie in Secrets; a missing value is left out.

@@ -6,6 +6,7 @@
 pub mod children;
 pub mod instance;
 mod planned;
+pub mod release;
 mod restarts;
 mod server;
 mod volumes;

@@ -12,11 +12,12 @@ use tenantry_api::plan::Plan;
 use tenantry_api::site::Site;
 use tenantry_api::tenant::Tenant;
 use tenantry_core::secret::Secret as Hidden;
-use tenantry_plan::instance::{Desired, Seen, Serving, desired, validate};
+use tenantry_plan::instance::{Desired, Seen, Serving, data_generation, desired, validate};
 use tenantry_plan::{Child, Kind, Settings, server};
 
 use super::children::{settings_of, typed};
-use super::instance::{release, sample_database, sample_keys};
+use super::instance::{sample_database, sample_keys};
+use super::release::release;
 use crate::error::Problem;
 use crate::output::text::{count, some};
 use crate::session::Session;
@@ -102,7 +103,7 @@ fn made(
     settings: &Settings,
 ) -> Option<Desired> {
     let limits = tenantry_plan::limits::resolve(&tenant.spec, &plan.spec).ok()?;
-    let generation = instance.status.as_ref().and_then(|s| s.data_generation).unwrap_or(1);
+    let generation = data_generation(instance);
     let stand_in = |name: &String| (name.clone(), Hidden::new("a-stand-in"));
     let referenced = instance.spec.settings_from.keys().map(stand_in).collect();
     let wanted = validate(instance, tenant, release, settings, generation, &referenced).ok()?;

@@ -136,7 +136,6 @@ async fn release_hash(
     id: &Id,
 ) -> std::result::Result<Option<String>, Halt> {
     let mut known = Known::of(instance, Some(recorded));
-    known.ran |= instance.annotations().contains_key(ANNOTATION_TAKEN_OVER);
     let mut row = None;
     let mut choice = choose(&known);
     if matches!(choice, Choice::Ask | Choice::Newest | Choice::OfOriginal) {

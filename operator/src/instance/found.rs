@@ -16,7 +16,7 @@ use tenantry_core::id::Id;
 use tenantry_core::names;
 use tenantry_database::{DatabaseRecord, State};
 use tenantry_plan::Settings;
-use tenantry_plan::instance::{access_of, data_generation};
+use tenantry_plan::instance::{Trust, access_of, data_generation};
 
 use crate::cluster::data_of;
 use crate::context::Ctx;
@@ -43,17 +43,6 @@ impl Found {
     pub fn is_data(&self) -> bool {
         sql::row_state(self.record.state).is_data()
     }
-}
-
-/// How much is known of an id.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Trust {
-    /// The id was minted together with its object: there is no data from an earlier life.
-    Young,
-    /// It is recorded that this cluster knows the object.
-    Known,
-    /// A person gave the id.
-    Given,
 }
 
 /// Looks for the database of an instance that was never reported: where its Secret says that it lies, or on every

@@ -1,6 +1,6 @@
 //! The first write to a new CrmInstance: id, finalizer, pinned release, stream; and its adoption. Does I/O.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::api::Api;
 use tenantry_api::archive::{Archive, ArchivedKind};
@@ -10,21 +10,19 @@ use tenantry_api::crm_instance::{CrmInstance, CrmInstanceStatus};
 use tenantry_core::class::ErrorClass;
 use tenantry_core::id::Id;
 use tenantry_core::ledger::Recorded;
-use tenantry_core::names::{self, ANNOTATION_MINTED, ANNOTATION_RELEASE, ANNOTATION_TAKEN_OVER};
+use tenantry_core::names::{self, ANNOTATION_RELEASE, ANNOTATION_TAKEN_OVER};
 use tenantry_database::State;
-use tenantry_plan::instance::data_generation;
-use tenantry_plan::instance::release::{Choice, Known, Row, choose};
+use tenantry_plan::adoption::{generation_to_note, reads_archive};
+use tenantry_plan::instance::release::{Choice, Known, Row, choose, said_by_row};
+use tenantry_plan::instance::{Source, Trust, is_made};
 
-use super::found::{self, Found, Trust};
+use super::found::{self, Found};
 use super::pass::Pass;
 use super::{copy, kept, release};
 use crate::context::Ctx;
 use crate::halt::Halt;
 use crate::life::{adopt, claim, metadata, recorded_of, replay};
-
-/// Largest difference in age at which an id and its object count as minted together: the clocks of two machines differ,
-/// and a command may wait.
-const YOUNG: SignedDuration = SignedDuration::from_mins(10);
+use crate::sql::row_state;
 
 /// Sets what is missing, in one patch, and returns the pinned release.
 ///
@@ -53,7 +51,7 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<Effective
     if !(known && (later.is_empty() || ctx.memory.has_found_nothing(&uid, &later)))
         && let Some(id) = &id
     {
-        let trust = if placed { Trust::Known } else { trust(&pass.instance, noted.is_some()) };
+        let trust = if placed { Trust::Known } else { Trust::of(&pass.instance, noted.is_some()) };
         pass.found = found::look(ctx, &pass.instance, id, trust).await?;
         if pass.found.is_none() {
             ctx.memory.found_nothing(&uid, later);
@@ -66,10 +64,9 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<Effective
     let status = pass.instance.status.as_ref();
     // The ledger may be lost, and it is read again from the events only further below.
     let ran = pass.installed_before() || status.is_some_and(|s| s.installed_at.is_some());
-    let archive = match &noted {
-        // An object that was put back with its annotations is checked like a new object.
-        Some(_) if ran || pass.instance.spec.adopt.is_none() => None,
-        _ => of_adoption(&pass.instance, ctx).await?,
+    let archive = match reads_archive(&pass.instance, noted.as_ref()) {
+        true => of_adoption(&pass.instance, ctx).await?,
+        false => None,
     };
     if let Some(archive) = &archive {
         copy::was_finished(archive)?;
@@ -79,7 +76,7 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<Effective
         (Some(noted), _, _) => noted.clone(),
         (None, Some(archive), _) => adopt::ledger_of(archive)?,
         // The annotation was lost, or the whole object was put back: the billing events tell how far the stream is.
-        (None, None, Some(id)) if reported || trust(&pass.instance, false) != Trust::Young => {
+        (None, None, Some(id)) if reported || Trust::of(&pass.instance, false) != Trust::Young => {
             replay(ctx, id).await.map_err(&at)?
         }
         _ => Recorded::default(),
@@ -99,17 +96,15 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<Effective
     }
     if let Some(Found { server, record }) = &taken {
         annotations.push((ANNOTATION_TAKEN_OVER, format!("{server}/{}", record.name)));
-        if record.generation != data_generation(instance) {
-            annotations.push((names::ANNOTATION_DATA_GENERATION, record.generation.to_string()));
-        }
     }
     if let Some(claim) = files.filter(|_| noted.is_none() && archive.is_none()) {
         annotations.push((ANNOTATION_TAKEN_OVER, claim));
     }
+    let found = taken.as_ref().map(|f| f.record.generation);
+    if let Some(generation) = generation_to_note(instance, noted.is_some(), archive.as_ref(), found) {
+        annotations.push((names::ANNOTATION_DATA_GENERATION, generation.to_string()));
+    }
     if noted.is_none() {
-        if let Some(generation) = archive.as_ref().and_then(|a| a.spec.data_generation) {
-            annotations.push((names::ANNOTATION_DATA_GENERATION, generation.to_string()));
-        }
         let text = serde_json::to_string(&recorded).map_err(|e| at(e.into()))?;
         annotations.push((names::ANNOTATION_LEDGER, text));
     }
@@ -138,11 +133,11 @@ async fn chosen(
     let (spec, asked) = (&instance.spec, pass.found.as_ref());
     let (row, adopted);
     let mut known = Known::of(instance, Some(recorded));
-    known.ran |= taken || pass.taken_over();
+    known.ran |= taken;
     known.archive = archive.and_then(|a| a.spec.release_hash.as_deref());
     if asked.is_some() || instance.status.as_ref().is_none_or(|s| s.data_generation.is_none()) {
         // The row was looked for a moment ago.
-        known.row = Row::Says(asked.and_then(|f| hash_of(f, known.archive.is_some())));
+        known.row = Row::Says(asked.and_then(|f| said(f, known.archive.is_some())));
     }
     let mut choice = choose(&known);
     if choice == Choice::Ask {
@@ -151,7 +146,7 @@ async fn chosen(
             Some(id) => found::row(ctx, instance, id).await?,
             None => None,
         };
-        known.row = Row::Says(row.as_ref().and_then(|f| hash_of(f, false)));
+        known.row = Row::Says(row.as_ref().and_then(|f| said(f, false)));
         choice = choose(&known);
     }
     if choice == Choice::Unknown && archive.is_none() {
@@ -161,44 +156,24 @@ async fn chosen(
         known.archive = adopted.as_ref().and_then(|a| a.spec.release_hash.as_deref());
         choice = choose(&known);
     }
-    let made = pass.held(ConditionType::Installed, data_generation(instance))
-        || asked.is_some_and(|f| f.record.state == State::Personalised);
-    match choice {
-        Choice::Pinned(hash) => release::of_hash(ctx, spec, hash).await,
-        Choice::Mendable(hash) => release::newer(ctx, spec, hash, made).await,
-        Choice::Copied(hash) => release::neutralised_anew(ctx, instance, hash, made).await,
-        Choice::OfOriginal => {
-            let hash = copy::release_of_original(ctx, instance).await?.hash;
-            release::neutralised_anew(ctx, instance, &hash, made).await
-        }
-        Choice::Newest => release::newest(ctx, spec).await,
-        Choice::Ask | Choice::Unknown | Choice::Disputed { .. } => Err(release::stopped(ctx, instance, &choice).await),
-    }
+    let made = is_made(instance, asked.map(|f| row_state(f.record.state)));
+    let read = match choice.source() {
+        Some(Source::Hash(hash)) => release::of_hash(ctx, spec, hash).await?,
+        Some(Source::Original) => copy::release_of_original(ctx, instance).await?,
+        Some(Source::Blueprint) => return release::newest(ctx, spec).await,
+        None => return Err(release::stopped(ctx, instance, &choice).await),
+    };
+    release::settled(ctx, spec, &choice, read, made).await
 }
 
-/// What a row says of the release. The row of an archived database counts less than its Archive.
-fn hash_of(found: &Found, archive_says: bool) -> Option<&str> {
-    let counts = found.is_data() && !(archive_says && found.record.state == State::Archived);
-    Some(found.record.release_hash.as_str()).filter(|hash| counts && !hash.is_empty())
+/// What a row says of the release.
+fn said(found: &Found, archive_says: bool) -> Option<&str> {
+    said_by_row(row_state(found.record.state), &found.record.release_hash, archive_says)
 }
 
 async fn of_adoption(instance: &CrmInstance, ctx: &Ctx) -> Result<Option<Archive>, Halt> {
     let (adopt, id) = (instance.spec.adopt.as_deref(), instance.spec.id.as_deref());
     adopt::named(ctx, adopt, id, ArchivedKind::CrmInstance, instance.namespace().as_deref()).await
-}
-
-/// How much is known of the id of an object that carries one. `noted` means that the object has its note of the ledger.
-fn trust(instance: &CrmInstance, noted: bool) -> Trust {
-    if instance.spec.adopt.is_some() {
-        return Trust::Known;
-    }
-    let minted = instance.annotations().get(ANNOTATION_MINTED).and_then(|at| at.parse::<Timestamp>().ok());
-    let made = instance.creation_timestamp().map(|t| t.0);
-    match (minted, made) {
-        (Some(minted), Some(made)) if made.duration_since(minted).abs() <= YOUNG => Trust::Young,
-        _ if noted => Trust::Known,
-        _ => Trust::Given,
-    }
 }
 
 /// Whether the status says where the data lies, or that there is no database.
@@ -209,36 +184,4 @@ fn is_placed(status: &CrmInstanceStatus) -> bool {
 fn id_of(instance: &CrmInstance) -> Result<Option<Id>, Halt> {
     let id = instance.spec.id.as_deref().map(Id::parse).transpose();
     id.map_err(|e| Halt::fail(ConditionType::SpecValid, "Invalid", e.to_string(), ErrorClass::Invalid))
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn object(minted: Option<&str>, adopt: Option<&str>) -> CrmInstance {
-        let mut all = json!({"apiVersion": "tenantry.dev/v1alpha1", "kind": "CrmInstance",
-            "metadata": {"name": "crm", "creationTimestamp": "2026-11-29T10:00:00Z", "annotations": {}},
-            "spec": {"tenant": "acme", "blueprint": "b", "host": "crm.acme.vn", "id": "kabcdefghi"}});
-        if let Some(minted) = minted {
-            all["metadata"]["annotations"][ANNOTATION_MINTED] = minted.into();
-        }
-        if let Some(adopt) = adopt {
-            all["spec"]["adopt"] = adopt.into();
-        }
-        serde_json::from_value(all).unwrap()
-    }
-
-    #[test]
-    fn only_an_id_as_old_as_its_object_is_known_to_have_no_data() {
-        assert_eq!(trust(&object(Some("2026-11-29T09:59:58Z"), None), false), Trust::Young);
-        // The same object out of Git, in a cluster that was built again.
-        assert_eq!(trust(&object(Some("2026-11-28T09:59:58Z"), None), false), Trust::Given);
-        assert_eq!(trust(&object(Some("2027-11-29T09:59:58Z"), None), false), Trust::Given);
-        assert_eq!(trust(&object(Some("yesterday"), None), false), Trust::Given);
-        assert_eq!(trust(&object(None, None), false), Trust::Given);
-        assert_eq!(trust(&object(None, None), true), Trust::Known);
-        assert_eq!(trust(&object(None, Some("kabcdefghi-1")), false), Trust::Known);
-    }
 }

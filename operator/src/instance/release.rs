@@ -9,18 +9,15 @@ use tenantry_api::blueprint::{BlueprintSpec, Effective};
 use tenantry_api::condition::ConditionType;
 use tenantry_api::crm_instance::{CrmInstance, CrmInstanceSpec};
 use tenantry_core::class::ErrorClass;
-use tenantry_core::hash::content_hash;
 use tenantry_core::names::{self, ANNOTATION_RELEASE};
-use tenantry_plan::instance::release::{Choice, is_of, replaces};
+use tenantry_plan::instance::release::{CONTENT, Choice, in_archive, in_config_map, is_of};
+use tenantry_plan::instance::{Offer, settle};
 use tenantry_plan::labels::Labels;
-use tenantry_plan::{Child, Kind};
+use tenantry_plan::{Child, Kind, PlanError};
 
 use crate::context::Ctx;
 use crate::error::Error;
 use crate::halt::Halt;
-
-/// Key of the content in the ConfigMap of a release.
-const CONTENT: &str = "release.json";
 
 /// The release of a new instance: what the Blueprint says now.
 ///
@@ -68,29 +65,32 @@ pub async fn of_hash(ctx: &Ctx, spec: &CrmInstanceSpec, hash: &str) -> Result<Ef
     }
 }
 
-/// The release of an instance that was never installed: what the Blueprint says now, when that can be used in
-/// place of the pinned one; else the pinned one.
-///
-/// Keys are made once, so the list of keys must be the same. A personalised database (`made`) must have been installed
-/// in the same way; its `personalise` is run again.
+/// What an instance runs of the release that was chosen for it (`read`). `made` means that the instance has its own
+/// database already.
 ///
 /// # Errors
-/// [`Halt`] at `SpecValid`.
-pub async fn newer(ctx: &Ctx, spec: &CrmInstanceSpec, hash: &str, made: bool) -> Result<Effective, Halt> {
-    let blueprint = ctx.blueprint(&spec.blueprint).await.map_err(Halt::at(ConditionType::SpecValid))?;
-    let said = blueprint.as_ref().map(|b| &b.spec);
-    let current = said.and_then(|b| Effective::pin(&spec.blueprint, b, spec.release.as_deref()).ok());
-    let Some(current) = current else { return kept(ctx, spec, said, hash).await };
-    if current.hash == hash {
-        keep(ctx, &current).await?;
-        return Ok(current);
+/// [`Halt`] at `Neutralised` when the steps of the Blueprint do not fit; at `SpecValid`.
+pub async fn settled(
+    ctx: &Ctx,
+    spec: &CrmInstanceSpec,
+    choice: &Choice<'_>,
+    read: Effective,
+    made: bool,
+) -> Result<Effective, Halt> {
+    if matches!(choice, Choice::Pinned(_)) {
+        return Ok(read);
     }
-    let old = kept(ctx, spec, said, hash).await?;
-    if !replaces(&old.spec, &current.spec, made) {
-        return Ok(old);
-    }
-    keep(ctx, &current).await?;
-    Ok(current)
+    let at = Halt::at(ConditionType::SpecValid);
+    let blueprint = ctx.blueprint(&spec.blueprint).await.map_err(&at)?;
+    let offer = Offer { blueprint: blueprint.as_ref().map(|b| &b.spec), asked: spec.release.as_deref(), made };
+    let settled = settle(choice, read, &offer).map_err(|e| match e {
+        PlanError::Blocked(text) => {
+            Halt::fail(ConditionType::Neutralised, "BlueprintInvalid", text, ErrorClass::Blocked)
+        }
+        other => at(other.into()),
+    })?;
+    keep(ctx, &settled).await?;
+    Ok(settled)
 }
 
 /// The halt where no release can be chosen: nothing is planned, so that running processes go on as they are.
@@ -130,36 +130,6 @@ pub async fn text_of(ctx: &Ctx, spec: &CrmInstanceSpec, hash: &str) -> Result<Op
     }
 }
 
-/// The release of an unfinished copy: the release that wrote its data, with the `neutralise` steps that the Blueprint
-/// has now. The release that the original runs cannot be changed, and steps that it lacks may be added to the Blueprint
-/// later.
-///
-/// # Errors
-/// [`Halt`] at `SpecValid`.
-pub async fn neutralised_anew(ctx: &Ctx, instance: &CrmInstance, hash: &str, made: bool) -> Result<Effective, Halt> {
-    let at = Halt::at(ConditionType::SpecValid);
-    let name = &instance.spec.blueprint;
-    let old = of_hash(ctx, &instance.spec, hash).await?;
-    let now = ctx.blueprint(name).await.map_err(&at)?.and_then(|b| b.spec.neutralise);
-    if made || now.is_none() || now == old.spec.neutralise {
-        return Ok(old);
-    }
-    let spec = BlueprintSpec { neutralise: now, ..old.spec.clone() };
-    let problems = tenantry_plan::blueprint::problems(&spec);
-    if !problems.is_empty() {
-        // Do not fall back to the steps that the release had: they were replaced because they were insufficient.
-        let text = format!(
-            "neutralise of blueprint {name:?} does not fit the release that the original runs: {}; nothing of the copy was started",
-            problems.join("; ")
-        );
-        return Err(Halt::fail(ConditionType::Neutralised, "BlueprintInvalid", text, ErrorClass::Blocked));
-    }
-    let hash = content_hash(&(name, &spec)).map_err(|e| at(e.into()))?;
-    let mended = Effective { blueprint: name.clone(), spec, hash };
-    keep(ctx, &mended).await?;
-    Ok(mended)
-}
-
 /// The kept copy of a release, if there is one.
 ///
 /// # Errors
@@ -167,8 +137,7 @@ pub async fn neutralised_anew(ctx: &Ctx, instance: &CrmInstance, hash: &str, mad
 pub async fn found(ctx: &Ctx, hash: &str) -> Result<Option<Effective>, Error> {
     let api: Api<ConfigMap> = Api::namespaced(ctx.client.clone(), &ctx.system_namespace);
     let found = api.get_opt(&names::pinned_release(hash)).await.map_err(Error::kube("get the pinned release"))?;
-    let text = found.and_then(|c| c.data).and_then(|mut d| d.remove(CONTENT));
-    Ok(text.map(|text| serde_json::from_str(&text)).transpose()?)
+    Ok(found.as_ref().map(in_config_map).transpose()?.flatten())
 }
 
 async fn kept(
@@ -213,9 +182,8 @@ async fn of_archive(ctx: &Ctx, spec: &CrmInstanceSpec, hash: &str) -> Result<Opt
     let at = Halt::at(ConditionType::SpecValid);
     let api: Api<Archive> = Api::all(ctx.client.clone());
     let found = api.get_opt(name).await.map_err(|e| at(Error::kube("get the archive")(e)))?;
-    let text = found.filter(|a| a.spec.release_hash.as_deref() == Some(hash)).and_then(|a| a.spec.release);
-    let release: Option<Effective> = text.map(|t| serde_json::from_str(&t)).transpose().map_err(|e| at(e.into()))?;
-    Ok(release.filter(|r| r.hash == hash))
+    let release = found.map(|archive| in_archive(&archive.spec, hash)).transpose().map_err(|e| at(e.into()))?;
+    Ok(release.flatten())
 }
 
 /// Keeps a copy of a release. This process looks once for each release.

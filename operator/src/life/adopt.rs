@@ -13,8 +13,8 @@ use tenantry_api::tenant::Tenant;
 use tenantry_core::id::Id;
 use tenantry_core::ledger::Recorded;
 use tenantry_core::names;
-use tenantry_plan::Kind;
 use tenantry_plan::archive::is_doomed;
+use tenantry_plan::{Kind, adoption};
 
 use super::claim;
 use super::ledger::recorded_of;
@@ -125,7 +125,7 @@ async fn latest(ctx: &Ctx, id: &Id) -> Result<Option<Archive>, Halt> {
 pub async fn check_instance(ctx: &Ctx, instance: &CrmInstance, id: &Id, now: Timestamp) -> Result<(), Halt> {
     let latest = free(ctx, instance, id, instance.spec.adopt.as_deref(), now).await?;
     match latest {
-        Some(archive) => is_of(&archive, instance.namespace().as_deref()),
+        Some(archive) => adoption::is_of(&archive, instance.namespace().as_deref()).map_err(refuse),
         None => Ok(()),
     }
 }
@@ -153,17 +153,6 @@ pub async fn check_orphan(ctx: &Ctx, id: &Id, adopt: Option<&str>) -> Result<(),
 #[must_use]
 pub fn is_orphan(annotations: &BTreeMap<String, String>, id: Option<&str>) -> bool {
     annotations.get(names::ANNOTATION_ORPHAN).is_some_and(|orphan| Some(orphan.as_str()) == id)
-}
-
-/// Refuses an instance's archive to the instances of another tenant, which live in another namespace.
-fn is_of(archive: &Archive, namespace: Option<&str>) -> Result<(), Halt> {
-    if archive.spec.kind == ArchivedKind::CrmInstance && namespace != Some(archive.spec.namespace.as_str()) {
-        return Err(refuse(format!(
-            "spec.adopt: archive {} belongs to another tenant; adopt it there",
-            archive.name_any()
-        )));
-    }
-    Ok(())
 }
 
 fn phase(archive: &Archive) -> ArchivePhase {
@@ -198,13 +187,7 @@ pub async fn named(
     let found = api.get_opt(wanted).await.map_err(Error::kube("get the archive")).halt(ConditionType::Ready)?;
     let archive = found
         .ok_or_else(|| refuse(format!("spec.adopt: archive {wanted:?} does not exist; see `tenantry archive list`")))?;
-    if archive.spec.kind != kind || Some(archive.spec.id.as_str()) != id {
-        return Err(refuse(format!("spec.adopt: archive {wanted:?} holds id {}, not this one", archive.spec.id)));
-    }
-    is_of(&archive, namespace)?;
-    if matches!(phase(&archive), ArchivePhase::Purged | ArchivePhase::Purging) {
-        return Err(refuse(format!("spec.adopt: the data of archive {wanted:?} has been purged")));
-    }
+    adoption::may_be_adopted(&archive, kind, id, namespace).map_err(refuse)?;
     Ok(Some(archive))
 }
 

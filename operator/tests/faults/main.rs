@@ -19,6 +19,7 @@ mod nodes;
 mod origins;
 mod picture;
 mod pinned;
+mod promises;
 mod pull;
 mod purges;
 mod put_back;

@@ -4,10 +4,17 @@
 //! annotation of the object, its status, the row on the database server, the Archive that the instance came from. Any
 //! of them may be lost, and none is believed if the others contradict it.
 
+use k8s_openapi::api::core::v1::ConfigMap;
+use tenantry_api::archive::ArchiveSpec;
 use tenantry_api::blueprint::{BlueprintSpec, Effective};
 use tenantry_api::crm_instance::CrmInstance;
 use tenantry_core::ledger::Recorded;
-use tenantry_core::names::ANNOTATION_RELEASE;
+use tenantry_core::names::{ANNOTATION_RELEASE, ANNOTATION_TAKEN_OVER};
+
+use super::database_step::RowState;
+
+/// Key of the content in the ConfigMap of a kept release.
+pub const CONTENT: &str = "release.json";
 
 /// What the row of the instance's data on the database server says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,22 +80,29 @@ impl<'a> Known<'a> {
     pub fn of(instance: &'a CrmInstance, recorded: Option<&Recorded>) -> Self {
         let status = instance.status.as_ref();
         let settled = status.is_some_and(|s| s.installed_at.is_some());
+        let note = |name: &str| instance.metadata.annotations.as_ref().and_then(|a| a.get(name)).map(String::as_str);
         Self {
-            annotation: instance
-                .metadata
-                .annotations
-                .as_ref()
-                .and_then(|a| a.get(ANNOTATION_RELEASE))
-                .map(String::as_str),
+            annotation: note(ANNOTATION_RELEASE),
             status: status.and_then(|s| s.release_hash.as_deref()),
             status_is_settled: settled,
             row: Row::NotAsked,
             archive: None,
-            ran: settled || recorded.is_some_and(|r| r.facts.installed.is_some()),
+            // Data that existed before the object belongs to the release that wrote it.
+            ran: settled
+                || recorded.is_some_and(|r| r.facts.installed.is_some())
+                || note(ANNOTATION_TAKEN_OVER).is_some(),
             adopted: instance.spec.adopt.is_some(),
             copy: instance.spec.from.is_some(),
         }
     }
+}
+
+/// The hash that a row says of the release. The row of an archived database counts less than the hash in its Archive
+/// (`archive_says`), and the row of a half-made database says nothing.
+#[must_use]
+pub fn said_by_row(state: RowState, hash: &str, archive_says: bool) -> Option<&str> {
+    let counts = state.is_data() && !(archive_says && state == RowState::Archived);
+    Some(hash).filter(|hash| counts && !hash.is_empty())
 }
 
 /// Decides which release an instance runs.
@@ -144,6 +158,25 @@ fn of_data<'a>(known: &Known<'a>) -> Choice<'a> {
 pub fn replaces(old: &BlueprintSpec, new: &BlueprintSpec, made: bool) -> bool {
     let same_database = old.database == new.database && old.install == new.install;
     old.secrets == new.secrets && (same_database || !made) && crate::blueprint::problems(new).is_empty()
+}
+
+/// The release in the ConfigMap that keeps it. None means that the ConfigMap has no content.
+///
+/// # Errors
+/// When the content cannot be read.
+pub fn in_config_map(kept: &ConfigMap) -> Result<Option<Effective>, serde_json::Error> {
+    let text = kept.data.as_ref().and_then(|data| data.get(CONTENT));
+    text.map(|text| serde_json::from_str(text)).transpose()
+}
+
+/// The release of a hash that an Archive keeps, for an instance that took the archive over.
+///
+/// # Errors
+/// When the content cannot be read.
+pub fn in_archive(archive: &ArchiveSpec, hash: &str) -> Result<Option<Effective>, serde_json::Error> {
+    let text = archive.release.as_ref().filter(|_| archive.release_hash.as_deref() == Some(hash));
+    let release: Option<Effective> = text.map(|text| serde_json::from_str(text)).transpose()?;
+    Ok(release.filter(|release| release.hash == hash))
 }
 
 /// Checks that a release belongs to the blueprint that an instance names.
@@ -207,6 +240,33 @@ mod tests {
         // A status from before the installation does not show which release was installed.
         let early = Known { status_is_settled: false, row: Row::Says(None), ..wrong };
         assert_eq!(choose(&early), Choice::Pinned("w"));
+    }
+
+    #[test]
+    fn the_row_of_a_half_made_database_says_nothing_and_an_archived_one_less_than_its_archive() {
+        use RowState::{Archived, Creating, Dropping, Installing, Loaded, Personalised, Template};
+        for state in [Creating, Installing, Template, Dropping] {
+            assert_eq!(said_by_row(state, "r", false), None, "{state:?}");
+        }
+        for state in [Loaded, Personalised] {
+            assert_eq!(said_by_row(state, "r", true), Some("r"), "{state:?}");
+            assert_eq!(said_by_row(state, "", false), None, "{state:?}");
+        }
+        assert_eq!((said_by_row(Archived, "r", true), said_by_row(Archived, "r", false)), (None, Some("r")));
+    }
+
+    #[test]
+    fn data_that_existed_before_the_object_keeps_its_release() {
+        let object = |annotations: serde_json::Value| -> CrmInstance {
+            serde_json::from_value(serde_json::json!({"apiVersion": "tenantry.dev/v1alpha1", "kind": "CrmInstance",
+                "metadata": {"name": "crm", "annotations": annotations},
+                "spec": {"tenant": "acme", "blueprint": "b", "host": "crm.acme.vn"}}))
+            .unwrap()
+        };
+        let taken = object(serde_json::json!({ANNOTATION_TAKEN_OVER: "pg-1/crm", ANNOTATION_RELEASE: "a"}));
+        assert_eq!(choose(&Known { row: says("a"), ..Known::of(&taken, None) }), Choice::Pinned("a"));
+        let new = object(serde_json::json!({ANNOTATION_RELEASE: "a"}));
+        assert_eq!(choose(&Known::of(&new, None)), Choice::Mendable("a"));
     }
 
     #[test]

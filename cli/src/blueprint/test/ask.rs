@@ -15,7 +15,8 @@ use tenantry_plan::instance::{access_of, data_generation, keys_of, validate};
 use tenantry_plan::{Settings, context};
 use tokio::time::Instant;
 
-use crate::diff::instance::{referenced, release, secret};
+use crate::diff::instance::{referenced, secret};
+use crate::diff::release::release;
 use crate::error::{Problem, api};
 use crate::session::Session;
 use crate::target;

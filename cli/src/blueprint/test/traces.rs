@@ -15,6 +15,7 @@ use tenantry_api::tenant::Tenant;
 use tenantry_core::hash::short_hash;
 use tenantry_core::id::Id;
 use tenantry_core::names::{self, LABEL_MANAGED_BY, MANAGED_BY, SYSTEM_NAMESPACE};
+use tenantry_plan::instance::release::CONTENT;
 use tokio::time::Instant;
 
 use crate::archive::keep::phase;
@@ -58,7 +59,7 @@ pub async fn kept(session: &Session) -> Result<Vec<Kept>, Problem> {
     let maps: Api<ConfigMap> = Api::namespaced(session.cluster.client.clone(), SYSTEM_NAMESPACE);
     let selector = format!("{LABEL_MANAGED_BY}={MANAGED_BY}");
     let all = session.cluster.list(&maps, "kept releases", Some(&selector)).await?;
-    let texts = all.iter().filter_map(|m| m.data.as_ref()?.get("release.json"));
+    let texts = all.iter().filter_map(|m| m.data.as_ref()?.get(CONTENT));
     Ok(texts.filter_map(|text| serde_json::from_str(text).ok()).collect())
 }
 

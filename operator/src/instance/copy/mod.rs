@@ -14,11 +14,12 @@ use kube::ResourceExt;
 use kube::api::Api;
 use tenantry_api::archive::Archive;
 use tenantry_api::condition::ConditionType;
-use tenantry_api::crm_instance::{CrmInstance, CrmInstanceSpec};
+use tenantry_api::crm_instance::CrmInstance;
 use tenantry_api::database_server::DatabaseServer;
 use tenantry_core::class::ErrorClass;
 use tenantry_core::names;
 use tenantry_database::{DatabaseRecord, State};
+use tenantry_plan::adoption;
 
 use super::inputs::{Inputs, Placed};
 use super::pass::Pass;
@@ -144,13 +145,9 @@ pub fn unfinished() -> Halt {
 /// # Errors
 /// [`Halt`] at `Neutralised`.
 pub fn was_finished(archive: &Archive) -> Result<(), Halt> {
-    let was_copy = serde_json::from_str::<CrmInstanceSpec>(&archive.spec.object).is_ok_and(|s| s.from.is_some());
-    if !was_copy || adopt::ledger_of(archive)?.facts.installed.is_some() {
+    if !adoption::was_copy(archive) {
         return Ok(());
     }
-    let text = format!(
-        "spec.adopt: archive {} holds a copy that was archived before it was finished: nothing starts on it. Purge the archive and make a new copy",
-        archive.name_any()
-    );
-    Err(Halt::fail(ConditionType::Neutralised, "CopyUnfinished", text, ErrorClass::Blocked))
+    let finished = adoption::was_finished(archive, &adopt::ledger_of(archive)?);
+    finished.map_err(|text| Halt::fail(ConditionType::Neutralised, "CopyUnfinished", text, ErrorClass::Blocked))
 }

@@ -15,8 +15,9 @@ use tenantry_core::engine::Engine;
 use tenantry_core::id::Id;
 use tenantry_core::names;
 use tenantry_plan::context::DatabaseAccess;
-use tenantry_plan::instance::release::{Choice, Known, choose};
-use tenantry_plan::instance::{access_of, data_generation};
+use tenantry_plan::instance::{
+    ANNOTATION_ORIGIN, Original as Judged, access_of, data_generation, origin, runs_another,
+};
 
 use crate::cluster::data_of;
 use crate::context::Ctx;
@@ -44,10 +45,6 @@ pub struct Original {
     pub scheduling: Option<Scheduling>,
 }
 
-/// Annotation of a copy: id of its original and hash of the release that wrote its data. Another instance may have the
-/// original's name later, and a mix of the data of two instances is a copy of neither.
-const ANNOTATION_ORIGIN: &str = "tenantry.dev/copied-from";
-
 /// Where the database of an original lies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OriginalPlace {
@@ -68,51 +65,39 @@ pub async fn look(ctx: &Ctx, copy: &CrmInstance) -> Result<Original, Halt> {
     let address = format!("{}/{name}", copy.spec.tenant);
     let api: Api<CrmInstance> = Api::namespaced(ctx.client.clone(), &copy.namespace().unwrap_or_default());
     let found = api.get_opt(&name).await.map_err(Error::kube("get the original")).halt(ConditionType::Copied)?;
-    let Some(found) = found.filter(|o| o.metadata.deletion_timestamp.is_none()) else {
-        let text = format!(
-            "spec.from: {address} is not there (any more), so the copy cannot be made; nothing of it was started. Bring it back (`tenantry instance adopt {address}`; of several archives, `tenantry archive list` names it) and the copy goes on, or delete this instance"
-        );
-        return Err(Halt::fail(ConditionType::Copied, "SourceGone", text, ErrorClass::Blocked));
+    let recorded = match &found {
+        Some(found) => recorded_of(found.annotations())?,
+        None => None,
     };
-    if found.spec.blueprint != copy.spec.blueprint {
-        let text = format!(
-            "spec.blueprint: {address} is a {}, and a copy is of the same product; make a new instance with that blueprint",
-            found.spec.blueprint
-        );
-        return Err(Halt::fail(ConditionType::Copied, "OtherProduct", text, ErrorClass::Invalid));
-    }
-    let recorded = recorded_of(found.annotations())?;
-    let installed = recorded.as_ref().is_some_and(|r| r.facts.installed.is_some());
-    let known = Known::of(&found, recorded.as_ref());
-    let release = match choose(&known) {
-        Choice::Pinned(hash) => Some(hash.to_owned()),
-        Choice::Ask => known.annotation.map(str::to_owned),
-        // The original itself is held up, and its status says why.
-        _ => None,
-    };
-    let id = found.spec.id.as_deref().and_then(|id| Id::parse(id).ok());
-    match (installed, id, release) {
-        (true, Some(id), Some(release)) => {
-            let noted = copy.annotations().get(ANNOTATION_ORIGIN);
-            if noted.is_some_and(|noted| *noted != origin(&id, &release)) {
-                let text = format!(
-                    "{address} is not what it was when this copy was begun: another instance has its name, or it runs another release. Nothing of the copy was started; delete it and make a new one"
-                );
-                return Err(Halt::fail(ConditionType::Copied, "SourceChanged", text, ErrorClass::Blocked));
-            }
-            let (generation, scheduling) = (data_generation(&found), found.spec.scheduling.clone());
-            Ok(Original { id, generation, address, release, scheduling })
+    match (Judged::judge(copy, found.as_ref(), recorded.as_ref()), &found) {
+        (Judged::Ready { id, release }, Some(found)) => {
+            let (generation, scheduling) = (data_generation(found), found.spec.scheduling.clone());
+            Ok(Original { id, generation, address, release: release.to_owned(), scheduling })
         }
-        _ => {
+        (Judged::OtherProduct(product), _) => {
+            let text = format!(
+                "spec.blueprint: {address} is a {product}, and a copy is of the same product; make a new instance with that blueprint"
+            );
+            Err(Halt::fail(ConditionType::Copied, "OtherProduct", text, ErrorClass::Invalid))
+        }
+        (Judged::Changed, _) => {
+            let text = format!(
+                "{address} is not what it was when this copy was begun: another instance has its name, or it runs another release. Nothing of the copy was started; delete it and make a new one"
+            );
+            Err(Halt::fail(ConditionType::Copied, "SourceChanged", text, ErrorClass::Blocked))
+        }
+        (Judged::NotReady, _) => {
             let text =
                 format!("{address} has never been ready; it is copied when it is (`tenantry instance show {address}`)");
             Err(Halt::wait(ConditionType::Copied, "SourceNotReady", text, LOOK))
         }
+        (Judged::Gone | Judged::Ready { .. }, _) => {
+            let text = format!(
+                "spec.from: {address} is not there (any more), so the copy cannot be made; nothing of it was started. Bring it back (`tenantry instance adopt {address}`; of several archives, `tenantry archive list` names it) and the copy goes on, or delete this instance"
+            );
+            Err(Halt::fail(ConditionType::Copied, "SourceGone", text, ErrorClass::Blocked))
+        }
     }
-}
-
-fn origin(id: &Id, release: &str) -> String {
-    format!("{id}/{release}")
 }
 
 /// What a copy that begins notes of its original. None means that this is noted already, or that the instance is no
@@ -135,16 +120,15 @@ pub async fn origin_to_note(ctx: &Ctx, copy: &CrmInstance) -> Result<Option<(&'s
 pub async fn release_of_original(ctx: &Ctx, copy: &CrmInstance) -> Result<Effective, Halt> {
     let original = look(ctx, copy).await?;
     let pinned = release::of_hash(ctx, &copy.spec, &original.release).await?;
-    let runs = pinned.release().map(|r| r.version.clone()).unwrap_or_default();
-    match &copy.spec.release {
-        Some(asked) if *asked != runs => {
+    match runs_another(&copy.spec, &pinned) {
+        Some(runs) => {
             let text = format!(
                 "spec.release: {} runs {runs}, and a copy begins with what wrote its data; leave the release away",
                 original.address
             );
             Err(Halt::fail(ConditionType::SpecValid, "OtherRelease", text, ErrorClass::Invalid))
         }
-        _ => Ok(pinned),
+        None => Ok(pinned),
     }
 }
 
