@@ -5,6 +5,7 @@
 //! - `runtime`: the operator as a process: watches, leadership, health, metrics.
 //! - `cluster`: the API server: apply, memory, objects, volumes. `sql`: the administrations of database servers.
 //! - `life`: what all kinds share: claim, finalizer, adoption, ledger, the archive that remains at the end.
+//! - `generation`: which generation of an instance's data is current, and how far a new one is.
 //! - `operation`: jobs that do one-shot work: attempts, outcome, Secrets.
 //! - `status` and `requeue`: one writer for every kind, and when an object is looked at again.
 //! - The other modules are one controller each.
@@ -14,6 +15,7 @@ pub mod blueprint;
 pub mod cluster;
 pub mod context;
 pub mod error;
+mod generation;
 pub mod halt;
 pub mod instance;
 pub mod integration;

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use k8s_openapi::api::batch::v1::Job;
+use kube::ResourceExt;
 use serde_json::{Value, json};
 use tenantry_api::blueprint::BlueprintSpec;
 use tenantry_api::database_server::DatabaseServer;
@@ -23,6 +25,8 @@ pub use steps::{Side, database_file, files_file};
 /// Annotation of a job that fills a database: the time at which the server recorded that database. The job's result
 /// says nothing about a later database of the same name.
 pub const ANNOTATION_DATABASE: &str = "tenantry.dev/database-made";
+/// Annotation of a job that fills a database: the number of this beginning, as the server counts it.
+const ANNOTATION_FILL: &str = "tenantry.dev/fill";
 /// Seconds that a pod may need to start, added to the steps' own time.
 const START_SECONDS: u32 = 600;
 /// User and group of the pod that copies a database. The image's own user does not matter.
@@ -107,6 +111,21 @@ pub struct Pair {
     pub to: String,
 }
 
+/// The empty database that a job fills.
+#[derive(Debug, Clone, Copy)]
+pub struct Made<'a> {
+    /// The time at which the server recorded it.
+    pub at: &'a str,
+    /// How often its filling was begun, as the server counts it.
+    pub fill: u64,
+}
+
+/// Which beginning of the filling a job belongs to; 0 for a job of an older operator.
+#[must_use]
+pub fn fill_of(job: &Job) -> u64 {
+    job.annotations().get(ANNOTATION_FILL).and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
 /// Image with the client programs of a server. None means an external server for which no image was named.
 #[must_use]
 pub fn client_image(server: &DatabaseServer, settings: &Settings) -> Option<String> {
@@ -131,8 +150,7 @@ pub fn build_secret(place: &Place<'_>, file: &JobFile, sides: &[(&str, &Side<'_>
     Ok(Child::new(Kind::Secret, Some(place.namespace), place.name, &labels, rest))
 }
 
-/// The job that copies a database: the agent runs the server's client programs, with room for the dump. `made` is the
-/// time at which the server recorded the copy's database. `size_bytes` is the size of the original's database; a node
+/// The job that copies a database: the agent runs the server's client programs, with room for the dump. `size_bytes` is the size of the original's database; a node
 /// with less room is not chosen.
 #[must_use]
 pub fn build_database_job(
@@ -140,7 +158,7 @@ pub fn build_database_job(
     file: &JobFile,
     storage_bytes: u64,
     size_bytes: u64,
-    made: &str,
+    made: &Made<'_>,
     settings: &Settings,
 ) -> Child {
     // Room for the dump, and for MariaDB also for a second version of it without the original's role.
@@ -156,7 +174,8 @@ pub fn build_database_job(
         room: Some(size_bytes.min(scratch)),
     };
     let mut job = build(place, file, parts, settings);
-    job.object["metadata"]["annotations"] = json!({ ANNOTATION_DATABASE: made });
+    job.object["metadata"]["annotations"] =
+        json!({ ANNOTATION_DATABASE: made.at, ANNOTATION_FILL: made.fill.to_string() });
     job
 }
 

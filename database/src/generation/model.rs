@@ -20,6 +20,8 @@ pub struct GenerationRow {
     pub row: Row,
     /// What its role may do.
     pub rights: Rights,
+    /// How often its filling was begun again.
+    pub fills: u64,
     /// Name of its database.
     pub database: String,
     /// The role that works in it.

@@ -154,7 +154,7 @@ impl Rows {
         let sql = format!(
             "SELECT number, database_name, role, standing, progress, filled_under, supersedes, supersedes_server, \
              successor, successor_server, operation, token, is_frozen, frozen_until <= {}, is_fenced, taken, \
-             rights IS NOT NULL, {logs_in}, {}, {}, {} FROM {} g WHERE owner = {} ORDER BY number",
+             rights IS NOT NULL, {logs_in}, fills, {}, {}, {} FROM {} g WHERE owner = {} ORDER BY number",
             self.now(),
             time("frozen_until"),
             time("created_at"),
@@ -188,12 +188,14 @@ impl Rows {
         let taken: Option<Token> = optional("taken", next())?;
         let has_record = yes(next());
         let logs_in = yes(next());
+        let fills = number("fills", next())?;
         let frozen_until = next().filter(|_| is_frozen);
         let (created_at, updated_at) = (next().unwrap_or_default(), next().unwrap_or_default());
         let rights = self.rights(taken, has_record, logs_in);
         Ok(GenerationRow {
             row,
             rights,
+            fills,
             database,
             role,
             supersedes_server,
@@ -246,14 +248,15 @@ impl Rows {
         self.holds(session, "generation was begun", &there).await
     }
 
-    /// Counts a beginning of the filling of a candidate, and gives its number. None: it is not being filled.
+    /// Counts a beginning of the filling of a candidate, and gives its number. A first generation may be filled again
+    /// however far it is, because nobody works in it before it is current. None: it may not be filled (any more).
     pub(crate) async fn begin_fill(self, session: &mut Session, owner: &str, name: &str) -> Result<Option<u64>> {
         let condition = format!(
-            "owner = {} AND database_name = {} AND standing = 'candidate' AND progress = 'filling'",
+            "owner = {} AND database_name = {} AND standing = 'candidate' AND (progress = 'filling' OR supersedes IS NULL)",
             self.text(owner),
             self.text(name)
         );
-        if !self.update(session, "begin to fill", "fills = fills + 1", &condition).await? {
+        if !self.update(session, "begin to fill", "fills = fills + 1, progress = 'filling'", &condition).await? {
             return Ok(None);
         }
         let sql = format!("SELECT fills FROM {} WHERE {condition}", self.table());
@@ -378,7 +381,7 @@ impl Rows {
     pub(crate) async fn make_current(self, session: &mut Session, owner: &str, number: Number) -> Result<bool> {
         // Tokens are never used again, on whichever generation of the instance.
         let set = "standing = 'current', token = GREATEST(token, COALESCE(filled_under, 0))";
-        let condition = format!("{} AND standing = 'candidate'", self.of(owner, number));
+        let condition = format!("{} AND standing = 'candidate' AND progress = 'verified'", self.of(owner, number));
         self.update(session, "make current", set, &condition).await
     }
 

@@ -267,7 +267,7 @@ async fn fault_at(w: &World, k: usize, fault: Fault) -> bool {
     if gate.fired() {
         assert!(result.is_err(), "{what} was swallowed");
         // Every other one is given up instead.
-        let wish = if k % 2 == 0 { Wish::Abandon } else { Wish::Replace(1) };
+        let wish = if k.is_multiple_of(2) { Wish::Abandon } else { Wish::Replace(1) };
         after.drive(wish, &served).await.unwrap_or_else(|e| panic!("{what}: not repaired: {e}"));
     }
     let current = served.lock().unwrap().unwrap();

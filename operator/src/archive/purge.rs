@@ -181,6 +181,8 @@ async fn databases(archive: &Archive, ctx: &Ctx, id: &Id) -> Result<(), Halt> {
         })?;
         let server = sql::administration(ctx, &object, &settings).await.halt(CONDITION)?;
         server.admin.drop_database(&database.name, &owner).await.halt(CONDITION)?;
+        // Last, tombstones included: until then the numbers of generations are not used again.
+        server.admin.forget_generations(&owner).await.halt(CONDITION)?;
         drop_templates(archive, ctx, &database.server, &server).await?;
     }
     if archive.spec.databases.is_empty() {

@@ -2,6 +2,7 @@
 
 use tenantry_api::archive::KeptDatabase;
 use tenantry_api::condition::ConditionType;
+use tenantry_api::database_server::DatabaseServer;
 use tenantry_core::class::ErrorClass;
 use tenantry_core::names;
 use tenantry_database::{DatabaseRecord, NewDatabase, Source, State};
@@ -14,7 +15,8 @@ use super::pass::Pass;
 use super::{copy, personalise, place, template};
 use crate::context::Ctx;
 use crate::error::Error;
-use crate::halt::Halt;
+use crate::generation;
+use crate::halt::{Halt, OrHalt};
 use crate::sql::{self, Server};
 
 /// The condition of an instance's database.
@@ -38,17 +40,11 @@ pub async fn ensure(ctx: &Ctx, pass: &Pass, inputs: &Inputs<'_>, placed: &Placed
         // The database is made. If somebody drops it by hand, the sweeps of its server report that.
         return Ok(());
     }
-    let at = Halt::at(CONDITION);
-    let object = ctx.database_server(&placed.server).await.map_err(&at)?;
-    let object = object.ok_or_else(|| {
-        let text =
-            format!("DatabaseServer {:?} with this instance's data does not exist; create it again", placed.server);
-        Halt::fail(CONDITION, "NoSuchServer", text, ErrorClass::Blocked)
-    })?;
-    let server = sql::administration(ctx, &object, settings).await.map_err(&at)?;
+    let (object, server) = server_of(ctx, placed, settings).await?;
+    generation::check(&server, wanted).await?;
     let name = &placed.access.name;
     let owner = names::owner_of_instance(&wanted.id);
-    let record = server.admin.record(name).await.map_err(|e| at(e.into()))?;
+    let record = server.admin.record(name).await.halt(CONDITION)?;
     let of_another_release = record.as_ref().is_some_and(|r| r.release_hash != wanted.release.hash);
     let step = database_step(&DatabaseFacts {
         row: record.as_ref().map(|r| DatabaseRow {
@@ -56,7 +52,7 @@ pub async fn ensure(ctx: &Ctx, pass: &Pass, inputs: &Inputs<'_>, placed: &Placed
             mine: r.owner == owner,
             same_release: !of_another_release,
         }),
-        found: found(&server, name, record.as_ref()).await.map_err(&at)?,
+        found: found(&server, name, record.as_ref()).await.halt(CONDITION)?,
         installed_before: pass.installed_before(),
         taken_over: pass.taken_over(),
         adopted: pass.instance.spec.adopt.is_some(),
@@ -77,7 +73,7 @@ pub async fn ensure(ctx: &Ctx, pass: &Pass, inputs: &Inputs<'_>, placed: &Placed
             // The server may not know this password of the role yet, and the steps log in with it.
             place::tell(ctx, wanted, placed, &server).await?;
             personalise::run(ctx, inputs, placed, &server).await?;
-            server.admin.set_release(name, &owner, &wanted.release.hash).await.map_err(|e| at(e.into()))?;
+            server.admin.set_release(name, &owner, &wanted.release.hash).await.halt(CONDITION)?;
             ctx.memory.trust(uid);
             Ok(())
         }
@@ -87,16 +83,17 @@ pub async fn ensure(ctx: &Ctx, pass: &Pass, inputs: &Inputs<'_>, placed: &Placed
         }
         DatabaseStep::RefuseUnfinishedCopy => Err(copy::unfinished()),
         DatabaseStep::DropAndMake => {
-            server.admin.drop_database(name, &owner).await.map_err(|e| at(e.into()))?;
+            generation::begin(&server, wanted, name).await?;
+            server.admin.begin_fill(&owner, name).await.halt(CONDITION)?;
             make(ctx, inputs, &target, of_another_release).await
         }
         DatabaseStep::Unlock(unlocked) => {
-            server.admin.unlock_role(name, &owner).await.map_err(|e| at(e.into()))?;
+            server.admin.unlock_role(name, &owner).await.halt(CONDITION)?;
             let state = match unlocked {
                 Unlocked::Keep | Unlocked::TellPassword => State::Personalised,
                 Unlocked::Make => State::Loaded,
             };
-            server.admin.set_state(name, &owner, state).await.map_err(|e| at(e.into()))?;
+            server.admin.set_state(name, &owner, state).await.halt(CONDITION)?;
             match unlocked {
                 Unlocked::Keep => Ok(()),
                 Unlocked::TellPassword => place::tell(ctx, wanted, placed, &server).await,
@@ -118,7 +115,6 @@ async fn make(ctx: &Ctx, inputs: &Inputs<'_>, target: &copy::Target<'_>, new_rel
     let Inputs { wanted, settings, now, .. } = *inputs;
     let copy::Target { placed, object, server } = *target;
     let (name, owner) = (&placed.access.name, names::owner_of_instance(&wanted.id));
-    let at = Halt::at(CONDITION);
     let source = match &wanted.release.spec.install {
         None => Source::Empty,
         Some(_) => {
@@ -139,15 +135,38 @@ async fn make(ctx: &Ctx, inputs: &Inputs<'_>, target: &copy::Target<'_>, new_rel
         extensions: database.map(|d| d.extensions.clone()).unwrap_or_default(),
         charset: database.and_then(|d| d.charset.clone()),
     };
-    server.admin.create(&new).await.map_err(|e| at(e.into()))?;
+    generation::begin(server, wanted, name).await?;
+    server.admin.create(&new).await.halt(CONDITION)?;
     if placed.untold {
         place::tell(ctx, wanted, placed, server).await?;
     }
     personalise::run(ctx, inputs, placed, server).await?;
     if new_release {
-        server.admin.set_release(name, &owner, &wanted.release.hash).await.map_err(|e| at(e.into()))?;
+        server.admin.set_release(name, &owner, &wanted.release.hash).await.halt(CONDITION)?;
     }
-    server.admin.set_state(name, &owner, State::Personalised).await.map_err(|e| at(e.into()))
+    server.admin.set_state(name, &owner, State::Personalised).await.halt(CONDITION)?;
+    generation::transformed(server, wanted).await
+}
+
+/// Notes on its server that people work in the instance's data from now on.
+///
+/// # Errors
+/// [`Halt`] at `DatabaseReady`.
+pub async fn settle(ctx: &Ctx, inputs: &Inputs<'_>, placed: &Placed) -> Result<(), Halt> {
+    let (_, server) = server_of(ctx, placed, inputs.settings).await?;
+    generation::settle(&server, inputs.wanted, &placed.access.name).await
+}
+
+/// The server on which a database lies.
+async fn server_of(ctx: &Ctx, placed: &Placed, settings: &Settings) -> Result<(DatabaseServer, Server), Halt> {
+    let object = ctx.database_server(&placed.server).await.halt(CONDITION)?;
+    let object = object.ok_or_else(|| {
+        let text =
+            format!("DatabaseServer {:?} with this instance's data does not exist; create it again", placed.server);
+        Halt::fail(CONDITION, "NoSuchServer", text, ErrorClass::Blocked)
+    })?;
+    let server = sql::administration(ctx, &object, settings).await.halt(CONDITION)?;
+    Ok((object, server))
 }
 
 /// How to restore a database that somebody dropped.

@@ -4,6 +4,8 @@
 //! After the loss of a cluster, its objects come back with their ids, from Git or a backup. Then only the servers' own
 //! records know of the data. The servers are asked before anything is made.
 
+use std::collections::BTreeSet;
+
 use futures::future::join_all;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Secret};
 use kube::ResourceExt;
@@ -21,6 +23,7 @@ use tenantry_plan::instance::{Trust, access_of, data_generation};
 use crate::cluster::data_of;
 use crate::context::Ctx;
 use crate::error::Error;
+use crate::generation;
 use crate::halt::{Halt, OrHalt};
 use crate::life::refuse;
 use crate::sql;
@@ -154,11 +157,11 @@ pub struct Everywhere {
     pub away: Option<(String, Error)>,
 }
 
-/// Asks all given servers at the same time, by owner. Data comes before half-made databases, and the newest generation
-/// of the data counts.
+/// Asks all given servers at the same time, by owner. Data comes before half-made databases. Of several generations that
+/// one counts which the servers' own rows say to be current.
 ///
 /// # Errors
-/// [`Halt`] when two servers have data, or when the data belongs to another tenant.
+/// [`Halt`] when two servers have data, when the rows contradict each other, or when the data belongs to another tenant.
 pub async fn everywhere(
     ctx: &Ctx,
     instance: &CrmInstance,
@@ -186,9 +189,13 @@ pub async fn everywhere(
             other.server, other.record.name, other.record.tenant
         )));
     }
-    let newest = all.iter().filter(|f| f.is_data()).map(|f| f.record.generation).max();
-    let Some(newest) = newest else { return Ok(Everywhere { found: all.pop(), away }) };
-    let data: Vec<Found> = all.into_iter().filter(|f| f.is_data() && f.record.generation == newest).collect();
+    let numbers: BTreeSet<u32> = all.iter().filter(|f| f.is_data()).map(|f| f.record.generation).collect();
+    let current = match (numbers.len(), numbers.first()) {
+        (_, None) => return Ok(Everywhere { found: all.pop(), away }),
+        (1, Some(only)) => *only,
+        _ => current_of(ctx, instance, &owner, &all, settings).await?,
+    };
+    let data: Vec<Found> = all.into_iter().filter(|f| f.is_data() && f.record.generation == current).collect();
     let named = instance.spec.database_server.as_deref();
     let found = match data.as_slice() {
         [one] => Some(one.clone()),
@@ -198,6 +205,32 @@ pub async fn everywhere(
         Some(found) => Ok(Everywhere { found: Some(found), away }),
         None => Err(disputed(instance, &data)),
     }
+}
+
+/// The generation that the rows of the servers say to be current.
+async fn current_of(
+    ctx: &Ctx,
+    instance: &CrmInstance,
+    owner: &str,
+    all: &[Found],
+    settings: &Settings,
+) -> Result<u32, Halt> {
+    let mut rows = Vec::new();
+    for name in all.iter().map(|f| &f.server).collect::<BTreeSet<_>>() {
+        let Some(object) = ctx.database_server(name).await.halt(CONDITION)? else { continue };
+        let asked = sql::administration(ctx, &object, settings).await.halt(CONDITION)?;
+        rows.extend(asked.admin.generations(owner).await.halt(CONDITION)?);
+    }
+    generation::current(&rows).ok_or_else(|| {
+        let text = format!(
+            "the database servers hold several generations of this instance's data, and their rows do not say which one is current: {}. None was touched, and none is chosen. Bring every server back (`tenantry database-server list`), or say which generation is meant: kubectl -n {} annotate crm {} {}=NUMBER --overwrite",
+            generation::described(&rows),
+            instance.namespace().unwrap_or_default(),
+            instance.name_any(),
+            names::ANNOTATION_DATA_GENERATION,
+        );
+        Halt::fail(CONDITION, "GenerationDisputed", text, ErrorClass::Blocked)
+    })
 }
 
 /// Several servers say that they have the data: a person must say which server is meant.

@@ -20,7 +20,7 @@ use tenantry_plan::event::Subject;
 use tenantry_plan::instance::{Wanted, data_generation, in_the_open, validate};
 use tenantry_plan::resources;
 
-use super::inputs::Inputs;
+use super::inputs::{Inputs, Placed};
 use super::pass::Pass;
 use super::reach::Whose;
 use super::{
@@ -166,9 +166,11 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
         if pass.installed_before() || pass.taken_over() {
             // The first password is the only one that we know, and people change it. An instance that was verified once
             // and starts again is judged by its readiness.
+            settled(ctx, &inputs, placed.as_ref()).await?;
             pass.reached.push((ConditionType::Verified, VERIFIED_BEFORE.into()));
         } else {
             verify::run(ctx, &inputs).await?;
+            settled(ctx, &inputs, placed.as_ref()).await?;
             pass.reached.push((ConditionType::Verified, "a log-in and a record, written and read".into()));
         }
     }
@@ -184,6 +186,14 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
     installed(ctx, pass, &wanted, &limits, now).await?;
     integrations::look(ctx, pass, &inputs).await;
     answers(ctx, pass).await
+}
+
+/// Notes that people work in the data, on the server where it lies. A product without a database has no such note.
+async fn settled(ctx: &Ctx, inputs: &Inputs<'_>, placed: Option<&Placed>) -> Result<(), Halt> {
+    match placed {
+        Some(placed) => database::settle(ctx, inputs, placed).await,
+        None => Ok(()),
+    }
 }
 
 /// Whether the server of the instance's database answers. Asked last, when everything that can be done without the

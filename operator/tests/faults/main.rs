@@ -7,6 +7,7 @@
 
 mod copies;
 mod gate;
+mod generations;
 mod hosts;
 mod installs;
 mod jobs;

@@ -177,7 +177,8 @@ impl Life {
         let tenant = self.tenant_id.as_deref().unwrap_or_default();
         let sql = format!(
             "SELECT concat_ws(' ', (SELECT string_agg(name || ':' || state || ':' || tenant || ':' || generation, ',') FROM databases \
-             WHERE owner = 'instance/{id}' OR tenant = '{tenant}'), 'database', (SELECT count(*) FROM pg_database WHERE datname = '{name}'), \
+             WHERE owner = 'instance/{id}' OR tenant = '{tenant}'), (SELECT string_agg(concat_ws(':', number, standing, progress, \
+             is_frozen, taken), ',' ORDER BY number) FROM generations WHERE owner = 'instance/{id}'), 'database', (SELECT count(*) FROM pg_database WHERE datname = '{name}'), \
              'role', (SELECT rolcanlogin FROM pg_roles WHERE rolname = '{name}'))"
         );
         for server in self.servers.iter().copied() {

@@ -132,7 +132,7 @@ fn a_lost_claim_of_an_id_is_made_again_and_says_who_has_it() {
     });
 }
 
-async fn lose_status(life: &Life) {
+pub async fn lose_status(life: &Life) {
     let (params, none) = (PatchParams::default(), Patch::Merge(json!({"status": null})));
     if life.tenant().await.unwrap().is_some() {
         life.tenants().patch_status(&life.name, &params, &none).await.unwrap();

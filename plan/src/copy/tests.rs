@@ -23,6 +23,10 @@ fn settings() -> Settings {
     Settings::of_site(&site.unwrap())
 }
 
+fn made() -> Made<'static> {
+    Made { at: "2026-01-01T00:00:00Z", fill: 3 }
+}
+
 fn place() -> Place<'static> {
     let labels = Labels::managed().and(LABEL_INSTANCE_ID, "kcopycopyk");
     Place {
@@ -72,7 +76,7 @@ fn no_password_stands_in_a_command_line_or_in_the_job_itself() {
             assert!(!step.command.iter().any(|w| w.contains("password-of")), "{step:?}");
         }
         assert_eq!(file.redact, ["password-of-crm_a_g1", "password-of-crm_b_g1"]);
-        let job = build_database_job(&place(), &file, 1_000_000_000, 70_000, "2026-01-01T00:00:00Z", &settings());
+        let job = build_database_job(&place(), &file, 1_000_000_000, 70_000, &made(), &settings());
         assert!(!job.object.to_string().contains("password-of"));
         let room = job.object.pointer("/spec/template/spec/containers/0/resources/requests/ephemeral-storage");
         assert_eq!(room, Some(&json!("70000")), "a node with less room is not chosen");
@@ -184,6 +188,6 @@ fn jobs_run_on_the_nodes_of_the_copy_and_bear_the_taints_of_both() {
     let place = Place { scheduling: Some(&copy), ..place() };
     let access = access("postgresql", "crm_a_g1");
     let side = Side { access: &access, tls: false, ca: None };
-    let job = build_database_job(&place, &database_file(&side, &side), 1, 1, "2026-01-01T00:00:00Z", &settings());
+    let job = build_database_job(&place, &database_file(&side, &side), 1, 1, &made(), &settings());
     assert_eq!(job.object["spec"]["template"]["spec"]["nodeSelector"], json!({ "pool": "copies" }));
 }

@@ -42,7 +42,7 @@ impl Mover {
     }
 
     fn at(number: Number) -> usize {
-        usize::from(number % 2 == 0)
+        usize::from(number.is_multiple_of(2))
     }
 
     fn is_one_server(&self) -> bool {

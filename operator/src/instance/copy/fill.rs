@@ -22,6 +22,7 @@ use super::source::{self, Original};
 use super::stage::{Stage, ended};
 use super::{Filling, Target};
 use crate::error::Error;
+use crate::generation;
 use crate::halt::{Halt, OrHalt};
 use crate::instance::inputs::Inputs;
 use crate::operation::attempt::{self, Next};
@@ -54,7 +55,7 @@ pub async fn database(filling: &Filling<'_>, target: &Target<'_>, record: Option
                 source::look(filling.ctx, &filling.pass.instance).await?;
             }
             match Stage::Database.follow(filling, attempt, job).await? {
-                None => return Ok(()),
+                None => return generation::filled(target.server, filling.inputs.wanted, copy::fill_of(job)).await,
                 Some(next) => next,
             }
         }
@@ -62,9 +63,6 @@ pub async fn database(filling: &Filling<'_>, target: &Target<'_>, record: Option
     };
     let original = source::look(filling.ctx, &filling.pass.instance).await?;
     Stage::Database.clear_the_way(filling).await?;
-    if record.is_some_and(|r| r.state != State::Creating) {
-        target.server.admin.drop_database(target.name(), &owner).await.halt(ConditionType::Copied)?;
-    }
     begin(filling, target, &original, attempt).await
 }
 
@@ -126,6 +124,13 @@ async fn begin(filling: &Filling<'_>, target: &Target<'_>, original: &Original, 
 
     let admin = &target.server.admin;
     let owner = names::owner_of_instance(&wanted.id);
+    generation::begin(target.server, wanted, target.name()).await?;
+    // Drops what an earlier attempt left. From now on nobody believes that attempt.
+    let fill = admin.begin_fill(&owner, target.name()).await.halt(ConditionType::Copied)?;
+    let fill = fill.ok_or_else(|| {
+        let text = format!("people work in database {}: it is not filled again", target.name());
+        Halt::fail(ConditionType::Copied, "DatabaseInUse", text, ErrorClass::Blocked)
+    })?;
     admin.create(&empty(filling, target, &owner)).await.halt(ConditionType::Copied)?;
     admin.set_state(target.name(), &owner, State::Installing).await.halt(ConditionType::Copied)?;
     let record = admin.record(target.name()).await.halt(ConditionType::Copied)?;
@@ -133,7 +138,8 @@ async fn begin(filling: &Filling<'_>, target: &Target<'_>, original: &Original, 
         .ok_or_else(|| Error::Bug("a database that was made is not written down".into()))
         .halt(ConditionType::Copied)?;
     ctx.apply(&secret).await.halt(ConditionType::Copied)?;
-    let job = copy::build_database_job(&place, &file, limits.storage_bytes, size, &made.created_at, settings);
+    let made = copy::Made { at: &made.created_at, fill };
+    let job = copy::build_database_job(&place, &file, limits.storage_bytes, size, &made, settings);
     secret::start(ctx, &job).await.halt(ConditionType::Copied)?;
     Err(Stage::Database.under_way(filling, attempt))
 }

@@ -24,6 +24,7 @@ use tenantry_plan::adoption;
 use super::inputs::{Inputs, Placed};
 use super::pass::Pass;
 use crate::context::Ctx;
+use crate::generation;
 use crate::halt::{Halt, OrHalt};
 use crate::life::{adopt, metadata};
 use crate::sql::Server;
@@ -86,7 +87,8 @@ pub async fn database(filling: &Filling<'_>, target: &Target<'_>, record: Option
     let said = target.server.admin.set_release(target.name(), &owner, &wanted.release.hash).await;
     said.halt(ConditionType::Installed)?;
     let done = target.server.admin.set_state(target.name(), &owner, State::Personalised).await;
-    done.halt(ConditionType::Installed)
+    done.halt(ConditionType::Installed)?;
+    generation::transformed(target.server, wanted).await
 }
 
 /// Brings the files of a copy to the state in which processes can start, for a product that has files only.

@@ -1,0 +1,11 @@
+//! Which generation of an instance's data is current, and how far a new one is, as the registry of its database server
+//! says. Does I/O (SQL).
+//!
+//! `tenantry_core::generation` has the rules, `tenantry_database::Generations` the writes. The first generation of an
+//! instance, an install or a copy, is begun, filled, transformed, verified and made current here.
+
+mod dispute;
+mod first;
+
+pub use dispute::{check, current, described};
+pub use first::{begin, filled, settle, transformed};

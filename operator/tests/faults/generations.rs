@@ -1,0 +1,90 @@
+//! The rows of generations on the database servers, against what the cluster believes. Does I/O.
+
+use kube::api::{Patch, PatchParams};
+use serde_json::json;
+use tenantry_api::crm_instance::InstancePhase;
+
+use crate::life::{INSTANCE, Life};
+use crate::picture::versions;
+use crate::scenarios::{condition, lose_status, ready, run};
+use crate::unfinished::{begun, root, rounds};
+use crate::world::{Operator, World, fixture};
+
+async fn standing(life: &Life) -> String {
+    let owner = format!("instance/{}", life.instance_id.as_deref().unwrap());
+    let sql = format!(
+        "SELECT string_agg(concat_ws(' ', number, standing, progress), ', ' ORDER BY number) FROM generations \
+         WHERE owner = '{owner}'"
+    );
+    root(&sql).await
+}
+
+async fn phase(life: &Life) -> InstancePhase {
+    life.instance().await.unwrap().unwrap().status.unwrap().phase
+}
+
+#[test]
+fn a_generation_is_current_once_it_was_verified_and_a_candidate_before() {
+    run(false, |base| async move {
+        // The first step of personalise fails until this role exists.
+        let switch = World::get().name("gswitch").replace('-', "_");
+        let mut spec = fixture("key={{ secrets.key }}\n");
+        let fails = format!("SELECT 1 / count(*) FROM pg_roles WHERE rolname = '{switch}'");
+        spec["personalise"]["steps"].as_array_mut().unwrap().insert(0, json!({"name": "switch", "sql": fails}));
+        let mut life = begun(&base, "candidate", spec).await;
+        assert_eq!(standing(&life).await, "1 candidate filling");
+        root(&format!("CREATE ROLE {switch}")).await;
+        // The pause after a failure is over for a new process.
+        life.operator = Operator::new(&base);
+        rounds(&mut life).await;
+        root(&format!("DROP ROLE {switch}")).await;
+        assert_eq!(phase(&life).await, InstancePhase::Ready, "{}", life.describe().await);
+        assert_eq!(standing(&life).await, "1 current verified");
+    });
+}
+
+#[test]
+fn an_object_that_believes_in_a_replaced_generation_starts_nothing_until_a_person_says_which_is_meant() {
+    run(false, |base| async move {
+        let mut life = ready(&base, "yesterday").await;
+        let owner = format!("instance/{}", life.instance_id.as_deref().unwrap());
+        let row = format!(
+            "INSERT INTO generations (owner, number, database_name, role, standing, progress, created_at, updated_at) \
+             VALUES ('{owner}', 2, 'elsewhere', 'elsewhere', 'current', 'verified', now(), now())"
+        );
+        root(&format!("UPDATE generations SET standing = 'retired', successor = 2 WHERE owner = '{owner}'")).await;
+        root(&row).await;
+        // Etcd was restored to yesterday: the object knows neither of the switch nor of how it was.
+        lose_status(&life).await;
+        life.operator = Operator::new(&base);
+        let before = versions(&life).await.unwrap();
+        rounds(&mut life).await;
+        let (_, reason, message) = condition(&life, INSTANCE, "DatabaseReady").await;
+        assert_eq!(reason, "GenerationDisputed", "{message}");
+        assert!(message.contains("2 (Current") && message.contains("annotate crm"), "{message}");
+        let workloads = |all: &std::collections::BTreeMap<String, String>| {
+            all.iter().filter(|(k, _)| k.starts_with("Deployment")).map(|(k, v)| format!("{k} {v}")).collect::<Vec<_>>()
+        };
+        assert_eq!(workloads(&versions(&life).await.unwrap()), workloads(&before), "what runs goes on");
+        // The other row was a mistake of somebody who wrote in the registry by hand.
+        root(&format!("DELETE FROM generations WHERE owner = '{owner}' AND number = 2")).await;
+        root(&format!("UPDATE generations SET standing = 'current', successor = NULL WHERE owner = '{owner}'")).await;
+        let look = Patch::Merge(json!({"metadata": {"annotations": {"example.com/look": "again"}}}));
+        life.instances().patch(INSTANCE, &PatchParams::default(), &look).await.unwrap();
+        rounds(&mut life).await;
+        assert_eq!(phase(&life).await, InstancePhase::Ready, "{}", life.describe().await);
+    });
+}
+
+#[test]
+fn rows_that_are_lost_are_written_again_for_data_that_is_there() {
+    run(false, |base| async move {
+        let mut life = ready(&base, "rowless").await;
+        let owner = format!("instance/{}", life.instance_id.as_deref().unwrap());
+        root(&format!("DELETE FROM generations WHERE owner = '{owner}'")).await;
+        lose_status(&life).await;
+        rounds(&mut life).await;
+        assert_eq!(phase(&life).await, InstancePhase::Ready, "{}", life.describe().await);
+        assert_eq!(standing(&life).await, "1 current verified");
+    });
+}
