@@ -8,6 +8,7 @@ pub mod bounds;
 pub mod calls;
 pub mod class;
 pub mod cron;
+pub mod database_state;
 pub mod engine;
 pub mod generation;
 pub mod hash;

@@ -2,6 +2,7 @@
 
 use tenantry_core::calls::Injected;
 use tenantry_core::class::ErrorClass;
+use tenantry_core::database_state::UnknownState;
 
 /// Result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -158,6 +159,12 @@ pub enum Error {
         /// The server's message.
         message: String,
     },
+}
+
+impl From<UnknownState> for Error {
+    fn from(unknown: UnknownState) -> Self {
+        Self::Registry { why: unknown.to_string() }
+    }
 }
 
 impl Error {

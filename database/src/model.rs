@@ -1,12 +1,10 @@
 //! The vocabulary of this crate: endpoints, log-ins, databases and their records. No I/O.
 
 use std::fmt;
-use std::str::FromStr;
 
 use tenantry_core::secret::Secret;
 
-use crate::error::Error;
-
+pub use tenantry_core::database_state::State;
 pub use tenantry_core::engine::Engine;
 
 /// Protection of a connection.
@@ -106,69 +104,6 @@ pub struct NewDatabase {
     pub charset: Option<String>,
 }
 
-/// State of a database. Kept in the server's registry as text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum State {
-    /// Recorded, perhaps incomplete; nothing was ever served from it.
-    Creating,
-    /// Created, with the content of its source.
-    Loaded,
-    /// The blueprint's installation is running in it.
-    Installing,
-    /// Sealed: nobody connects, and copies are made from it.
-    Template,
-    /// The blueprint's own steps for this instance are done.
-    Personalised,
-    /// Its owner is archived; the role is locked.
-    Archived,
-    /// Being dropped, perhaps partly gone.
-    Dropping,
-}
-
-impl State {
-    /// All states.
-    pub const ALL: [Self; 7] = [
-        Self::Creating,
-        Self::Loaded,
-        Self::Installing,
-        Self::Template,
-        Self::Personalised,
-        Self::Archived,
-        Self::Dropping,
-    ];
-
-    /// The text form kept in the registry.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Creating => "creating",
-            Self::Loaded => "loaded",
-            Self::Installing => "installing",
-            Self::Template => "template",
-            Self::Personalised => "personalised",
-            Self::Archived => "archived",
-            Self::Dropping => "dropping",
-        }
-    }
-}
-
-impl fmt::Display for State {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for State {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self, Error> {
-        Self::ALL
-            .into_iter()
-            .find(|s| s.as_str() == text)
-            .ok_or_else(|| Error::Registry { why: format!("unknown state {text:?}") })
-    }
-}
-
 /// A row of the registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DatabaseRecord {
@@ -217,14 +152,7 @@ pub enum Dropped {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_state_comes_back_from_its_text_and_unknown_text_is_an_error() {
-        for state in State::ALL {
-            assert_eq!(state.as_str().parse::<State>().unwrap(), state);
-        }
-        assert!("sleeping".parse::<State>().unwrap_err().to_string().contains("sleeping"));
-    }
+    use crate::error::Error;
 
     #[test]
     fn a_server_is_shown_by_the_name_that_people_know_and_its_address() {

@@ -8,7 +8,7 @@ use tenantry_core::names;
 use tenantry_database::{DatabaseRecord, NewDatabase, Source, State};
 use tenantry_plan::Settings;
 pub use tenantry_plan::instance::Found;
-use tenantry_plan::instance::{DatabaseFacts, DatabaseRow, DatabaseStep, Missing, RowState, Unlocked, database_step};
+use tenantry_plan::instance::{DatabaseFacts, DatabaseRow, DatabaseStep, Missing, Unlocked, database_step};
 
 use super::inputs::{Inputs, Placed};
 use super::pass::Pass;
@@ -48,7 +48,7 @@ pub async fn ensure(ctx: &Ctx, pass: &Pass, inputs: &Inputs<'_>, placed: &Placed
     let of_another_release = record.as_ref().is_some_and(|r| r.release_hash != wanted.release.hash);
     let step = database_step(&DatabaseFacts {
         row: record.as_ref().map(|r| DatabaseRow {
-            state: sql::row_state(r.state),
+            state: r.state,
             mine: r.owner == owner,
             same_release: !of_another_release,
         }),
@@ -179,9 +179,9 @@ pub const GONE: &str = "is gone from server";
 
 /// Finds out whether a database exists, which its server's record alone does not tell.
 async fn found(server: &Server, name: &str, record: Option<&DatabaseRecord>) -> crate::error::Result<Found> {
-    let row = record.map(|r| sql::row_state(r.state));
+    let row = record.map(|r| r.state);
     // A database that was never finished need not be looked for.
-    let exists = row.is_none_or(RowState::was_made) && server.admin.exists(name).await?;
+    let exists = row.is_none_or(State::was_made) && server.admin.exists(name).await?;
     Ok(Found::of(row, exists))
 }
 

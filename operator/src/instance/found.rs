@@ -44,7 +44,7 @@ impl Found {
     /// Whether the database holds more than the half-made content of an earlier attempt.
     #[must_use]
     pub fn is_data(&self) -> bool {
-        sql::row_state(self.record.state).is_data()
+        self.record.state.is_data()
     }
 }
 

@@ -22,7 +22,6 @@ use super::{copy, kept, release};
 use crate::context::Ctx;
 use crate::halt::Halt;
 use crate::life::{adopt, claim, metadata, recorded_of, replay};
-use crate::sql::row_state;
 
 /// Sets what is missing, in one patch, and returns the pinned release.
 ///
@@ -156,7 +155,7 @@ async fn chosen(
         known.archive = adopted.as_ref().and_then(|a| a.spec.release_hash.as_deref());
         choice = choose(&known);
     }
-    let made = is_made(instance, asked.map(|f| row_state(f.record.state)));
+    let made = is_made(instance, asked.map(|f| f.record.state));
     let read = match choice.source() {
         Some(Source::Hash(hash)) => release::of_hash(ctx, spec, hash).await?,
         Some(Source::Original) => copy::release_of_original(ctx, instance).await?,
@@ -168,7 +167,7 @@ async fn chosen(
 
 /// What a row says of the release.
 fn said(found: &Found, archive_says: bool) -> Option<&str> {
-    said_by_row(row_state(found.record.state), &found.record.release_hash, archive_says)
+    said_by_row(found.record.state, &found.record.release_hash, archive_says)
 }
 
 async fn of_adoption(instance: &CrmInstance, ctx: &Ctx) -> Result<Option<Archive>, Halt> {

@@ -9,8 +9,7 @@ use kube::api::Api;
 use tenantry_api::database_server::DatabaseServer;
 use tenantry_core::names;
 use tenantry_core::secret::Secret;
-use tenantry_database::{Administration, Endpoint, Login, State, Tls};
-use tenantry_plan::instance::RowState;
+use tenantry_database::{Administration, Endpoint, Login, Tls};
 use tenantry_plan::{Settings, server};
 
 pub use servers::{FailedBuild, Server};
@@ -18,20 +17,6 @@ pub use servers::{FailedBuild, Server};
 use crate::cluster::data_of;
 use crate::context::Ctx;
 use crate::error::{Error, Result};
-
-/// The state of a row, as decisions name it.
-#[must_use]
-pub fn row_state(state: State) -> RowState {
-    match state {
-        State::Creating => RowState::Creating,
-        State::Loaded => RowState::Loaded,
-        State::Installing => RowState::Installing,
-        State::Template => RowState::Template,
-        State::Personalised => RowState::Personalised,
-        State::Archived => RowState::Archived,
-        State::Dropping => RowState::Dropping,
-    }
-}
 
 /// The administration of a server, connected when it is first used.
 ///

@@ -1,51 +1,6 @@
 //! The next step of an instance's database, from its row on the server and what is known of the instance. No I/O.
 
-/// How far a database is, as the row of its server's own record says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RowState {
-    /// The database is being made, or its making was broken off.
-    Creating,
-    /// The content is there. The database is not the instance's own yet.
-    Loaded,
-    /// A copy or a template is being filled.
-    Installing,
-    /// A sealed template.
-    Template,
-    /// The database is the instance's own.
-    Personalised,
-    /// The database is kept, and its role is locked.
-    Archived,
-    /// The database is being dropped because nobody had worked in it.
-    Dropping,
-}
-
-impl RowState {
-    /// All states, in the order of the enum.
-    pub const ALL: [Self; 7] = [
-        Self::Creating,
-        Self::Loaded,
-        Self::Installing,
-        Self::Template,
-        Self::Personalised,
-        Self::Archived,
-        Self::Dropping,
-    ];
-
-    /// Whether the database holds more than the half-made content of an earlier attempt.
-    #[must_use]
-    pub fn is_data(self) -> bool {
-        match self {
-            Self::Loaded | Self::Personalised | Self::Archived => true,
-            Self::Creating | Self::Installing | Self::Template | Self::Dropping => false,
-        }
-    }
-
-    /// Whether somebody may have worked in a database in this state, so that its absence is a loss.
-    #[must_use]
-    pub fn was_made(self) -> bool {
-        !matches!(self, Self::Creating | Self::Dropping)
-    }
-}
+use tenantry_core::database_state::State;
 
 /// What exists of a database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,7 +18,7 @@ pub enum Found {
 impl Found {
     /// Decides by the state in the row, if there is a row, and whether the server has a database of that name.
     #[must_use]
-    pub fn of(row: Option<RowState>, exists: bool) -> Self {
+    pub fn of(row: Option<State>, exists: bool) -> Self {
         match (row, exists) {
             (Some(state), _) if !state.was_made() => Self::Unmade,
             (_, true) => Self::There,
@@ -77,7 +32,7 @@ impl Found {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DatabaseRow {
     /// How far the database is.
-    pub state: RowState,
+    pub state: State,
     /// Whether the row belongs to this instance.
     pub mine: bool,
     /// Whether the row names the release that the instance runs now.
@@ -159,7 +114,7 @@ impl DatabaseFacts {
 
     /// Why the database is missing, if it is.
     fn missing(&self) -> Option<Missing> {
-        let unrecorded = self.row.is_none_or(|row| row.state == RowState::Creating);
+        let unrecorded = self.row.is_none_or(|row| row.state == State::Creating);
         if self.found != Found::Lost && !(unrecorded && self.had_data()) {
             return None;
         }
@@ -179,8 +134,8 @@ impl DatabaseFacts {
     /// start only after the database is personalised.
     fn may_be_replaced(&self, row: DatabaseRow) -> bool {
         let replaced = match row.state {
-            RowState::Dropping => true,
-            RowState::Loaded => !row.same_release,
+            State::Dropping => true,
+            State::Loaded => !row.same_release,
             _ => false,
         };
         replaced && row.mine && !self.had_data() && !self.adopted
@@ -194,7 +149,7 @@ pub fn database_step(facts: &DatabaseFacts) -> DatabaseStep {
         return DatabaseStep::Halt(missing);
     }
     match facts.row {
-        Some(row) if row.state == RowState::Personalised => {
+        Some(row) if row.state == State::Personalised => {
             // A database that came out of an archive and a copy of another instance keep the release that made them.
             let as_it_is = facts.had_data() || facts.adopted || facts.copy;
             match (row.mine && !row.same_release && !as_it_is, facts.told) {
@@ -207,8 +162,8 @@ pub fn database_step(facts: &DatabaseFacts) -> DatabaseStep {
         None => DatabaseStep::Make,
         Some(row) => match row.state {
             // Only an unfinished copy is left in this state.
-            RowState::Installing => DatabaseStep::RefuseUnfinishedCopy,
-            RowState::Archived => DatabaseStep::Unlock(match (facts.installed_before, facts.told) {
+            State::Installing => DatabaseStep::RefuseUnfinishedCopy,
+            State::Archived => DatabaseStep::Unlock(match (facts.installed_before, facts.told) {
                 (true, true) => Unlocked::Keep,
                 (true, false) => Unlocked::TellPassword,
                 (false, _) => Unlocked::Make,
@@ -235,14 +190,14 @@ mod tests {
     };
 
     /// The facts with a row of the instance's own. The database exists, if the state says that it was made.
-    fn row(state: RowState, same_release: bool, facts: DatabaseFacts) -> DatabaseFacts {
+    fn row(state: State, same_release: bool, facts: DatabaseFacts) -> DatabaseFacts {
         let row = DatabaseRow { state, mine: true, same_release };
         DatabaseFacts { row: Some(row), found: Found::of(Some(state), true), ..facts }
     }
 
     #[test]
     fn each_state_leads_to_a_step() {
-        use RowState::{Archived, Creating, Dropping, Installing, Loaded, Personalised, Template};
+        use State::{Archived, Creating, Dropping, Installing, Loaded, Personalised, Template};
         let installed = DatabaseFacts { installed_before: true, ..NEW };
         let told = DatabaseFacts { told: true, ..NEW };
         let both = DatabaseFacts { told: true, ..installed };
@@ -293,7 +248,7 @@ mod tests {
             assert_eq!(database_step(&facts), step, "{facts:?}");
         }
         let lost = |facts| DatabaseFacts { found: Found::Lost, ..facts };
-        for state in RowState::ALL.into_iter().filter(|state| state.was_made()) {
+        for state in State::ALL.into_iter().filter(|state| state.was_made()) {
             assert_eq!(database_step(&lost(row(state, true, NEW))), DatabaseStep::Halt(Missing::GoneUnused));
             assert_eq!(database_step(&lost(row(state, true, installed))), DatabaseStep::Halt(Missing::Gone));
         }
@@ -304,7 +259,7 @@ mod tests {
         let mut all = Vec::new();
         for bits in 0..256_u16 {
             let bit = |n: u16| bits & (1 << n) != 0;
-            for state in RowState::ALL.into_iter().map(Some).chain([None]) {
+            for state in State::ALL.into_iter().map(Some).chain([None]) {
                 all.push(DatabaseFacts {
                     row: state.map(|state| DatabaseRow { state, mine: bit(0), same_release: bit(1) }),
                     found: Found::of(state, bit(2)),
@@ -342,14 +297,14 @@ mod tests {
     #[test]
     fn whatever_the_facts_nothing_starts_on_an_unfinished_copy() {
         for facts in all() {
-            let installing = facts.row.is_some_and(|row| row.state == RowState::Installing);
+            let installing = facts.row.is_some_and(|row| row.state == State::Installing);
             let step = database_step(&facts);
             if installing && facts.found == Found::There {
                 let wanted = if facts.copy { DatabaseStep::Copy } else { DatabaseStep::RefuseUnfinishedCopy };
                 assert_eq!(step, wanted, "{facts:?}");
             }
             let made = matches!(step, DatabaseStep::Keep | DatabaseStep::TellPassword);
-            assert!(!made || facts.row.is_some_and(|row| row.state == RowState::Personalised), "{facts:?}");
+            assert!(!made || facts.row.is_some_and(|row| row.state == State::Personalised), "{facts:?}");
         }
     }
 
@@ -357,8 +312,8 @@ mod tests {
     fn a_row_without_its_database_is_a_loss_unless_it_says_that_the_database_was_never_finished() {
         assert_eq!(Found::of(None, false), Found::Unknown);
         assert_eq!(Found::of(None, true), Found::There);
-        for state in RowState::ALL {
-            let unmade = matches!(state, RowState::Creating | RowState::Dropping);
+        for state in State::ALL {
+            let unmade = matches!(state, State::Creating | State::Dropping);
             assert_eq!(Found::of(Some(state), false), if unmade { Found::Unmade } else { Found::Lost });
             assert_eq!(Found::of(Some(state), true), if unmade { Found::Unmade } else { Found::There });
         }

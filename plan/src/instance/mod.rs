@@ -32,7 +32,7 @@ pub use build_service::build_service;
 pub use build_volume::{build_volume, build_volume_again, volume_bytes};
 pub use children::{Desired, Seen, desired};
 pub use choose::{PURPOSE as SETTINGS_PURPOSE, VALUE_MAX, in_the_open, usable};
-pub use database_step::{DatabaseFacts, DatabaseRow, DatabaseStep, Found, Missing, RowState, Unlocked, database_step};
+pub use database_step::{DatabaseFacts, DatabaseRow, DatabaseStep, Found, Missing, Unlocked, database_step};
 pub use elsewhere::serves;
 pub use generation::data_generation;
 pub use marks::Marks;

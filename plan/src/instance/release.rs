@@ -8,10 +8,9 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use tenantry_api::archive::ArchiveSpec;
 use tenantry_api::blueprint::{BlueprintSpec, Effective};
 use tenantry_api::crm_instance::CrmInstance;
+use tenantry_core::database_state::State;
 use tenantry_core::ledger::Recorded;
 use tenantry_core::names::{ANNOTATION_RELEASE, ANNOTATION_TAKEN_OVER};
-
-use super::database_step::RowState;
 
 /// Key of the content in the ConfigMap of a kept release.
 pub const CONTENT: &str = "release.json";
@@ -100,8 +99,8 @@ impl<'a> Known<'a> {
 /// The hash that a row says of the release. The row of an archived database counts less than the hash in its Archive
 /// (`archive_says`), and the row of a half-made database says nothing.
 #[must_use]
-pub fn said_by_row(state: RowState, hash: &str, archive_says: bool) -> Option<&str> {
-    let counts = state.is_data() && !(archive_says && state == RowState::Archived);
+pub fn said_by_row(state: State, hash: &str, archive_says: bool) -> Option<&str> {
+    let counts = state.is_data() && !(archive_says && state == State::Archived);
     Some(hash).filter(|hash| counts && !hash.is_empty())
 }
 
@@ -244,7 +243,7 @@ mod tests {
 
     #[test]
     fn the_row_of_a_half_made_database_says_nothing_and_an_archived_one_less_than_its_archive() {
-        use RowState::{Archived, Creating, Dropping, Installing, Loaded, Personalised, Template};
+        use State::{Archived, Creating, Dropping, Installing, Loaded, Personalised, Template};
         for state in [Creating, Installing, Template, Dropping] {
             assert_eq!(said_by_row(state, "r", false), None, "{state:?}");
         }

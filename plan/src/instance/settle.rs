@@ -4,9 +4,9 @@
 use tenantry_api::blueprint::{BlueprintSpec, Effective};
 use tenantry_api::condition::{ConditionType, holds};
 use tenantry_api::crm_instance::CrmInstance;
+use tenantry_core::database_state::State;
 use tenantry_core::hash::content_hash;
 
-use super::database_step::RowState;
 use super::generation::data_generation;
 use super::release::{Choice, replaces};
 use crate::PlanError;
@@ -48,13 +48,13 @@ pub struct Offer<'a> {
 
 /// Whether an instance has its own database already, as its status or the row of the database says.
 #[must_use]
-pub fn is_made(instance: &CrmInstance, row: Option<RowState>) -> bool {
+pub fn is_made(instance: &CrmInstance, row: Option<State>) -> bool {
     let generation = data_generation(instance);
     let installed = instance
         .status
         .as_ref()
         .is_some_and(|s| s.data_generation == Some(generation) && holds(&s.conditions, ConditionType::Installed));
-    installed || row == Some(RowState::Personalised)
+    installed || row == Some(State::Personalised)
 }
 
 /// The release that an instance runs. `read` is the chosen release, from where [`Choice::source`] says.
@@ -195,7 +195,7 @@ mod tests {
         assert!(is_made(&object(2, "True"), None));
         assert!(!is_made(&object(1, "True"), None), "another generation");
         assert!(!is_made(&object(2, "False"), None));
-        assert!(!is_made(&object(2, "False"), Some(RowState::Loaded)));
-        assert!(is_made(&object(2, "False"), Some(RowState::Personalised)));
+        assert!(!is_made(&object(2, "False"), Some(State::Loaded)));
+        assert!(is_made(&object(2, "False"), Some(State::Personalised)));
     }
 }
