@@ -29,7 +29,7 @@ mod wire;
 pub use admin::Administration;
 pub use connect::connect;
 pub use error::{Error, Result};
-pub use generation::{Change, Changed, GenerationRow, Generations, NewGeneration, Other};
+pub use generation::{Change, Changed, GenerationRow, Generations, NewGeneration, Other, Overdue};
 pub use model::{DatabaseRecord, Dropped, Endpoint, Engine, Login, NewDatabase, Page, ServerFacts, Source, State, Tls};
 pub use script::{holds, query_text, run_as};
 

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use tenantry_core::generation::Number;
 use tenantry_core::secret::Secret;
 
-use super::model::{Change, Changed, GenerationRow};
+use super::model::{Change, Changed, GenerationRow, Overdue};
 use super::rows::Rows;
 use crate::error::{Error, Result};
 use crate::flow::Flow;
@@ -36,6 +36,12 @@ pub trait Generations: Send + Sync + std::fmt::Debug {
 
     /// Drops the role that [`Self::open_reader`] made, and ends its sessions.
     async fn close_reader(&self, owner: &str, number: Number) -> Result<()>;
+
+    /// Freezes that are over, and rights that are taken for a freeze that nobody holds, of all owners on this server.
+    async fn overdue(&self) -> Result<Vec<Overdue>>;
+
+    /// Lifts such a freeze: first its token, then the rights. Safe to repeat, and whoever holds a newer freeze keeps it.
+    async fn lift(&self, overdue: &Overdue) -> Result<()>;
 
     /// Removes all rows of an owner, tombstones included. Only a purge does that.
     async fn forget_generations(&self, owner: &str) -> Result<()>;
@@ -125,6 +131,22 @@ impl<S: Server> Generations for Flow<S> {
     async fn close_reader(&self, owner: &str, number: Number) -> Result<()> {
         let frozen = self.frozen(owner, number).await?;
         self.server().close_reader(&mut self.session().await?, &frozen).await
+    }
+
+    async fn overdue(&self) -> Result<Vec<Overdue>> {
+        self.rows().overdue(&mut self.session().await?).await
+    }
+
+    async fn lift(&self, overdue: &Overdue) -> Result<()> {
+        let Overdue { owner, number, held, taken } = overdue;
+        if let Some(token) = held {
+            self.change(owner, &Change::ClearToken { number: *number, token: *token }).await?;
+        }
+        if let Some(token) = taken {
+            self.close_reader(owner, *number).await?;
+            self.change(owner, &Change::GiveBack { number: *number, token: *token }).await?;
+        }
+        Ok(())
     }
 
     async fn forget_generations(&self, owner: &str) -> Result<()> {

@@ -9,5 +9,5 @@ mod model;
 mod rows;
 
 pub use flow::Generations;
-pub use model::{Change, Changed, GenerationRow, NewGeneration, Other};
+pub use model::{Change, Changed, GenerationRow, NewGeneration, Other, Overdue};
 pub(crate) use rows::Rows;

@@ -40,6 +40,19 @@ pub struct GenerationRow {
     pub updated_at: String,
 }
 
+/// A freeze whose time is over, or rights that were taken for a freeze that nobody holds any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Overdue {
+    /// Owner of the generation.
+    pub owner: String,
+    /// Its number.
+    pub number: Number,
+    /// The freeze that is held and over. None: only its rights are left to be given back.
+    pub held: Option<Token>,
+    /// The freeze for which rights are taken. None: they are whole.
+    pub taken: Option<Token>,
+}
+
 /// A generation to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewGeneration {

@@ -2,12 +2,15 @@
 
 use tenantry_core::generation::{Freeze, Number, Progress, Rights, Role, Row, Token};
 
-use super::model::{GenerationRow, NewGeneration, Other, progress_of, progress_text, role_of, role_text};
+use super::model::{GenerationRow, NewGeneration, Other, Overdue, progress_of, progress_text, role_of, role_text};
 use crate::error::{Error, Result};
 use crate::model::Engine;
 use crate::quote::literal;
 use crate::registry::number;
 use crate::session::Session;
+
+/// Freezes that are lifted at one look at a server. The next look finds the others.
+const OVERDUE_MAX: u32 = 100;
 
 /// The table of generations in the dialect of an engine.
 #[derive(Debug, Clone, Copy)]
@@ -389,6 +392,30 @@ impl Rows {
         let set = "standing = 'dropped', filled_under = NULL, is_frozen = false, taken = NULL, rights = NULL";
         let condition = format!("{} AND standing <> 'current'", self.of(owner, number));
         self.update(session, "bury generation", set, &condition).await
+    }
+
+    /// Freezes that are over, and rights that are taken for nobody. One statement reads both, as of one moment.
+    pub(crate) async fn overdue(self, session: &mut Session) -> Result<Vec<Overdue>> {
+        let sql = format!(
+            "SELECT owner, number, CASE WHEN is_frozen THEN token END, COALESCE(taken, CASE WHEN rights IS NOT NULL THEN 0 END) \
+             FROM {} WHERE standing = 'current' AND ((is_frozen AND frozen_until <= {}) \
+             OR (NOT is_frozen AND (taken IS NOT NULL OR rights IS NOT NULL))) ORDER BY owner LIMIT {OVERDUE_MAX}",
+            self.table(),
+            self.now()
+        );
+        let rows = session.run("overdue freezes", sql).await?;
+        rows.into_iter()
+            .map(|row| {
+                let mut columns = row.into_iter();
+                let mut next = || columns.next().flatten();
+                Ok(Overdue {
+                    owner: next().unwrap_or_default(),
+                    number: number("number", next())?,
+                    held: next().map(|t| number("token", Some(t))).transpose()?,
+                    taken: next().map(|t| number("taken", Some(t))).transpose()?,
+                })
+            })
+            .collect()
     }
 
     pub(crate) async fn forget(self, session: &mut Session, owner: &str) -> Result<()> {

@@ -22,6 +22,7 @@ crate::on_every_server!(
     nothing_is_lost_while_two_operators_replace_and_people_write,
     generations_of_an_older_version_are_written_down,
     what_people_work_in_is_neither_filled_again_nor_dropped,
+    a_freeze_that_nobody_holds_any_more_is_found_and_lifted,
 );
 
 fn open() -> Arc<dyn Gate> {
@@ -338,6 +339,36 @@ async fn nothing_is_lost_while_two_operators_replace_and_people_write(w: World) 
     assert!(current > 2 && accepted.len() > 3);
     let rows = first.rows().await.unwrap();
     assert_eq!(rows.iter().filter(|g| g.rights == Rights::Whole).count(), 1, "{rows:?}");
+}
+
+async fn a_freeze_that_nobody_holds_any_more_is_found_and_lifted(w: World) {
+    let (mut mover, _) = first([w.clone(), w.clone()], "gen_due").await;
+    let owner = mover.owner();
+    let mine = async |mover: &Mover| -> Vec<_> {
+        mover.admin(1).overdue().await.unwrap().into_iter().filter(|o| o.owner == owner).collect()
+    };
+    let token = frozen(&mover).await;
+    assert_eq!(mine(&mover).await, [], "it is held, and not over");
+    // A process died after it had ended the freeze.
+    mover.change(&Change::ClearToken { number: 1, token }).await.unwrap();
+    let left = mine(&mover).await;
+    assert_eq!((left.len(), left[0].held, left[0].taken), (1, None, Some(token)));
+    // Meanwhile somebody holds another one: a late lift leaves it alone.
+    mover.admin(1).lift(&left[0]).await.unwrap();
+    assert_eq!(mine(&mover).await, []);
+    mover.holds = Duration::from_secs(2);
+    let second = frozen(&mover).await;
+    mover.admin(1).lift(&left[0]).await.unwrap();
+    assert_eq!(row(&mover, 1).await.rights, Rights::Taken(second));
+    while mine(&mover).await.is_empty() {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let over = mine(&mover).await;
+    assert_eq!((over[0].held, over[0].taken), (Some(second), Some(second)));
+    mover.admin(1).lift(&over[0]).await.unwrap();
+    assert_eq!(row(&mover, 1).await.rights, Rights::Whole);
+    assert!(mover.write(1, 60).await);
+    assert_eq!(mine(&mover).await, []);
 }
 
 async fn what_people_work_in_is_neither_filled_again_nor_dropped(w: World) {

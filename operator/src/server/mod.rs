@@ -1,5 +1,6 @@
 //! The DatabaseServer controller: runs managed servers, and checks that all servers answer. Does I/O.
 
+mod freezes;
 mod observe;
 mod reconcile;
 mod stuck;

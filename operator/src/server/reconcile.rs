@@ -13,6 +13,7 @@ use tenantry_core::class::ErrorClass;
 use tenantry_core::names;
 use tenantry_plan::{Kind, Settings, lost, server};
 
+use super::freezes;
 use super::observe::{VOLUME_LOST, observe, volume};
 use super::stuck::explain;
 use super::sweep::sweep;
@@ -248,6 +249,8 @@ async fn probe(
     status.version = Some(facts.version_text);
     status.version_major = Some(facts.version_major);
     status.databases = Some(server.admin.count().await.halt(ConditionType::Reachable)?);
+    // Before anything else that may fail: people cannot write until it is done.
+    freezes::lift(&object.name_any(), server.admin.as_ref()).await.halt(ConditionType::Reachable)?;
     sweep(ctx, &object.name_any(), server.admin.as_ref()).await.halt(ConditionType::Reachable)?;
     let text = format!("{}{}", answers(status), open_to_all(&facts.open_to_all));
     let said = Said::yes(ConditionType::Reachable, "Answers", text);

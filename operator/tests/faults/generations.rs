@@ -5,6 +5,7 @@ use serde_json::json;
 use tenantry_api::crm_instance::InstancePhase;
 
 use crate::life::{INSTANCE, Life};
+use crate::lost::{look_at_server, uncounted};
 use crate::picture::versions;
 use crate::scenarios::{condition, lose_status, ready, run};
 use crate::unfinished::{begun, root, rounds};
@@ -86,5 +87,31 @@ fn rows_that_are_lost_are_written_again_for_data_that_is_there() {
         rounds(&mut life).await;
         assert_eq!(phase(&life).await, InstancePhase::Ready, "{}", life.describe().await);
         assert_eq!(standing(&life).await, "1 current verified");
+    });
+}
+
+#[test]
+fn a_freeze_that_is_over_is_lifted_by_an_operator_that_knows_nothing_of_it() {
+    run(true, |base| async move {
+        let mut life = ready(&base, "thaw").await;
+        let (owner, role) = (format!("instance/{}", life.instance_id.as_deref().unwrap()), life.database_name());
+        let frozen = |until: &str| {
+            format!(
+                "UPDATE generations SET token = 1, is_frozen = true, is_fenced = true, taken = 1, frozen_until = {until} \
+                 WHERE owner = '{owner}'"
+            )
+        };
+        let logs_in = format!("SELECT rolcanlogin::text FROM pg_roles WHERE rolname = '{role}'");
+        root(&frozen("now() + interval '1 hour'")).await;
+        root(&format!("ALTER ROLE {role} NOLOGIN")).await;
+        life.operator = Operator::new(&base);
+        look_at_server(&life).await;
+        assert_eq!(root(&logs_in).await, "false", "it is held, and not over");
+        root(&frozen("now() - interval '1 second'")).await;
+        look_at_server(&life).await;
+        assert_eq!(root(&logs_in).await, "true");
+        assert_eq!(standing(&life).await, "1 current verified");
+        assert_eq!(phase(&life).await, InstancePhase::Ready, "{}", life.describe().await);
+        uncounted(&base).await;
     });
 }

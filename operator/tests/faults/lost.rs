@@ -175,10 +175,17 @@ async fn nothing_begun(life: &Life) {
     assert_eq!(World::get().root("pg-a", &state).await.unwrap(), "archived", "its role was let in");
 }
 
-async fn sweep(life: &Life) {
+pub async fn look_at_server(life: &Life) {
     let servers: Api<DatabaseServer> = Api::all(life.base.clone());
     let object = Arc::new(servers.get("pg-a").await.unwrap());
     tenantry_operator::server::reconcile(object, &life.operator.ctx, Timestamp::now()).await.unwrap();
+}
+
+/// The server as it was for the other tests, which are placed by its figures. Only for a test that runs alone.
+pub async fn uncounted(base: &Client) {
+    let servers: Api<DatabaseServer> = Api::all(base.clone());
+    let none = Patch::Merge(json!({"status": {"databases": null}}));
+    servers.patch_status("pg-a", &PatchParams::default(), &none).await.unwrap();
 }
 
 async fn drop_by_hand(life: &Life) {
@@ -191,9 +198,9 @@ fn a_database_that_was_dropped_by_hand_is_told_by_its_server_s_sweep_and_promise
         let mut life = ready(&base, "dropped").await;
         let mut other = ready(&base, "whole").await;
         // A sweep costs one question, and accuses nobody.
-        sweep(&life).await;
+        look_at_server(&life).await;
         life.operator.gate.count_anew();
-        sweep(&life).await;
+        look_at_server(&life).await;
         let names = |calls: Vec<String>| calls.iter().filter(|c| c.contains("names of the databases")).count();
         assert_eq!(names(life.operator.gate.all()), 1);
         let uid = |life: &Life| {
@@ -209,7 +216,7 @@ fn a_database_that_was_dropped_by_hand_is_told_by_its_server_s_sweep_and_promise
         assert_eq!(versions(&other).await.unwrap(), before);
 
         drop_by_hand(&life).await;
-        sweep(&life).await;
+        look_at_server(&life).await;
         assert!(!life.operator.ctx.memory.is_doubted(&uid(&other).await));
         for operator in [life.operator.clone(), Operator::new(&base)] {
             life.operator = operator;
@@ -248,9 +255,6 @@ fn a_database_that_was_dropped_by_hand_is_told_by_its_server_s_sweep_and_promise
         look(&mut other, 4).await;
         assert_eq!(other.instance().await.unwrap(), None);
         assert_eq!(other.my_archives().await.unwrap().len(), 1);
-        // As it was for the other tests, which are placed by these figures.
-        let servers: Api<DatabaseServer> = Api::all(base.clone());
-        let uncounted = Patch::Merge(json!({"status": {"databases": null}}));
-        servers.patch_status("pg-a", &PatchParams::default(), &uncounted).await.unwrap();
+        uncounted(&base).await;
     });
 }
