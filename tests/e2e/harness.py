@@ -1,26 +1,16 @@
-"""Small helpers of the end-to-end suite: commands, waiting, a list of checks. Does I/O (child processes)."""
+"""Small helpers of the end-to-end suite: commands, and waiting for what should come or must stay. Does I/O (child processes)."""
 
 import json
 import os
 import subprocess
-import sys
 import time
-import traceback
 
-CLUSTER = os.environ["TENANTRY_E2E_CLUSTER"]
-ADDRESS = os.environ["TENANTRY_E2E_ADDRESS"]
-CHECKS = []
-
-
-def check(function):
-    """Registers a check; its name, read as a sentence, is what it proves. Checks run in their order."""
-    CHECKS.append(function)
-    return function
-
-
-def slow(function):
-    """Registers a check that takes minutes and has faster kin: `make test-all` runs it, or whoever names it."""
-    return check(function) if os.environ.get("TENANTRY_TEST_ALL") or sys.argv[1:] else function
+# The name of our own test cluster; empty on a cluster that somebody else made.
+CLUSTER = os.environ.get("TENANTRY_E2E_CLUSTER", "")
+OWN = bool(CLUSTER)
+# Where the ingress controller answers.
+ADDRESS = os.environ.get("TENANTRY_E2E_ADDRESS", "")
+KUBECTL = ["cluster", "kubectl", "--name", CLUSTER] if OWN else ["kubectl"]
 
 
 def run(*words, ok=True, stdin=None, timeout=1200, env=None):
@@ -38,7 +28,7 @@ def tenantry(*words, **options):
 
 
 def kubectl(*words, **options):
-    return run("cluster", "kubectl", "--name", CLUSTER, *words, **options)
+    return run(*KUBECTL, *words, **options)
 
 
 def get(*words):
@@ -66,30 +56,10 @@ def wait(what, condition, seconds=120):
     raise AssertionError(f"waited {seconds} s in vain until {what}; last: {last}")
 
 
-def chosen(words):
-    """The checks in whose file's name or sentence one of these begins a word; all of them without words."""
-    named = [(f" {f.__module__} {f.__name__}".replace("_", " "), f) for f in CHECKS]
-    return [f for name, f in named if not words or any(" " + w.replace("_", " ") in name for w in words)]
-
-
-def main():
-    """Runs the checks named on the command line, or all; a failed one does not hide the others."""
-    passed = failed = 0
-    begin = time.monotonic()
-    for function in chosen(sys.argv[1:]):
-        sentence = function.__name__.replace("_", " ")
-        start = time.monotonic()
-        try:
-            function()
-            passed += 1
-            print(f"  ok    {sentence} ({time.monotonic() - start:.1f} s)", flush=True)
-        except Exception:  # noqa: BLE001 every failure is shown and counted
-            failed += 1
-            print(f"  FAIL  {sentence} ({time.monotonic() - start:.1f} s)", flush=True)
-            traceback.print_exc(file=sys.stdout)
-    if failed:
-        log = kubectl("-n", "tenantry-system", "logs", "deploy/tenantry-operator", "--tail=60", ok=False)
-        print(log.stdout[-6000:])
-        print(kubectl("get", "tenants,crm,dbs,arc,pods", "-A", "-o", "wide", ok=False).stdout)
-    print(f"{passed} passed, {failed} failed in {time.monotonic() - begin:.0f} s", flush=True)
-    return 1 if failed or not passed else 0
+def stays(what, condition, seconds=5):
+    """Looks for some time whether `condition()` stays true. What must not happen has no moment at which it has not
+    happened, so this takes its time; it fails as soon as it does happen."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        assert condition(), f"it did not stay so: {what}"
+        time.sleep(0.5)

@@ -1,9 +1,7 @@
 """A real mail server (PyPI aiosmtpd) and one that hangs, on the host, where pods reach them. Does I/O."""
 
 import atexit
-import hashlib
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -11,9 +9,7 @@ import tempfile
 import threading
 from pathlib import Path
 
-from harness import get, kubectl, run, wait
-
-REQUIREMENTS = Path(__file__).parent / "requirements.txt"
+from harness import get, kubectl, wait
 
 
 def host():
@@ -28,19 +24,10 @@ def free_port():
         return taken.getsockname()[1]
 
 
-def python():
-    """A Python that has what requirements.txt names, kept in the cache."""
-    wanted = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()[:16]
-    folder = Path(os.environ["TENANTRY_CACHE"]) / f"mailserver-{wanted}"
-    if not (folder / "done").exists():
-        run(sys.executable, "-m", "venv", "--clear", str(folder))
-        run(str(folder / "bin" / "pip"), "install", "-q", "--require-hashes", "-r", str(REQUIREMENTS))
-        (folder / "done").touch()
-    return str(folder / "bin" / "python")
-
-
 class Opened:
-    """The Site lets tenants reach the host; with a namespace, its rules for the network say so already."""
+    """The Site lets tenants reach the host; with a namespace, its rules for the network say so already.
+
+    A check that opens it takes the fixture `site`: no other one then relies on a Site that is closed."""
 
     def __init__(self, namespace=None):
         self.namespace = namespace
@@ -64,7 +51,7 @@ class Mail:
         self.port, self.folder = port or free_port(), tempfile.TemporaryDirectory()
         handler = ["-c", "aiosmtpd.handlers.Mailbox", f"{self.folder.name}/box"]
         self.server = subprocess.Popen(
-            [python(), "-u", "-m", "aiosmtpd", "-n", "-l", f"0.0.0.0:{self.port}", *handler],
+            [sys.executable, "-u", "-m", "aiosmtpd", "-n", "-l", f"0.0.0.0:{self.port}", *handler],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         atexit.register(self.server.kill)
 

@@ -2,6 +2,8 @@
 
 import base64
 import http.client
+import os
+import shlex
 import socket
 import ssl
 import time
@@ -10,7 +12,7 @@ import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from harness import ADDRESS, CLUSTER, get, kubectl, run, tenantry, wait
+from harness import ADDRESS, CLUSTER, OWN, get, kubectl, run, tenantry, wait
 from tryton import Tryton, wait_for_log_in
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,7 +38,8 @@ def instance(name):
 
 def tenant_with(name, blueprint, *more, plan="fibo-1", ready=True):
     """A tenant with one instance `crm` under NAME.example."""
-    words = ["--wait", "--timeout", "4m"] if ready else []
+    # The first of a release of the real CRM is built as a template first, which takes minutes.
+    words = ["--wait", "--timeout", "15m" if blueprint == "tryton" else "4m"] if ready else []
     tenantry("tenant", "create", name, "--blueprint", blueprint, "--plan", plan, "--host", f"{name}.example", *words, *more)
 
 
@@ -87,6 +90,14 @@ def session(name, host, seconds=60):
     crm.timeout = seconds
     wait_for_log_in(crm, "admin", tenantry("instance", "password", name).stdout.strip(), seconds)
     return crm
+
+
+def server_is(name, phase, seconds):
+    """Waits until a database server is in this phase; gives the object."""
+    def seen():
+        server = get("dbs", name)
+        return server if server["status"]["phase"] == phase else None
+    return wait(f"server {name} is {phase}", seen, seconds)
 
 
 def restarts(namespace):
@@ -193,6 +204,10 @@ def operator_log(*more):
     return kubectl("-n", SYSTEM, "logs", "-l", selector, "--tail=-1", *more, ok=False).stdout
 
 
+# A command that brings an archive to the nodes of a cluster that is not ours, such as `kind load image-archive`.
+LOAD = shlex.split(os.environ.get("TENANTRY_E2E_LOAD", ""))
+
 
 def load_image(archive):
-    run("cluster", "load-image", "--name", CLUSTER, str(archive))
+    words = ["cluster", "load-image", "--name", CLUSTER] if OWN else LOAD
+    run(*words, str(archive))

@@ -8,11 +8,13 @@ import http.server
 import threading
 from contextlib import contextmanager
 
-from harness import ADDRESS, check, get, kubectl, run, tenantry, wait
+import pytest
+from harness import ADDRESS, get, kubectl, run, tenantry, wait
 from mailserver import host
+from marks import own_cluster
 from world import SYSTEM, instance, ready, tenant_with, unique
 
-STATE = {}
+pytestmark = [pytest.mark.usefixtures("site"), own_cluster("its rules for the network are enforced, and its node is this machine")]
 WORLD = "203.0.113.7"
 # Link-local, node credentials on two clouds, protocol assignments, benchmarks, and a neighbour's private network.
 INSIDE = ["169.254.170.2", "100.100.100.200", "168.63.129.16", "192.0.0.192", "198.18.0.7", "10.250.0.5"]
@@ -83,13 +85,25 @@ def web(name):
     return namespace, f"deploy/{own}-web", f"{pod['status']['podIP']}:{port}", pod["spec"]["containers"][0]["image"]
 
 
-@check
-def a_crm_reaches_the_world_and_its_database_but_no_neighbour_and_no_address_inside():
-    STATE["one"], STATE["two"] = unique("net"), unique("near")
-    for name in (STATE["one"], STATE["two"]):
-        tenant_with(name, "tryton")
-    namespace, deployment, own, image = web(f"{STATE['one']}/crm")
-    _, _, neighbour, _ = web(f"{STATE['two']}/crm")
+@pytest.fixture(scope="module")
+def one(operator):
+    """The name of a tenant with a Tryton."""
+    name = unique("net")
+    tenant_with(name, "tryton")
+    return name
+
+
+@pytest.fixture(scope="module")
+def two(operator):
+    """The name of its neighbour."""
+    name = unique("near")
+    tenant_with(name, "tryton")
+    return name
+
+
+def test_a_crm_reaches_the_world_and_its_database_but_no_neighbour_and_no_address_inside(one, two):
+    namespace, deployment, own, image = web(f"{one}/crm")
+    _, _, neighbour, _ = web(f"{two}/crm")
     free = unique("free")
     command = ["python3", "-c", "import time; time.sleep(900)"]
     kubectl("-n", "default", "run", free, f"--image={image}", "--image-pull-policy=IfNotPresent", "--restart=Never", "--command", "--", *command)
@@ -107,14 +121,13 @@ def a_crm_reaches_the_world_and_its_database_but_no_neighbour_and_no_address_ins
         kubectl("-n", "default", "delete", "pod", free, "--grace-period=0", "--force")
 
 
-@check
-def a_copy_reaches_its_database_and_nobody_else_not_even_another_dns():
-    name = STATE["one"]
+def test_a_copy_reaches_its_database_and_nobody_else_not_even_another_dns(one, two):
+    name = one
     tenantry("instance", "create", f"{name}/staging", "--from", f"{name}/crm", "--wait", "--timeout", "10m")
     ready(f"{name}/staging")
     namespace, deployment, own, _ = web(f"{name}/staging")
     _, _, original, _ = web(f"{name}/crm")
-    _, _, neighbour, _ = web(f"{STATE['two']}/crm")
+    _, _, neighbour, _ = web(f"{two}/crm")
     database = f"dbs-pg-shared-1.{SYSTEM}.svc:5432"
     with addresses():
         found = reached(namespace, deployment, everywhere(own, original, neighbour, node(), database))
@@ -122,9 +135,8 @@ def a_copy_reaches_its_database_and_nobody_else_not_even_another_dns():
     assert found == {own, database}, found
 
 
-@check
-def a_database_server_writes_to_nobody():
-    _, _, neighbour, _ = web(f"{STATE['two']}/crm")
+def test_a_database_server_writes_to_nobody(two):
+    _, _, neighbour, _ = web(f"{two}/crm")
     with addresses():
         for place in (f"{WORLD}:8099", "10.250.0.5:5432", neighbour):
             host, port = place.rsplit(":", 1)
@@ -133,9 +145,8 @@ def a_database_server_writes_to_nobody():
             assert said.returncode and "timeout expired" in said.stderr, (place, said)
 
 
-@check
-def what_the_site_opens_inside_is_reached_by_production_and_what_it_closes_by_nobody():
-    name = STATE["one"]
+def test_what_the_site_opens_inside_is_reached_by_production_and_what_it_closes_by_nobody(one):
+    name = one
     namespace, deployment, _, _ = web(f"{name}/crm")
 
     def opened(site, expected):

@@ -3,13 +3,11 @@
 import json
 import threading
 
-from harness import apply, check, get, kubectl, tenantry, wait
+import pytest
+from harness import apply, get, kubectl, tenantry, wait
 from products import notes
-from servers import server_is
 from tryton import RpcError
-from world import SYSTEM, condition, fetch, instance, ready, says, session, tenant_with, there, unique, untouched
-
-CRM, HOST = "acme/crm", "crm.acme.example"
+from world import SYSTEM, condition, fetch, instance, ready, says, server_is, session, tenant_with, there, unique, untouched
 
 # Run inside a pod, so that it is this one that answers. The password comes on standard input, with the program.
 INSIDE = """
@@ -78,62 +76,69 @@ class Asking:
         self.thread.join(120)
 
 
-@check
-def two_web_pods_serve_one_tryton_side_by_side_and_become_one_again():
-    before = ready(CRM)
+@pytest.fixture(scope="module")
+def customer(operator):
+    """The name of a tenant with a Tryton, at NAME.example."""
+    name = unique("wide")
+    tenant_with(name, "tryton", plan="fibo-2")
+    return name
+
+
+def test_two_web_pods_serve_one_tryton_side_by_side_and_become_one_again(customer):
+    crm_name, host = f"{customer}/crm", f"{customer}.example"
+    before = ready(crm_name)
     first, = pods(before)
-    crm = session(CRM, HOST)
+    crm = session(crm_name, host)
     party = crm.make_party(unique("Big customer"))
     with Asking(lambda: crm.call("model.party.party.search", [], 0, 1, None, {})) as asking:
-        tenantry("instance", "set", CRM, "--replicas", "web=2", "--wait", "--timeout", "4m")
-        now = ready(CRM)
+        tenantry("instance", "set", crm_name, "--replicas", "web=2", "--wait", "--timeout", "4m")
+        now = ready(crm_name)
         two = pods(now)
         assert len(two) == 2 and first in two and all(is_ready(p) for p in two.values()), two
         assert two[first]["status"]["containerStatuses"][0]["restartCount"] == 0, "the first pod was started anew"
         assert budget(now)
-        assert "2 of web" in tenantry("instance", "show", CRM).stdout
+        assert "2 of web" in tenantry("instance", "show", crm_name).stdout
         # Each of them knows the record, and a session of its own.
-        password = tenantry("instance", "password", CRM).stdout.strip()
+        password = tenantry("instance", "password", crm_name).stdout.strip()
         words = {"database": now["status"]["database"]["name"], "password": password, "party": party}
         for pod in two:
             said = kubectl("-n", now["metadata"]["namespace"], "exec", "-i", pod, "--", "python", "-", stdin=INSIDE % words)
             assert said.stdout.strip() == unique("Big customer"), (pod, said)
         # A session made through the ingress holds whichever pod answers.
         for _ in range(20):
-            again = session(CRM, HOST)
+            again = session(crm_name, host)
             assert again.party(party)["name"] == unique("Big customer")
         # What one changed the other shows: the name is written and read through whichever answers.
         for turn in range(10):
             crm.call("model.party.party.write", [party], {"name": f"turn {turn}"}, {})
-            assert session(CRM, HOST).party(party)["name"] == f"turn {turn}", turn
-        tenantry("instance", "set", CRM, "--replicas", "web=default", "--wait", "--timeout", "2m")
-        now = ready(CRM)
+            assert session(crm_name, host).party(party)["name"] == f"turn {turn}", turn
+        tenantry("instance", "set", crm_name, "--replicas", "web=default", "--wait", "--timeout", "2m")
+        now = ready(crm_name)
         wait("one pod is left", lambda: len(pods(now)) == 1, 60)
         gone(now)
     assert set(pods(now)) <= set(two), "the pod that is left is none of the two"
     assert not budget(now)
     assert asking.asked > 20, asking.asked
     assert not asking.failed, asking.failed
-    assert "of web" not in tenantry("instance", "show", CRM).stdout
+    assert "of web" not in tenantry("instance", "show", crm_name).stdout
 
 
-@check
-def more_pods_than_the_blueprint_bears_are_refused_with_the_number_it_bears():
-    before = untouched(CRM)
-    answer = tenantry("instance", "create", "acme/many", "--blueprint", "tryton", "--host", "many.example", "--replicas", "web=5", ok=False)
-    assert answer.returncode == 4 and "4" in answer.stderr and not there("crm", "many", "-n", instance(CRM)["metadata"]["namespace"]), answer
-    tenantry("instance", "set", CRM, "--replicas", "web=5")
+def test_more_pods_than_the_blueprint_bears_are_refused_with_the_number_it_bears(customer):
+    crm_name, host = f"{customer}/crm", f"{customer}.example"
+    before = untouched(crm_name)
+    answer = tenantry("instance", "create", f"{customer}/many", "--blueprint", "tryton", "--host", f"many-{customer}.example", "--replicas", "web=5", ok=False)
+    assert answer.returncode == 4 and "4" in answer.stderr and not there("crm", "many", "-n", instance(crm_name)["metadata"]["namespace"]), answer
+    tenantry("instance", "set", crm_name, "--replicas", "web=5")
     try:
-        said = says(CRM, "SpecValid", "Invalid", 60)
+        said = says(crm_name, "SpecValid", "Invalid", 60)
         assert "spec.replicas.web" in said and "4 at most" in said, said
-        assert session(CRM, HOST).version().startswith("7.0")
+        assert session(crm_name, host).version().startswith("7.0")
     finally:
-        tenantry("instance", "set", CRM, "--replicas", "web=default", "--wait", "--timeout", "2m")
-    assert untouched(CRM) == before
+        tenantry("instance", "set", crm_name, "--replicas", "web=default", "--wait", "--timeout", "2m")
+    assert untouched(crm_name) == before
 
 
-@check
-def nodes_that_do_not_exist_are_told_while_the_old_pod_serves_and_a_label_ends_the_wait():
+def test_nodes_that_do_not_exist_are_told_while_the_old_pod_serves_and_a_label_ends_the_wait(operator):
     name, node = unique("placed"), get("nodes")["items"][0]["metadata"]["name"]
     product = notes(name)
     product["spec"]["processes"][0].update({"strategy": "rolling", "replicas": {"default": 1, "max": 2}})
@@ -168,8 +173,7 @@ def nodes_that_do_not_exist_are_told_while_the_old_pod_serves_and_a_label_ends_t
     assert asking.asked > 20 and not asking.failed, (asking.asked, asking.failed)
 
 
-@check
-def a_server_that_is_set_aside_holds_its_own_tenant_and_nobody_else():
+def test_a_server_that_is_set_aside_holds_its_own_tenant_and_nobody_else(operator):
     plan, product, server = unique("own"), unique("aside"), unique("pg-own")
     big, small = unique("big"), unique("small")
     limits = {"storage": "1G", "seats": 5}

@@ -1,21 +1,23 @@
 """Copies for staging: with the data of a running CRM, and unable to write to its customers. Does I/O.
 
-Request Tracker's copy is in request_tracker.py. The mail server is a real one, on this machine, where pods reach it
+Request Tracker's copy is in test_request_tracker.py. The mail server is a real one, on this machine, where pods reach it
 by the address of their node.
 """
 
 import os
-import time
+from contextlib import nullcontext
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from types import SimpleNamespace
 
-from harness import apply, check, get, kubectl, tenantry, wait
+import pytest
+from chart import leader
+from harness import OWN, apply, get, kubectl, tenantry, wait
 from mailserver import Mail, Opened, host
+from marks import after, alone, own_cluster
 from products import page
 from tryton import RpcError
-from world import access, archives_of, condition, events, fetch, instance, kinds, query, ready, says, session, tenant_with, unique
-
-STATE = {}
+from world import SYSTEM, access, archives_of, condition, events, fetch, instance, kinds, query, ready, says, session, tenant_with, unique
 
 
 def by_mail(server, name):
@@ -24,57 +26,66 @@ def by_mail(server, name):
     return [word for key, value in settings.items() for word in ("--setting", f"{key}={value}")]
 
 
-def reset_password(crm):
+def reset_password(crm, colleague):
     """Makes Tryton write to somebody: a colleague asks for a new password."""
     try:
-        crm.call("model.res.user.reset_password", [STATE["colleague"]], {})
+        crm.call("model.res.user.reset_password", [colleague], {})
     except (RpcError, OSError) as error:
         return str(error)
     return ""
 
 
-@check
-def a_copy_has_the_data_of_the_running_crm_and_its_own_password():
+@pytest.fixture(scope="module")
+def original(operator):
+    """The tenant of this story: a Tryton that writes to a mail server, with a customer and a colleague in it."""
     name = unique("stage")
-    STATE["name"], STATE["mail"] = name, Mail()
-    server = STATE["mail"]
-    tenant_with(name, "tryton", *by_mail(server, name))
-    crm = session(f"{name}/crm", f"{name}.example")
-    STATE["party"] = crm.make_party("Customer Of Both")
-    colleague = {"name": "Colleague", "login": "colleague", "email": f"colleague@{name}.example"}
-    STATE["colleague"] = crm.call("model.res.user.create", [colleague], {})[0]
+    # Pods reach a mail server on this machine only where it is their node.
+    with Mail() if OWN else nullcontext() as server:
+        tenant_with(name, "tryton", *(by_mail(server, name) if OWN else []))
+        crm = session(f"{name}/crm", f"{name}.example")
+        colleague = {"name": "Colleague", "login": "colleague", "email": f"colleague@{name}.example"}
+        yield SimpleNamespace(name=name, crm=f"{name}/crm", host=f"{name}.example", mail=server,
+                              party=crm.make_party("Customer Of Both"), colleague=crm.call("model.res.user.create", [colleague], {})[0])
+
+
+@pytest.fixture(scope="module")
+def copy(original):
+    """Its copy for staging: what the command said, and the instance."""
+    name = original.name
     made = tenantry("instance", "create", "staging", "--tenant", name, "--from", "crm", "--expires", "7d", "--wait", "--timeout", "10m")
-    now = ready(f"{name}/staging", 30)
-    assert "neutralised" in made.stdout + made.stderr and now["spec"]["environment"] == "staging", made
-    assert now["spec"]["host"] == f"staging-{name}.example", now["spec"]
-    copy = session(f"{name}/staging", now["spec"]["host"])
-    assert copy.party(STATE["party"])["name"] == "Customer Of Both"
-    passwords = [tenantry("instance", "password", f"{name}/{i}").stdout.strip() for i in ("crm", "staging")]
+    return SimpleNamespace(name=f"{name}/staging", host=f"staging-{name}.example", made=made, now=ready(f"{name}/staging", 30))
+
+
+def test_a_copy_has_the_data_of_the_running_crm_and_its_own_password(original, copy):
+    now = copy.now
+    assert "neutralised" in copy.made.stdout + copy.made.stderr and now["spec"]["environment"] == "staging", copy.made
+    assert now["spec"]["host"] == copy.host, now["spec"]
+    there = session(copy.name, copy.host)
+    assert there.party(original.party)["name"] == "Customer Of Both"
+    passwords = [tenantry("instance", "password", i).stdout.strip() for i in (original.crm, copy.name)]
     assert passwords[0] != passwords[1]
-    assert access(f"{name}/crm")["password"] != access(f"{name}/staging")["password"]
+    assert access(original.crm)["password"] != access(copy.name)["password"]
     assert condition(now, "Copied")["status"] == condition(now, "Neutralised")["status"] == "True", now["status"]
     # What is done in the copy is not done in the original.
-    other = copy.make_party("Only In The Copy")
-    assert query(access(f"{name}/crm")["database"], f"SELECT count(*) FROM party_party WHERE id = {other}").stdout.strip() == "0"
-    shown = tenantry("instance", "show", f"{name}/staging").stdout
-    assert f"{name}/crm" in shown and "Copy of" in shown and "Ends" in shown, shown
+    other = there.make_party("Only In The Copy")
+    assert query(access(original.crm)["database"], f"SELECT count(*) FROM party_party WHERE id = {other}").stdout.strip() == "0"
+    shown = tenantry("instance", "show", copy.name).stdout
+    assert original.crm in shown and "Copy of" in shown and "Ends" in shown, shown
 
 
-@check
-def the_copy_writes_to_nobody_and_its_original_does():
-    name, server = STATE["name"], STATE["mail"]
+@own_cluster("a mail server where pods reach it")
+def test_the_copy_writes_to_nobody_and_its_original_does(original, copy, site):
+    name, server = original.name, original.mail
     active = [query(access(f"{name}/{i}")["database"], "SELECT count(*) FROM ir_cron WHERE active").stdout.strip() for i in ("crm", "staging")]
     assert int(active[0]) > 0 and active[1] == "0", active
-    before = len(server.messages())
-    copy = session(f"{name}/staging", f"staging-{name}.example")
-    reset_password(copy)
-    time.sleep(3)
-    assert len(server.messages()) == before, "the copy wrote to somebody"
-    crm = session(f"{name}/crm", f"{name}.example")
+    there, crm = session(copy.name, copy.host), session(original.crm, original.host)
+    # First the copy, while the Site is closed and after it was opened; then the original. Whoever writes does so before the
+    # call returns, so that what the copy wrote would be there before the original's.
+    reset_password(there, original.colleague)
     with Opened(instance(f"{name}/crm")["metadata"]["namespace"]):
-        reset_password(copy)
-        refused = reset_password(crm)
-        mails = wait("the original's mail arrives", lambda: server.messages()[before:], 30)
+        reset_password(there, original.colleague)
+        refused = reset_password(crm, original.colleague)
+        mails = wait("the original's mail arrives", server.messages, 30)
     assert f"crm@{name}.example" in mails[0] and f"colleague@{name}.example" in mails[0] and len(mails) == 1, (mails, refused)
     # What holds where rules for the network are enforced: only production is led outside.
     namespace, own = instance(f"{name}/staging")["metadata"]["namespace"], instance(f"{name}/staging")["spec"]["id"]
@@ -88,30 +99,34 @@ def the_copy_writes_to_nobody_and_its_original_does():
     assert get("networkpolicy", own, "-n", namespace)["spec"]["policyTypes"] == ["Egress"]
 
 
-@check
-def a_copy_is_never_billed_as_seats():
-    own = instance(f"{STATE['name']}/staging")["spec"]["id"]
+def test_a_copy_is_never_billed_as_seats(copy):
+    own = instance(copy.name)["spec"]["id"]
     assert kinds(own) == ["installed"] and events(own)[0]["after"]["installed"]["environment"] == "staging", events(own)
 
 
-@check
-def a_copy_goes_on_when_the_operator_is_killed_again_and_again():
-    name = STATE["name"]
+@alone("kills the operator")
+def test_a_copy_goes_on_when_the_operator_is_killed_again_and_again(original):
+    name = original.name
     tenantry("instance", "create", f"{name}/second", "--from", f"{name}/crm")
-    for _ in range(4):
-        time.sleep(2)
-        kubectl("-n", "tenantry-system", "delete", "pod", "-l", "app.kubernetes.io/name=tenantry", "--grace-period=0", "--force")
+
+    says(f"{name}/second", "Copied", "Copying", 60)
+    killed = set()
+    for _ in range(3):
+        # Each as soon as it leads: it has the copy as the one before left it, and no time to bring it to its end.
+        living = wait("another operator leads", lambda: (lambda pod: pod and pod not in killed and pod)(leader()), 60)
+        kubectl("-n", SYSTEM, "delete", "pod", living, "--grace-period=0", "--force")
+        killed.add(living)
     now = ready(f"{name}/second", 300)
     active = query(access(f"{name}/second")["database"], "SELECT count(*) FROM ir_cron WHERE active").stdout.strip()
     assert active == "0", "it runs and was not neutralised"
-    assert session(f"{name}/second", now["spec"]["host"]).party(STATE["party"])["name"] == "Customer Of Both"
-    assert session(f"{name}/crm", f"{name}.example").party(STATE["party"])["name"] == "Customer Of Both"
+    assert session(f"{name}/second", now["spec"]["host"]).party(original.party)["name"] == "Customer Of Both"
+    assert session(f"{name}/crm", f"{name}.example").party(original.party)["name"] == "Customer Of Both"
     assert kinds(now["spec"]["id"]) == ["installed"]
 
 
-@check
-def a_copy_whose_time_is_over_is_archived_and_the_original_stays():
-    name = STATE["name"]
+@after(test_a_copy_goes_on_when_the_operator_is_killed_again_and_again)
+def test_a_copy_whose_time_is_over_is_archived_and_the_original_stays(original):
+    name = original.name
     now = instance(f"{name}/second")
     namespace = now["metadata"]["namespace"]
     soon = (datetime.now(timezone.utc) + timedelta(seconds=10)).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -121,11 +136,11 @@ def a_copy_whose_time_is_over_is_archived_and_the_original_stays():
     assert len(kept) == 1 and kept[0]["spec"]["databases"], kept
     assert kinds(now["spec"]["id"]) == ["installed", "archived"]
     wait("its rule for the network is gone", lambda: kubectl("get", "networkpolicy", now["spec"]["id"], "-n", namespace, ok=False).returncode != 0, 60)
-    assert session(f"{name}/crm", f"{name}.example").party(STATE["party"])
+    assert session(f"{name}/crm", f"{name}.example").party(original.party)
 
 
-@check
-def files_are_copied_with_the_instance_and_the_originals_stay():
+@own_cluster("the folder of a volume is on this machine")
+def test_files_are_copied_with_the_instance_and_the_originals_stay(operator):
     name = unique("files")
     spec = {"volumes": [{"name": "files", "mountPath": "/files", "percentOfStorage": 20}]}
     apply(page(name, **spec))
@@ -159,8 +174,7 @@ def files_are_copied_with_the_instance_and_the_originals_stay():
     assert fetch(copy["spec"]["host"], "/healthz")[0] == 200
 
 
-@check
-def an_original_that_is_archived_during_the_copy_is_told_and_nothing_starts():
+def test_an_original_that_is_archived_during_the_copy_is_told_and_nothing_starts(operator):
     name = unique("gone")
     quiet = {"neutralise": {"steps": [{"name": "nothing", "command": ["/tenantry-agent", "--version"]}]}}
     apply(page(name, volumes=[{"name": "files", "mountPath": "/files", "percentOfStorage": 20}], **quiet))

@@ -1,10 +1,13 @@
 """Tenantry is taken away and comes back: tenants and their data are as they were. Does I/O."""
 
-from harness import apply, check, get, kubectl, tenantry, wait
-from installing import install
+from chart import install
+from harness import apply, get, kubectl, tenantry, wait
+from marks import alone
 from products import notes
 from world import (SYSTEM, events, instance, nothing_is_billed_twice, query, ready, session, tenant_with, there, unique,
                    untouched)
+
+pytestmark = alone("takes Tenantry away")
 
 
 def confirmed():
@@ -12,8 +15,7 @@ def confirmed():
     return kubectl("config", "current-context").stdout.strip()
 
 
-@check
-def uninstalling_takes_the_operator_and_nothing_of_a_tenant():
+def test_uninstalling_takes_the_operator_and_nothing_of_a_tenant(acme):
     apply(notes(unique("later")))
     crm = session("acme/crm", "crm.acme.example")
     party = crm.make_party("Customer of the last day")

@@ -3,25 +3,28 @@
 import copy
 import json
 
-from harness import apply, check, get, kubectl, tenantry, wait
-from installing import OPERATOR, install
+from chart import install, leader, operators
+from harness import apply, get, kubectl, tenantry, wait
+from marks import alone
 from products import notes
-from world import (SYSTEM, fetch, instance, kinds, nothing_is_billed_twice, operator_log, ready, tenant_with, there,
+from world import (SYSTEM, fetch, instance, kinds, nothing_is_billed_twice, operator_log, ready, session, tenant_with, there,
                    unique, untouched)
 
-
-def operators():
-    return {p["metadata"]["name"] for p in get("pods", *OPERATOR)["items"] if "deletionTimestamp" not in p["metadata"]}
+pytestmark = alone("kills the operator, or gives it what it cannot read")
 
 
-def leader():
-    """The pod that holds the Lease and lives."""
-    holder = get("lease", "tenantry-operator", "-n", SYSTEM)["spec"].get("holderIdentity")
-    return holder if holder in operators() else None
+def test_the_operator_can_be_killed_in_the_middle_of_an_install(acme):
+    # The template is there since acme: the install is as short as most are.
+    name = unique("delta")
+    crm, host = f"{name}/crm", f"crm.{name}.example"
+    tenantry("tenant", "create", name, "--blueprint", "tryton", "--plan", "fibo-1", "--host", host)
+    kubectl("-n", SYSTEM, "delete", "pod", "-l", "app.kubernetes.io/name=tenantry", "--grace-period=0", "--force")
+    wait(f"{name} is Ready", lambda: instance(crm)["status"]["phase"] == "Ready", 180)
+    session(crm, host)
+    assert kinds(instance(crm)["spec"]["id"]) == ["installed"]
 
 
-@check
-def of_two_operators_one_leads_and_the_other_takes_over_when_it_is_killed():
+def test_of_two_operators_one_leads_and_the_other_takes_over_when_it_is_killed(operator):
     blueprint, first, second = unique("pair"), unique("led"), unique("taken")
     apply(notes(blueprint))
     install("--set", "replicas=2")
@@ -80,12 +83,11 @@ def stored(definition, thing):
         wait("the API server takes it", made, 30)
 
 
-@check
-def an_object_that_cannot_be_read_is_named_and_holds_nobody_else_up():
+def test_an_object_that_cannot_be_read_is_named_and_holds_nobody_else_up(acme):
     blueprint, well, tenant, crm = unique("sound"), unique("well"), unique("unread"), unique("unread")
     apply(notes(blueprint))
-    namespace = instance("acme/crm")["metadata"]["namespace"]
-    before = untouched("acme/crm")
+    namespace = instance(acme)["metadata"]["namespace"]
+    before = untouched(acme)
     head = {"apiVersion": "tenantry.dev/v1alpha1"}
     # A seat count that is a text, and a host that is a list: no version of the program wrote these.
     stored("tenants.tenantry.dev", {**head, "kind": "Tenant", "metadata": {"name": tenant},
@@ -104,7 +106,7 @@ def an_object_that_cannot_be_read_is_named_and_holds_nobody_else_up():
         wait("the operator names the objects", lambda: all(
             any(name in line and ("seats" in line or "host" in line or "cannot be read" in line)
                 for line in operator_log().splitlines()) for name in (tenant, crm)), 60)
-        assert untouched("acme/crm") == before
+        assert untouched(acme) == before
         assert well in tenantry("tenant", "list").stdout
     finally:
         kubectl("delete", "tenant", tenant, "--wait=false", ok=False)

@@ -7,14 +7,15 @@ import base64
 import json
 import urllib.error
 import urllib.request
+from types import SimpleNamespace
 
-from engines import MARIA, mariadb_server, templates_of
-from harness import ADDRESS, check, get, kubectl, tenantry, wait
+import pytest
+from harness import ADDRESS, get, kubectl, tenantry, wait
 from mailserver import Mail, Opened, host as mail_host
+from mariadb import MARIA, templates_of
+from marks import own_cluster
 from world import (ROOT, access, archives_of, fetch, instance, kinds, query_mariadb, ready, tenant_with, there,
                    unique)
-
-STATE = {}
 
 
 class Refused(Exception):
@@ -70,77 +71,72 @@ class Desk:
         return [item["Type"] for item in items]
 
 
-def host():
-    return f"{STATE['name']}.example"
+@pytest.fixture(scope="module")
+def first(mariadb):
+    """The desk of this story: its name, its address, its ids, and its first ticket."""
+    if not there("blueprint", "request-tracker"):
+        kubectl("apply", "--server-side", "-f", str(ROOT / "manifests/blueprints/request-tracker.yaml"))
+    name = unique("desk-a")
+    tenant_with(name, "request-tracker", ready=False)
+    # The first of a release is built as a template first, which takes a job of its own.
+    ready(f"{name}/crm", 600)
+    first = SimpleNamespace(name=name, crm=f"{name}/crm", host=f"{name}.example", id=instance(f"{name}/crm")["spec"]["id"],
+                            tenant=get("tenant", name)["spec"]["id"])
+    mine = desk(first)
+    first.ticket = mine.write("The printer of the third floor", "It prints every page twice – für alle ☂.")
+    mine.comment(first.ticket, "Looked at it.")
+    return first
 
 
-def crm():
-    return f"{STATE['name']}/crm"
-
-
-def desk(seconds=60, name=None, at=None):
+def desk(of, seconds=60, name=None, at=None):
     """The desk (or another), once its generated password is taken."""
-    password = tenantry("instance", "password", name or crm()).stdout.strip()
-    found = Desk(at or host(), "root", password)
+    password = tenantry("instance", "password", name or of.crm).stdout.strip()
+    found = Desk(at or of.host, "root", password)
 
     def well():
         try:
             return found.version()
         except Refused as error:
             raise AssertionError(str(error)) from None
-    wait(f"somebody can log in to {name or crm()}", well, seconds)
+    wait(f"somebody can log in to {name or of.crm}", well, seconds)
     return found
 
 
-@check
-def a_desk_on_mariadb_comes_with_a_password_of_its_own_and_people_write_and_read_tickets():
-    mariadb_server()
-    if not there("blueprint", "request-tracker"):
-        kubectl("apply", "--server-side", "-f", str(ROOT / "manifests/blueprints/request-tracker.yaml"))
-    STATE["name"] = unique("desk-a")
-    tenant_with(STATE["name"], "request-tracker", ready=False)
-    # The first of a release is built as a template first, which takes a job of its own.
-    status = ready(crm(), 600)["status"]
+def test_a_desk_on_mariadb_comes_with_a_password_of_its_own_and_people_write_and_read_tickets(first):
+    status = instance(first.crm)["status"]
     assert status["database"]["server"] == MARIA and status["release"] == "5.0", status
-    STATE["id"] = instance(crm())["spec"]["id"]
-    STATE["tenant"] = get("tenant", STATE["name"])["spec"]["id"]
-
-    mine = desk()
+    mine = desk(first)
     assert mine.version().startswith("5.0."), mine.version()
-    STATE["ticket"] = mine.write("The printer of the third floor", "It prints every page twice – für alle ☂.")
-    seen = mine.read(STATE["ticket"])
+    seen = mine.read(first.ticket)
     assert seen["Subject"] == "The printer of the third floor" and seen["Status"] == "new", seen
     assert seen["Creator"]["id"] == "root", seen
-    mine.comment(STATE["ticket"], "Looked at it.")
-    assert "Comment" in mine.history(STATE["ticket"]), mine.history(STATE["ticket"])
+    assert "Comment" in mine.history(first.ticket), mine.history(first.ticket)
     # What the verification wrote is deleted, not merely closed.
-    own = access(crm())
+    own = access(first.crm)
     left = query_mariadb(MARIA, own["database"], "SELECT DISTINCT Status FROM Tickets WHERE Subject = 'Tenantry check'",
                          own["username"], own["password"])
     assert left.stdout.split() == ["deleted"], left
-    assert kinds(STATE["id"]) == ["installed"], kinds(STATE["id"])
+    assert kinds(first.id) == ["installed"], kinds(first.id)
 
 
-@check
-def a_wrong_password_and_the_one_of_the_product_itself_open_no_desk():
+def test_a_wrong_password_and_the_one_of_the_product_itself_open_no_desk(first):
     for password in ("password", "wrong-password"):
         try:
-            Desk(host(), "root", password).version()
+            Desk(first.host, "root", password).version()
         except Refused as error:
             assert error.status == 401, error
         else:
             raise AssertionError(f"{password} is let in")
     # What stands in the database is the product's own hash by now, made at the first log-in.
-    own = access(crm())
+    own = access(first.crm)
     kept = query_mariadb(MARIA, own["database"], "SELECT Password FROM Users WHERE Name = 'root'", own["username"], own["password"])
     assert kept.stdout.startswith("!bcrypt!"), kept.stdout[:10]
 
 
-@check
-def a_second_desk_comes_from_the_template_with_other_secrets_and_without_the_firsts_tickets():
+def test_a_second_desk_comes_from_the_template_with_other_secrets_and_without_the_firsts_tickets(first):
     name = unique("desk-b")
     tenant_with(name, "request-tracker")
-    mine, own = (tenantry("instance", "password", f"{n}/crm").stdout.strip() for n in (STATE["name"], name))
+    mine, own = (tenantry("instance", "password", f"{n}/crm").stdout.strip() for n in (first.name, name))
     assert mine != own
     other = Desk(f"{name}.example", "root", own)
     assert other.version().startswith("5.0.")
@@ -152,15 +148,14 @@ def a_second_desk_comes_from_the_template_with_other_secrets_and_without_the_fir
         raise AssertionError("the password of one desk opens another")
     found = other.call("GET", "/tickets?query=id%3E0&fields=Subject")
     assert all(item["Subject"] != "The printer of the third floor" for item in found["items"]), found
-    assert len(templates_of(STATE["name"], name)) == 1
+    assert len(templates_of(first.name, name)) == 1
     tenantry("tenant", "archive", name, "--confirm", name)
     tenantry("tenant", "purge", name, "--confirm", name, "--before-retention", timeout=300)
-    assert desk().read(STATE["ticket"])["Subject"] == "The printer of the third floor"
+    assert desk(first).read(first.ticket)["Subject"] == "The printer of the third floor"
 
 
-@check
-def every_job_of_the_desk_that_runs_by_the_clock_succeeds():
-    namespace = f"tenant-{STATE['tenant']}"
+def test_every_job_of_the_desk_that_runs_by_the_clock_succeeds(first):
+    namespace = f"tenant-{first.tenant}"
     schedules = [c["metadata"]["name"] for c in get("cronjobs", "-n", namespace)["items"]]
     words = ("dashboards", "digest-daily", "digest-weekly", "sessions")
     assert len(schedules) == len(words), schedules
@@ -180,23 +175,23 @@ def every_job_of_the_desk_that_runs_by_the_clock_succeeds():
         kubectl("-n", namespace, "delete", "job", job)
 
 
-@check
-def a_copy_of_the_desk_has_its_tickets_and_writes_to_no_customer_while_the_original_does():
-    name = STATE["name"]
-    with Mail() as server, Opened(instance(crm())["metadata"]["namespace"]):
-        tenantry("instance", "settings", "set", crm(), f"smtp_host={mail_host()}", f"smtp_port={server.port}", "smtp_security=none",
+@own_cluster("a mail server where pods reach it")
+def test_a_copy_of_the_desk_has_its_tickets_and_writes_to_no_customer_while_the_original_does(first, site):
+    name = first.name
+    with Mail() as server, Opened(instance(first.crm)["metadata"]["namespace"]):
+        tenantry("instance", "settings", "set", first.crm, f"smtp_host={mail_host()}", f"smtp_port={server.port}", "smtp_security=none",
                  "--wait", "--timeout", "5m")
-        mine = desk(120)
+        mine = desk(first, 120)
         mine.asked_by("customer@shop.example", "Where is my parcel")
-        first, = wait("the customer is told", server.messages, 60)
-        assert "customer@shop.example" in first and "Where is my parcel" in first, first
+        told, = wait("the customer is told", server.messages, 60)
+        assert "customer@shop.example" in told and "Where is my parcel" in told, told
 
-        tenantry("instance", "create", f"{name}/staging", "--from", crm(), "--wait", "--timeout", "10m")
+        tenantry("instance", "create", f"{name}/staging", "--from", first.crm, "--wait", "--timeout", "10m")
         copy = instance(f"{name}/staging")
         assert copy["status"]["phase"] == "Ready" and copy["spec"]["settings"].get("smtp_host") == mail_host(), copy["spec"]
-        there_too = desk(60, f"{name}/staging", copy["spec"]["host"])
-        assert there_too.read(STATE["ticket"])["Subject"] == "The printer of the third floor"
-        assert "Comment" in there_too.history(STATE["ticket"])
+        there_too = desk(first, 60, f"{name}/staging", copy["spec"]["host"])
+        assert there_too.read(first.ticket)["Subject"] == "The printer of the third floor"
+        assert "Comment" in there_too.history(first.ticket)
         other = there_too.asked_by("customer@shop.example", "Only in the copy")
         there_too.comment(other, "A remark.")
         own = access(f"{name}/staging")
@@ -206,7 +201,7 @@ def a_copy_of_the_desk_has_its_tickets_and_writes_to_no_customer_while_the_origi
         mine.asked_by("customer@shop.example", "The last one")
         wait("the original's mail is there", lambda: any("The last one" in m for m in server.messages()), 60)
         assert len(server.messages()) == 2, server.messages()
-    before = access(crm())
+    before = access(first.crm)
     assert (own["database"], own["username"]) != (before["database"], before["username"]) and own["password"] != before["password"]
     stolen = query_mariadb(MARIA, before["database"], "SELECT 1", own["username"], own["password"])
     assert stolen.returncode != 0, stolen
@@ -219,45 +214,43 @@ def a_copy_of_the_desk_has_its_tickets_and_writes_to_no_customer_while_the_origi
     assert kinds(copy["spec"]["id"]) == ["installed"]
     tenantry("instance", "archive", f"{name}/staging", "--confirm", f"{name}/staging")
     wait("the copy is gone", lambda: not there("crm", "staging", "-n", copy["metadata"]["namespace"]), 120)
-    assert desk().read(STATE["ticket"])["Subject"] == "The printer of the third floor"
+    assert desk(first).read(first.ticket)["Subject"] == "The printer of the third floor"
 
 
-@check
-def a_suspended_desk_shows_a_page_and_comes_back_with_its_tickets():
-    name = STATE["name"]
+def test_a_suspended_desk_shows_a_page_and_comes_back_with_its_tickets(first):
+    name = first.name
     tenantry("tenant", "suspend", name, "--reason", "the invoice of June", "--wait", "--timeout", "3m")
-    status, body = wait("the page is up", lambda: (lambda a: a if a[0] == 503 else None)(fetch(host())), 90)
+    status, body = wait("the page is up", lambda: (lambda a: a if a[0] == 503 else None)(fetch(first.host)), 90)
     assert "the invoice of June" in body, body[:500]
     try:
-        Desk(host(), "root", tenantry("instance", "password", crm()).stdout.strip()).version()
+        Desk(first.host, "root", tenantry("instance", "password", first.crm).stdout.strip()).version()
     except Refused as error:
         assert error.status == 503, error
     else:
         raise AssertionError("a suspended desk answers")
     tenantry("tenant", "resume", name, "--wait", "--timeout", "5m")
-    assert desk(90).read(STATE["ticket"])["Subject"] == "The printer of the third floor"
-    assert kinds(STATE["tenant"]) == ["suspended", "resumed"], kinds(STATE["tenant"])
+    assert desk(first, 90).read(first.ticket)["Subject"] == "The printer of the third floor"
+    assert kinds(first.tenant) == ["suspended", "resumed"], kinds(first.tenant)
 
 
-@check
-def an_archived_desk_is_adopted_with_its_tickets():
-    name, before = STATE["name"], access(crm())
+def test_an_archived_desk_is_adopted_with_its_tickets(first):
+    name, before = first.name, access(first.crm)
     tenantry("tenant", "archive", name, "--confirm", name)
-    kept = [a for a in archives_of(STATE["tenant"]) if a["spec"]["id"] == STATE["id"]]
+    kept = [a for a in archives_of(first.tenant) if a["spec"]["id"] == first.id]
     assert kept[0]["spec"]["databases"] == [{"server": MARIA, "name": before["database"]}], kept
     locked = query_mariadb(MARIA, before["database"], "SELECT 1", before["username"], before["password"])
     assert locked.returncode != 0 and "locked" in locked.stderr, locked
-    assert fetch(host())[0] in (404, 503)
+    assert fetch(first.host)[0] in (404, 503)
 
-    whole = next(a for a in archives_of(STATE["tenant"]) if a["spec"]["kind"] == "Tenant")
+    whole = next(a for a in archives_of(first.tenant) if a["spec"]["kind"] == "Tenant")
     tenantry("tenant", "adopt", whole["metadata"]["name"], "--wait", "--timeout", "5m")
-    back = instance(crm())
-    assert back["spec"]["id"] == STATE["id"] and back["status"]["database"]["name"] == before["database"]
-    mine = desk(90)
-    assert mine.read(STATE["ticket"])["Subject"] == "The printer of the third floor"
+    back = instance(first.crm)
+    assert back["spec"]["id"] == first.id and back["status"]["database"]["name"] == before["database"]
+    mine = desk(first, 90)
+    assert mine.read(first.ticket)["Subject"] == "The printer of the third floor"
     later = mine.write("Still here", "After the archive.")
-    assert int(later) > int(STATE["ticket"]) and mine.read(later)["Status"] == "new"
-    assert kinds(STATE["id"]) == ["installed", "archived", "adopted"], kinds(STATE["id"])
+    assert int(later) > int(first.ticket) and mine.read(later)["Status"] == "new"
+    assert kinds(first.id) == ["installed", "archived", "adopted"], kinds(first.id)
     # The room is wanted by the checks that follow.
     tenantry("tenant", "archive", name, "--confirm", name)
     tenantry("tenant", "purge", name, "--confirm", name, "--before-retention", timeout=300)

@@ -1,42 +1,17 @@
 """TLS in front of the CRMs: the Site turns it on, and certificates are those that were asked for. Does I/O."""
 
-import json
-import os
-import ssl
 import tempfile
-from contextlib import contextmanager
-from pathlib import Path
 
-from harness import apply, check, get, kubectl, run, wait
+from harness import apply, get, kubectl, run, wait
+from marks import alone, own_cluster
 from products import page
+from tls import AUTHORITY, PORT, refused, with_tls
 from world import fetch_tls, instance, ready, tenant_with, unique
 
-PORT = int(os.environ["TENANTRY_E2E_HTTPS_PORT"])
-AUTHORITY = str(Path(os.environ["TENANTRY_E2E_STATE"]) / "ingress-ca.pem")
+pytestmark = [alone("gives every CRM another URL"), own_cluster("the authority behind its certificates")]
 
 
-def refused(host, authority):
-    try:
-        fetch_tls(host, PORT, authority)
-    except ssl.SSLCertVerificationError:
-        return True
-    return False
-
-
-@contextmanager
-def with_tls():
-    """The Site with TLS for all its hosts, as long as it is needed."""
-    before = get("site", "site")["spec"]["ingress"]
-    try:
-        kubectl("patch", "site", "site", "--type=merge", "-p", json.dumps({"spec": {"ingress": {"tls": True, "port": PORT}}}))
-        yield
-    finally:
-        back = {**{k: None for k in ("tls", "port")}, **before}
-        kubectl("patch", "site", "site", "--type=merge", "-p", json.dumps({"spec": {"ingress": back}}))
-
-
-@check
-def a_site_with_tls_serves_its_hosts_over_https_with_certificates_that_hold():
+def test_a_site_with_tls_serves_its_hosts_over_https_with_certificates_that_hold(operator):
     name = unique("tls")
     host = f"{name}.example"
     apply(page(name))

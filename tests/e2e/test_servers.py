@@ -3,12 +3,13 @@
 import tempfile
 from pathlib import Path
 
-from engines import MARIA, mariadb_server
-from harness import apply, check, get, kubectl, run, tenantry, wait
+from harness import apply, get, kubectl, run, tenantry, wait
+from mariadb import MARIA
+from marks import alone, own_cluster
 from products import notes
 from tryton import RpcError
-from world import (HERE, SYSTEM, archives_of, condition, fetch, instance, query, ready, session, tenant_with, there,
-                   unique, untouched)
+from world import (HERE, SYSTEM, archives_of, condition, fetch, instance, query, ready, server_is, session, tenant_with,
+                   there, unique, untouched)
 
 
 class Away:
@@ -26,16 +27,9 @@ class Away:
         kubectl("uncordon", self.node)
 
 
-def server_is(name, phase, seconds):
-    def seen():
-        server = get("dbs", name)
-        return server if server["status"]["phase"] == phase else None
-    return wait(f"server {name} is {phase}", seen, seconds)
-
-
-@check
-def a_database_server_that_goes_away_is_said_waited_for_and_found_again():
-    mariadb_server()
+@alone("takes the node and a database server away")
+@own_cluster("the only node can be taken away")
+def test_a_database_server_that_goes_away_is_said_waited_for_and_found_again(acme, mariadb):
     kubectl("apply", "--server-side", "-f", str(HERE / "shelf.yaml"))
     old, new = unique("before"), unique("during")
     tenant_with(old, "shelf")
@@ -70,8 +64,9 @@ def told(name, server):
     return said["message"] if said["status"] == "False" and server in said["message"] else None
 
 
-@check
-def a_crm_whose_database_is_away_says_so_and_works_again_by_itself():
+@alone("takes the node and the database server of the others away")
+@own_cluster("the only node can be taken away")
+def test_a_crm_whose_database_is_away_says_so_and_works_again_by_itself(acme):
     pods = untouched("acme/crm")["acme/crm"][2]
     with Away("pg-shared-1"):
         server_is("pg-shared-1", "Unreachable", 60)
@@ -106,8 +101,8 @@ def small_server(name, folder):
     server_is(name, "Ready", 120)
 
 
-@check
-def a_full_disk_is_said_and_over_when_there_is_room_again():
+@own_cluster("the folder of a volume is on this machine")
+def test_a_full_disk_is_said_and_over_when_there_is_room_again(acme):
     name, one, two = unique("small"), unique("roomy"), unique("squeezed")
     with tempfile.TemporaryDirectory() as folder:
         run("mount", "-t", "tmpfs", "-o", "size=256m,mode=0777", name, folder)

@@ -3,38 +3,26 @@
 import copy
 import json
 
-from harness import apply, check, get, kubectl, tenantry, wait
-from mailserver import host
-from world import ROOT, SYSTEM
+import pytest
+from chart import OPERATOR, install
+from harness import apply, get, kubectl, wait
+from marks import alone, first
+from world import SYSTEM, server_is
 
-OPERATOR = ("-n", SYSTEM, "-l", "app.kubernetes.io/name=tenantry,app.kubernetes.io/component=operator")
-
-
-def install(*more):
-    # The test cluster's DNS, API server and the mail servers of these checks answer on its one node.
-    node = f"{host()}/32"
-    tenantry(
-        "install", "--charts", str(ROOT / "charts"),
-        "--set", "image.tag=dev", "--set", "agentImage.tag=dev", "--set", "site.name=e2e",
-        "--set", f"site.dnsCidrs={{{node}}}", "--set", f"site.ingressCidrs={{{node}}}", "--set", f"networkPolicy.extraEgress[0].to[0].ipBlock.cidr={node}",
-        "--set", "site.ingress.className=tenantry", "--set", "site.ingress.port=8092",
-        "--set", "databaseServers.pg-shared-1.engine=postgresql",
-        "--set", "databaseServers.pg-shared-1.managed.storage=10G", *more,
-    )
+# A definition can be taken away only as long as nobody has made an archive.
+pytestmark = [first, alone("takes a definition away, and the operator with it")]
 
 
-@check
-def the_charts_are_installed_by_one_command():
+def test_the_charts_are_installed_by_one_command(operator):
+    # The fixture did it. Once more: it may find an older one on a cluster that was kept.
     install()
-    wait("the database server is ready", lambda: get("dbs", "pg-shared-1")["status"]["phase"] == "Ready", 180)
+    server_is("pg-shared-1", "Ready", 180)
 
 
-@check
-def an_operator_without_a_definition_says_which_and_works_once_it_is_there():
+def test_an_operator_without_a_definition_says_which_and_works_once_it_is_there(operator):
     definition = "archives.tenantry.dev"
     if get("archives")["items"]:
-        print("        (left out: archives exist, whose definition cannot be taken away)")
-        return
+        pytest.skip("archives exist, whose definition cannot be taken away")
     kept = get("crd", definition)
     again = {"apiVersion": kept["apiVersion"], "kind": kept["kind"], "spec": kept["spec"], "metadata": {
         "name": definition, "labels": kept["metadata"]["labels"], "annotations": kept["metadata"]["annotations"]}}

@@ -2,7 +2,8 @@
 
 import json
 
-from harness import CLUSTER, apply, check, get, kubectl, run, tenantry, wait
+from harness import KUBECTL, apply, get, kubectl, run, tenantry, wait
+from marks import alone
 from products import notes, page
 from world import ROOT, SYSTEM, fetch, instance, query, ready, says, tenant_with, there, unique, untouched
 
@@ -19,8 +20,7 @@ def ours(kind, name, spec, **meta):
     return {"apiVersion": "tenantry.dev/v1alpha1", "kind": kind, "metadata": {"name": name, **meta}, "spec": spec}
 
 
-@check
-def storage_never_shrinks_whoever_asks():
+def test_storage_never_shrinks_whoever_asks(operator):
     name = unique("vast")
     volume = [{"name": "files", "mountPath": "/var/lib/page", "percentOfStorage": 50}]
     apply(page(name, volumes=volume))
@@ -41,8 +41,7 @@ def storage_never_shrinks_whoever_asks():
     assert size() == before and get("tenant", name)["spec"]["storage"] == "40G"
 
 
-@check
-def names_that_are_too_long_or_wrong_are_refused_with_their_limit():
+def test_names_that_are_too_long_or_wrong_are_refused_with_their_limit(acme):
     long = "a" * 41
     answer = tenantry("tenant", "create", long, "--blueprint", "tryton", "--plan", "fibo-1", "--host", "long.example", ok=False)
     assert answer.returncode in (2, 4) and "40" in answer.stderr, answer
@@ -57,8 +56,7 @@ def names_that_are_too_long_or_wrong_are_refused_with_their_limit():
     assert [c["metadata"]["name"] for c in get("crm", "-n", namespace)["items"]] == ["crm"]
 
 
-@check
-def a_plan_that_contradicts_itself_or_is_changed_is_refused():
+def test_a_plan_that_contradicts_itself_or_is_changed_is_refused(operator):
     name = unique("plan")
     refused(ours("Plan", name, {"storage": "1G", "seats": 3, "unlimitedSeats": True}), "either seats or unlimitedSeats")
     refused(ours("Plan", name, {"storage": "1G"}), "either seats or unlimitedSeats")
@@ -79,8 +77,7 @@ def remains(now):
     return [o["metadata"]["name"] for o in found["items"] + claims["items"]], own in databases
 
 
-@check
-def a_blueprint_with_a_mistake_is_named_by_place_and_installs_nothing_until_it_is_mended():
+def test_a_blueprint_with_a_mistake_is_named_by_place_and_installs_nothing_until_it_is_mended(operator):
     name = unique("typo")
     wrong = notes(name, env={"GREETING": "{{ settings.titel }}"})
     answer = tenantry("blueprint", "validate", "-", stdin=json.dumps(wrong), ok=False)
@@ -97,11 +94,11 @@ def a_blueprint_with_a_mistake_is_named_by_place_and_installs_nothing_until_it_i
     assert fetch(f"{name}.example", "/healthz")[0] == 200
 
 
-@check
-def rights_and_policies_of_the_chart_hold_on_this_cluster():
+@alone("compares all instances before and after")
+def test_rights_and_policies_of_the_chart_hold_on_this_cluster(operator):
     names = [f"{c['spec']['tenant']}/{c['metadata']['name']}" for c in get("crm", "-A")["items"]]
     before = untouched(*names)
-    answer = run(str(ROOT / "charts/tests/admission"), env={"KUBECTL": f"cluster kubectl --name {CLUSTER}"}, ok=False)
+    answer = run(str(ROOT / "charts/tests/admission"), env={"KUBECTL": " ".join(KUBECTL)}, ok=False)
     assert answer.returncode == 0 and ", 0 wrong" in answer.stdout, answer.stdout + answer.stderr
     assert untouched(*names) == before
     wait("nothing of it is left", lambda: not there("namespace", "tenant-aadmission1") and not there("archive", "admission-1"), 60)

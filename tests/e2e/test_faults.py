@@ -7,12 +7,12 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-from harness import apply, check, get, wait
+from harness import apply, get, wait
 from products import AGENT, notes, page
-from world import condition, fetch, instance, kinds, load_image, ready, says, tenant_with, unique, untouched
+from world import condition, fetch, instance, kinds, ready, says, tenant_with, unique, untouched
 
 ARCHIVE = Path(os.environ["TENANTRY_CACHE"]) / "images" / "agent-dev.tar"
-NEIGHBOUR = "acme/crm"
+NEIGHBOUR = "acme/crm"  # the fixture `acme`
 STEP = {"name": "fill", "command": ["/tenantry-agent", "--version"]}
 
 
@@ -31,8 +31,7 @@ def renamed(name, target):
     return target
 
 
-@check
-def an_image_that_cannot_be_pulled_is_named_and_runs_as_soon_as_it_can_be():
+def test_an_image_that_cannot_be_pulled_is_named_and_runs_as_soon_as_it_can_be(acme, load_image):
     name = unique("late")
     image = f"tenantry.local/{name}:1"
     before = untouched(NEIGHBOUR)
@@ -52,8 +51,7 @@ def an_image_that_cannot_be_pulled_is_named_and_runs_as_soon_as_it_can_be():
     assert kinds(now["spec"]["id"]) == ["installed"]
 
 
-@check
-def a_release_with_a_wrong_image_is_mended_by_a_newer_release():
+def test_a_release_with_a_wrong_image_is_mended_by_a_newer_release(operator):
     name = unique("wrong")
     wrong = {"version": "1", "image": "tenantry.local/nowhere:1"}
     apply(page(name, releases=[wrong]))
@@ -88,20 +86,17 @@ def failing(name, step, words):
     assert untouched(NEIGHBOUR) == before
 
 
-@check
-def an_install_that_fails_says_its_last_line_and_goes_through_once_the_blueprint_is_mended():
+def test_an_install_that_fails_says_its_last_line_and_goes_through_once_the_blueprint_is_mended(acme):
     step = {"name": "fill", "command": ["/tenantry-agent", "page", "--file", "/nothing/here.json"]}
     failing(unique("fails"), step, ["step fill", "exit code", "/nothing/here.json"])
 
 
-@check
-def an_install_that_hangs_is_ended_and_goes_through_once_the_blueprint_is_mended():
+def test_an_install_that_hangs_is_ended_and_goes_through_once_the_blueprint_is_mended(acme):
     step = {"name": "fill", "command": ["/tenantry-agent", "page", "--listen", "0.0.0.0:9001"], "timeoutSeconds": 5}
     failing(unique("hangs"), step, ["step fill", "killed after its 5 seconds"])
 
 
-@check
-def an_install_whose_cause_of_failure_goes_is_tried_again_by_itself():
+def test_an_install_whose_cause_of_failure_goes_is_tried_again_by_itself(operator, load_image):
     """Nobody touches the blueprint: the image that the job needs comes later."""
     name = unique("waits")
     image = f"tenantry.local/{name}:1"

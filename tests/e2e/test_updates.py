@@ -12,11 +12,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import yaml
-from harness import apply, check, get, kubectl, run, tenantry, wait
-from installing import install
+from chart import install
+from harness import apply, get, kubectl, run, tenantry, wait
+from marks import alone
 from products import notes
-from world import ROOT, SYSTEM, fetch, load_image, ready, tenant_with, unique
+from world import ROOT, SYSTEM, fetch, ready, tenant_with, unique
 
+pytestmark = alone("puts another operator in place, and compares everything before and after")
 VERSION = "0.1.1"
 NEWER = "tenantry.local/operator:newer"
 NEWER_TAGS = {"image": {"tag": "newer"}, "agentImage": {"tag": "newer"}}
@@ -84,10 +86,16 @@ def objects():
     return seen
 
 
-def at_rest():
-    before = objects(), pods()
-    time.sleep(3)
-    return (objects(), pods()) == before
+def at_rest(seconds=3):
+    """Waits until nothing has changed for so long."""
+    seen = [None, 0.0]
+
+    def still():
+        now = objects(), pods()
+        if now != seen[0]:
+            seen[:] = now, time.monotonic()
+        return time.monotonic() - seen[1] >= seconds
+    wait("everything has come to rest", still, 60)
 
 
 def values(name):
@@ -97,7 +105,7 @@ def values(name):
 
 @contextmanager
 def asked_all_the_time(host):
-    """Asks an instance again and again; gives the list of the answers that were not right."""
+    """Asks an instance again and again; gives the list of the answers that were not right, and of all."""
     wrong, done, asked = [], threading.Event(), []
 
     def ask():
@@ -114,7 +122,7 @@ def asked_all_the_time(host):
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     try:
-        yield wrong
+        yield wrong, asked
     finally:
         done.set()
         thread.join(30)
@@ -126,8 +134,7 @@ def told_version():
     return found["operatorImage"], found["chart"]
 
 
-@check
-def a_newer_tenantry_over_an_older_one_restarts_no_tenant_and_keeps_every_setting():
+def test_a_newer_tenantry_over_an_older_one_restarts_no_tenant_and_keeps_every_setting(operator, load_image):
     blueprint, before_it, after_it = unique("steady"), unique("steady"), unique("later")
     apply(notes(blueprint))
     tenant_with(before_it, blueprint)
@@ -139,7 +146,7 @@ def a_newer_tenantry_over_an_older_one_restarts_no_tenant_and_keeps_every_settin
     ready(f"{before_it}/crm")
     site, was_values = get("site", "site"), values("tenantry")
     operator = get("deployment", "tenantry-operator", "-n", SYSTEM)
-    wait("everything has come to rest", at_rest, 60)
+    at_rest()
     was_objects, was_pods = objects(), pods()
     assert was_pods and any(namespace == SYSTEM for namespace, _ in was_pods), was_pods
     with tempfile.TemporaryDirectory() as folder:
@@ -150,12 +157,13 @@ def a_newer_tenantry_over_an_older_one_restarts_no_tenant_and_keeps_every_settin
             retagged((IMAGES / f"{image}-dev.tar").resolve(), f"tenantry.local/{image}:newer", archive)
             load_image(archive)
         try:
-            with asked_all_the_time(f"{before_it}.example") as wrong:
+            with asked_all_the_time(f"{before_it}.example") as (wrong, asked):
                 # Nothing is named but what is new.
                 tenantry("install", "--charts", str(folder), "--set", "image.tag=newer", "--set", "agentImage.tag=newer")
                 assert told_version() == (NEWER, VERSION), told_version()
                 tenant_with(after_it, blueprint)
-                time.sleep(2)
+                asked_so_far = len(asked)
+                wait("it is asked some times more", lambda: len(asked) >= asked_so_far + 15, 60)
             assert not wrong, wrong[:5]
 
             # The kinds are the new ones, and nothing that existed was touched.
@@ -190,8 +198,7 @@ def a_newer_tenantry_over_an_older_one_restarts_no_tenant_and_keeps_every_settin
     ready(f"{before_it}/crm")
 
 
-@check
-def pods_that_an_older_operator_built_run_on_until_something_else_about_them_changes():
+def test_pods_that_an_older_operator_built_run_on_until_something_else_about_them_changes(operator):
     name = unique("older")
     product = notes(name)
     product["spec"]["processes"][0].update({"strategy": "rolling", "replicas": {"default": 1, "max": 2}})
@@ -223,8 +230,7 @@ def pods_that_an_older_operator_built_run_on_until_something_else_about_them_cha
     assert lifecycle()["preStop"]["sleep"]["seconds"] == 5, lifecycle()
 
 
-@check
-def values_of_the_last_install_can_be_forgotten_on_request():
+def test_values_of_the_last_install_can_be_forgotten_on_request(operator):
     before = values("tenantry")
     try:
         tenantry("install", "--charts", str(ROOT / "charts"), "--dry-run", "--reset-values", "--set", "image.tag=dev")

@@ -9,12 +9,12 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-from harness import apply, check, get
+from harness import apply, get
 from products import AGENT, page
-from world import condition, fetch, instance, kinds, load_image, ready, says, tenant_with, unique, untouched
+from world import condition, fetch, instance, kinds, ready, says, tenant_with, unique, untouched
 
 ARCHIVE = Path(os.environ["TENANTRY_CACHE"]) / "images" / "agent-dev.tar"
-NEIGHBOUR = "acme/crm"
+NEIGHBOUR = "acme/crm"  # the fixture `acme`
 USER = {"runAsUser": 10001, "runAsGroup": 10001}
 # Takes connections and reads, and says nothing.
 SILENT = "import socket, time; s = socket.create_server(('0.0.0.0', 9000)); kept = []\nwhile True: kept.append(s.accept())"
@@ -55,8 +55,7 @@ def mended(name, spec):
     assert kinds(now["spec"]["id"]) == ["installed"]
 
 
-@check
-def an_image_that_runs_as_root_where_that_is_forbidden_is_told_and_runs_with_a_user_of_its_own():
+def test_an_image_that_runs_as_root_where_that_is_forbidden_is_told_and_runs_with_a_user_of_its_own(acme, load_image):
     name, before = unique("rooted"), untouched(NEIGHBOUR)
     image = f"tenantry.local/{name}:1"
     with tempfile.TemporaryDirectory() as folder:
@@ -70,8 +69,7 @@ def an_image_that_runs_as_root_where_that_is_forbidden_is_told_and_runs_with_a_u
     mended(name, {"releases": releases, "podSecurity": USER})
 
 
-@check
-def a_user_by_name_only_is_told_for_nobody_can_see_that_it_is_not_root():
+def test_a_user_by_name_only_is_told_for_nobody_can_see_that_it_is_not_root(operator, load_image):
     name = unique("named")
     image = f"tenantry.local/{name}:1"
     with tempfile.TemporaryDirectory() as folder:
@@ -84,8 +82,7 @@ def a_user_by_name_only_is_told_for_nobody_can_see_that_it_is_not_root():
     mended(name, {"releases": releases, "podSecurity": USER})
 
 
-@check
-def a_product_that_needs_root_is_refused_on_a_site_that_forbids_it_and_nothing_is_made():
+def test_a_product_that_needs_root_is_refused_on_a_site_that_forbids_it_and_nothing_is_made(operator):
     name = unique("privileged")
     apply(page(name, podSecurity={"level": "baseline", "runAsUser": 0}))
     tenant_with(name, name, ready=False)
@@ -98,8 +95,7 @@ def a_product_that_needs_root_is_refused_on_a_site_that_forbids_it_and_nothing_i
     mended(name, {})
 
 
-@check
-def an_application_that_takes_requests_and_never_answers_is_not_ready_and_holds_up_nobody():
+def test_an_application_that_takes_requests_and_never_answers_is_not_ready_and_holds_up_nobody(acme):
     name, before = unique("silent"), untouched(NEIGHBOUR)
     process = {"name": "web", "command": ["python3", "-c", SILENT], "port": 9000, "serves": True,
                "readiness": {"tcp": True, "periodSeconds": 1}}
