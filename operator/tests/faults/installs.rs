@@ -13,7 +13,7 @@ use crate::gate::Mode;
 use crate::life::{INSTANCE, Life, Outcome, Step};
 use crate::picture::versions;
 use crate::scenarios::{condition, ready, run};
-use crate::sweep::every;
+use crate::sweep::sampled;
 use crate::unfinished::{begun, root, rounds};
 use crate::world::{Operator, World, blueprint, fixture};
 
@@ -153,7 +153,7 @@ fn a_fault_at_any_call_of_an_install_by_sql_ends_in_one_whole_template() {
         // The template's record is the first of the server's registry. Calls are counted from 1.
         let first = calls.iter().position(|call| call == "sql registry insert").unwrap() + 1;
         let last = calls.iter().position(|call| call == "sql registry state template").unwrap() + 1;
-        let faults = (first..=last).step_by(every()).flat_map(|k| [(k, Mode::Timeout), (k, Mode::CrashAfter)]);
+        let faults = sampled(first..=last).flat_map(|k| [(k, Mode::Timeout), (k, Mode::CrashAfter)]);
         let lives = futures::stream::iter(faults).map(|fault| whole(&base, fault)).buffer_unordered(AT_ONCE);
         let failures: Vec<_> = lives.filter_map(|outcome| async move { outcome.err() }).collect().await;
         assert!(failures.is_empty(), "{} lives failed:\n{}", failures.len(), failures.join("\n"));

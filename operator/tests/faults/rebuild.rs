@@ -18,7 +18,7 @@ use crate::gate::Mode;
 use crate::life::{INSTANCE, Life, Outcome, Step};
 use crate::picture::versions;
 use crate::scenarios::{Away, condition, ready, run};
-use crate::sweep::every;
+use crate::sweep::sampled;
 use crate::unfinished::rounds;
 use crate::world::{Operator, SYSTEM, World, apply};
 
@@ -333,7 +333,7 @@ fn a_fault_at_any_call_of_a_take_over_ends_with_the_same_data_and_a_password_tha
     run(false, |base| async move {
         let calls = taken_over(&base, None).await.unwrap_or_else(|e| panic!("undisturbed: {e}"));
         let first = calls.iter().position(|call| call.contains("/crminstances/")).unwrap_or(0) + 1;
-        let faults = (first..=calls.len()).step_by(every()).flat_map(|k| [(k, Mode::Timeout), (k, Mode::CrashAfter)]);
+        let faults = sampled(first..=calls.len()).flat_map(|k| [(k, Mode::Timeout), (k, Mode::CrashAfter)]);
         let lives = futures::stream::iter(faults).map(|fault| one_of_it(&base, fault)).buffer_unordered(AT_ONCE);
         let failures: Vec<_> = lives.filter_map(|outcome| async move { outcome.err() }).collect().await;
         assert!(failures.is_empty(), "{} lives failed:\n{}", failures.len(), failures.join("\n"));

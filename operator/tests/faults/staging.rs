@@ -21,7 +21,7 @@ use crate::copies::{Copy, away, original, product};
 use crate::gate::{Mode, is_change};
 use crate::life::{INSTANCE, Life, Outcome};
 use crate::scenarios::{condition, run};
-use crate::sweep::every;
+use crate::sweep::sampled;
 use crate::world::{Operator, blueprint};
 
 /// Copies at the same time, and copies of one original: its tenant has room for so many.
@@ -79,7 +79,7 @@ fn a_fault_at_any_call_of_a_copy_starts_nothing_too_early_and_ends_in_the_same()
         // fails is one that is made again: what may break a copy are the calls that change something.
         let names = whole.operator.gate.all();
         let changes = |k: &usize| names.get(k - 1).is_some_and(|name| is_change(name));
-        let calls = (1..=calls).filter(changes).step_by(every());
+        let calls = sampled((1..=calls).filter(changes));
         let faults: Vec<_> = calls.flat_map(|k| [(k, Mode::Timeout), (k, Mode::CrashAfter)]).collect();
         println!("  a copy takes {} calls: {} copies", names.len(), faults.len());
         let mut failures = Vec::new();

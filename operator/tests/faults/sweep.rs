@@ -131,8 +131,19 @@ fn is_longer(fault: Planned, calls: &[String]) -> bool {
 }
 
 /// With `TENANTRY_FAULTS_EVERY=n` only every n-th call fails, which is said; without it every call does.
-pub fn every() -> usize {
+fn every() -> usize {
     std::env::var("TENANTRY_FAULTS_EVERY").ok().and_then(|n| n.parse().ok()).unwrap_or(1).max(1)
+}
+
+/// The first of the calls that fail. `TENANTRY_FAULTS_PART` chooses it; the scripts make that of the commit's hash, so
+/// that each commit tries another part, and the same one again and again.
+fn part() -> usize {
+    std::env::var("TENANTRY_FAULTS_PART").ok().and_then(|n| n.parse::<usize>().ok()).unwrap_or(0) % every()
+}
+
+/// The part of these calls, or ways to fail, that is tried.
+pub fn sampled<T>(all: impl Iterator<Item = T>) -> impl Iterator<Item = T> {
+    all.skip(part()).step_by(every())
 }
 
 #[test]
@@ -171,13 +182,11 @@ async fn sweep() {
     let planned: BTreeMap<Step, Vec<Planned>> =
         Step::ALL.into_iter().map(|step| (step, reference.faults(step, &kinds))).collect();
     let longest = planned.values().map(Vec::len).max().unwrap_or(0);
-    let step = every();
-    let first = usize::try_from(jiff::Timestamp::now().as_second()).unwrap_or(0) % step;
-    let jobs: Vec<usize> = (first..longest).step_by(step).collect();
-    let exact = if step == 1 && kinds.len() == KINDS.len() {
-        "every call, every kind of fault"
+    let jobs: Vec<usize> = sampled(0..longest).collect();
+    let exact = if every() == 1 && kinds.len() == KINDS.len() {
+        "every call, every kind of fault".to_owned()
     } else {
-        "SAMPLED: not every call or kind"
+        format!("SAMPLED: not every call or kind; one of {}, from number {}", every(), part())
     };
     println!(
         "{} calls and {} faults in {} steps: {} lives ({exact})",

@@ -15,7 +15,7 @@ use crate::gate::{Mode, Nth, Planned, is_change};
 use crate::installs::{built, templates};
 use crate::life::{Life, Outcome, Step};
 use crate::scenarios::run;
-use crate::sweep::every;
+use crate::sweep::sampled;
 use crate::unfinished::root;
 use crate::world::{Operator, World, apply};
 
@@ -106,7 +106,7 @@ fn a_fault_at_any_call_of_the_purge_that_takes_a_template_along_leaves_nothing_a
         let neighbour = built(&base, None).await.unwrap_or_else(|e| panic!("{e}"));
         let calls = purged(&base, true, None).await.unwrap_or_else(|e| panic!("undisturbed: {e}"));
         let changes = calls.iter().filter(|call| is_change(call)).count();
-        let faults = (1..=changes).step_by(every());
+        let faults = sampled(1..=changes);
         let kinds = |k| [Mode::Timeout, Mode::CrashAfter].map(|mode| Planned { nth: Nth::Change(k), mode });
         all(&base, true, faults.flat_map(kinds)).await;
         assert_eq!(templates(&neighbour.blueprint).await, "template 1");
