@@ -130,17 +130,14 @@ impl<S: Server> Flow<S> {
             return Ok(Dropped::Absent);
         };
         same_owner(&record, owner)?;
-        // An archived one is dropped by a purge, and what is being dropped is dropped to the end.
-        let is_kept = matches!(record.state, State::Loaded | State::Installing | State::Personalised);
-        if is_kept && self.rows().is_current(session, owner, name).await? {
-            let (name, state) = (record.name, "current".into());
-            return Err(Error::State { name, state, why: "people work in it, and it is not dropped".into() });
-        }
         let _not_while_copied = match record.state {
             State::Template => Some(self.turns(name, COPIES).await?),
             _ => None,
         };
-        self.registry.set_state(session, name, owner, State::Dropping).await?;
+        if !self.registry.begin_drop(session, name, owner, self.rows()).await? {
+            let (name, state) = (record.name, "current".into());
+            return Err(Error::State { name, state, why: "people work in it, and it is not dropped".into() });
+        }
         let shared = self.registry.of_role(session, &record.role).await?.len() > 1;
         if !shared {
             self.server.lock_role(session, &record.role).await?;

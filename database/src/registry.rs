@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::error::{Error, Result};
+use crate::generation::Rows;
 use crate::model::{DatabaseRecord, Engine, NewDatabase, Page, Source, State};
 use crate::quote::literal;
 use crate::session::Session;
@@ -185,6 +186,23 @@ impl Registry {
             self.text(state.as_str()),
         );
         session.run(&format!("registry state {state}"), sql).await.map(drop)
+    }
+
+    /// Notes that a database is being dropped, unless people work in it: then the row of its generation is current. One
+    /// that is archived is dropped all the same, by a purge; what is being dropped is dropped to the end.
+    pub(crate) async fn begin_drop(self, session: &mut Session, name: &str, owner: &str, rows: Rows) -> Result<bool> {
+        let (dropping, name, owner) = (self.text(State::Dropping.as_str()), self.text(name), self.text(owner));
+        let sql = format!(
+            "UPDATE {table} SET state = {dropping}, updated_at = {now} WHERE name = {name} AND owner = {owner} \
+             AND state <> {dropping} AND (state NOT IN ('loaded', 'installing', 'personalised') OR NOT EXISTS \
+             (SELECT 1 FROM {generations} g WHERE g.owner = {owner} AND g.database_name = {name} AND g.standing = 'current'))",
+            table = self.table(),
+            now = self.now(),
+            generations = rows.table(),
+        );
+        session.run("registry state dropping", sql).await?;
+        let dropped = format!("SELECT count(*) > 0 FROM {} WHERE name = {name} AND state = {dropping}", self.table());
+        session.yes("database is being dropped", dropped).await
     }
 
     pub(crate) async fn set_release(self, session: &mut Session, name: &str, owner: &str, hash: &str) -> Result<()> {

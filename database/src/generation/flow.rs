@@ -40,6 +40,9 @@ pub trait Generations: Send + Sync + std::fmt::Debug {
     /// Freezes that are over, and rights that are taken for a freeze that nobody holds, of all owners on this server.
     async fn overdue(&self) -> Result<Vec<Overdue>>;
 
+    /// Names of the databases whose generation is the first, complete, and not noted as current.
+    async fn unsettled(&self) -> Result<Vec<String>>;
+
     /// Lifts such a freeze: first its token, then the rights. Safe to repeat, and whoever holds a newer freeze keeps it.
     async fn lift(&self, overdue: &Overdue) -> Result<()>;
 
@@ -65,14 +68,13 @@ impl<S: Server> Generations for Flow<S> {
                 quote::label("server", new.supersedes.as_ref().map_or("", |(o, _)| o.server.as_str()))?;
                 rows.begin(session, owner, new).await?
             }
-            Change::Filled { number, fill } => rows.filled(session, owner, *number, *fill).await?,
-            Change::Progress { number, from, to } => rows.progress(session, owner, *number, *from, *to).await?,
+            Change::Progress { number, to, fill } => rows.progress(session, owner, *number, *to, *fill).await?,
             Change::Freeze { number, operation, holds } => {
                 quote::label("operation", operation)?;
                 rows.freeze(session, owner, *number, operation, holds.as_secs().max(1)).await?
             }
             Change::ClearToken { number, token } => rows.clear_token(session, owner, *number, *token).await?,
-            Change::MakeCurrent(number) => rows.make_current(session, owner, *number).await?,
+            Change::MakeCurrent { number, fill } => rows.make_current(session, owner, *number, *fill).await?,
             Change::Bury(number) => rows.bury(session, owner, *number).await?,
             Change::Decide { number, to, token } => {
                 quote::label("server", &to.server)?;
@@ -134,7 +136,20 @@ impl<S: Server> Generations for Flow<S> {
     }
 
     async fn overdue(&self) -> Result<Vec<Overdue>> {
-        self.rows().overdue(&mut self.session().await?).await
+        let session = &mut self.session().await?;
+        let mut all: Vec<Overdue> = Vec::new();
+        loop {
+            let after = all.last().map(|o| o.owner.clone()).unwrap_or_default();
+            let page = self.rows().overdue(session, &after).await?;
+            if page.is_empty() {
+                return Ok(all);
+            }
+            all.extend(page);
+        }
+    }
+
+    async fn unsettled(&self) -> Result<Vec<String>> {
+        self.rows().unsettled(&mut self.session().await?).await
     }
 
     async fn lift(&self, overdue: &Overdue) -> Result<()> {
@@ -143,8 +158,9 @@ impl<S: Server> Generations for Flow<S> {
             self.change(owner, &Change::ClearToken { number: *number, token: *token }).await?;
         }
         if let Some(token) = taken {
-            self.close_reader(owner, *number).await?;
             self.change(owner, &Change::GiveBack { number: *number, token: *token }).await?;
+            // Last: a role that only reads harms nobody, and people wait for their rights.
+            self.close_reader(owner, *number).await?;
         }
         Ok(())
     }

@@ -71,21 +71,14 @@ pub struct NewGeneration {
 pub enum Change {
     /// Writes the row of a candidate. Nothing is done while the server has another candidate of this owner.
     Begin(NewGeneration),
-    /// Notes that a candidate has all of its source, if this was the newest beginning of its filling.
-    Filled {
-        /// The candidate.
-        number: Number,
-        /// The number of the beginning, from [`super::Generations::begin_fill`].
-        fill: u64,
-    },
-    /// Notes how far a filled candidate is.
+    /// Notes how far a candidate is, if this beginning of its filling is the newest. It never goes back.
     Progress {
         /// The candidate.
         number: Number,
-        /// How far it was.
-        from: Progress,
         /// How far it is.
         to: Progress,
+        /// The beginning whose work this is, as the row or [`super::Generations::begin_fill`] gave it.
+        fill: u64,
     },
     /// Holds a freeze with a new token, while the generation is current and no freeze is held on it.
     Freeze {
@@ -136,8 +129,14 @@ pub enum Change {
     },
     /// Keeps the role of a retired generation from logging in, and ends its sessions.
     Lock(Number),
-    /// Notes that a candidate is current.
-    MakeCurrent(Number),
+    /// Notes that a verified candidate is current, if it was not filled again since. A first generation that is
+    /// transformed is verified by this.
+    MakeCurrent {
+        /// The candidate.
+        number: Number,
+        /// The beginning of its filling that was verified.
+        fill: u64,
+    },
     /// Lets the role of the current generation log in.
     Unlock(Number),
     /// Leaves the tombstone of a generation whose database is gone.
@@ -160,7 +159,6 @@ impl Change {
         match self {
             Self::Begin(new) => new.number,
             Self::Progress { number, .. }
-            | Self::Filled { number, .. }
             | Self::Freeze { number, .. }
             | Self::TakeRights { number, .. }
             | Self::Fence { number, .. }
@@ -168,7 +166,7 @@ impl Change {
             | Self::ClearToken { number, .. }
             | Self::GiveBack { number, .. }
             | Self::Lock(number)
-            | Self::MakeCurrent(number)
+            | Self::MakeCurrent { number, .. }
             | Self::Unlock(number)
             | Self::Bury(number) => *number,
         }
@@ -195,6 +193,10 @@ pub(super) fn progress_text(progress: Progress) -> &'static str {
     }
 }
 
+/// All degrees of a candidate's progress, in their order.
+pub(super) const PROGRESS: [Progress; 4] =
+    [Progress::Filling, Progress::Filled, Progress::Transformed, Progress::Verified];
+
 /// Reads the text of a role.
 pub(super) fn role_of(text: &str) -> Option<Role> {
     [Role::Candidate, Role::Current, Role::Retired, Role::Dropped].into_iter().find(|r| role_text(*r) == text)
@@ -202,7 +204,5 @@ pub(super) fn role_of(text: &str) -> Option<Role> {
 
 /// Reads the text of a progress.
 pub(super) fn progress_of(text: &str) -> Option<Progress> {
-    [Progress::Filling, Progress::Filled, Progress::Transformed, Progress::Verified]
-        .into_iter()
-        .find(|p| progress_text(*p) == text)
+    PROGRESS.into_iter().find(|p| progress_text(*p) == text)
 }

@@ -2,14 +2,16 @@
 
 use tenantry_core::generation::{Freeze, Number, Progress, Rights, Role, Row, Token};
 
-use super::model::{GenerationRow, NewGeneration, Other, Overdue, progress_of, progress_text, role_of, role_text};
+use super::model::{
+    GenerationRow, NewGeneration, Other, Overdue, PROGRESS, progress_of, progress_text, role_of, role_text,
+};
 use crate::error::{Error, Result};
 use crate::model::Engine;
 use crate::quote::literal;
 use crate::registry::number;
 use crate::session::Session;
 
-/// Freezes that are lifted at one look at a server. The next look finds the others.
+/// Rows of one answer.
 const OVERDUE_MAX: u32 = 100;
 
 /// The table of generations in the dialect of an engine.
@@ -83,16 +85,19 @@ impl Rows {
         }
     }
 
-    /// The statement that writes the rows of instances whose databases were made by an older version of this program.
+    /// The statement that writes the rows of instances whose databases were made by an older version of this program. Of
+    /// an owner that has several, none is chosen here.
     pub(crate) fn catch_up_sql(self) -> String {
         let (table, now) = (self.table(), self.now());
         let (insert, end) = self.insert();
         format!(
             "{insert} INTO {table} (owner, number, database_name, role, standing, progress, created_at, updated_at) \
-             SELECT d.owner, d.generation, d.name, d.role, 'current', 'verified', {now}, {now} FROM {} d \
+             SELECT d.owner, d.generation, d.name, d.role, 'current', 'verified', {now}, {now} FROM {databases} d \
              WHERE d.owner LIKE 'instance/%' AND d.state IN ('personalised', 'archived') \
-             AND NOT EXISTS (SELECT 1 FROM {table} g WHERE g.owner = d.owner){end}",
-            self.databases()
+             AND NOT EXISTS (SELECT 1 FROM {table} g WHERE g.owner = d.owner) \
+             AND NOT EXISTS (SELECT 1 FROM {databases} o WHERE o.owner = d.owner AND o.name <> d.name \
+             AND o.state IN ('personalised', 'archived')){end}",
+            databases = self.databases()
         )
     }
 
@@ -232,7 +237,7 @@ impl Rows {
         let sql = format!(
             "{insert} INTO {} (owner, number, database_name, role, standing, progress, filled_under, supersedes, \
              supersedes_server, operation, created_at, updated_at) VALUES ({}, {}, {database}, {database}, {}, {}, \
-             {under}, {supersedes}, {server}, {}, {now}, {now}){end}",
+             {under}, {supersedes}, {server}, {}, {now}, {now}){end} RETURNING number",
             self.table(),
             self.text(owner),
             new.number,
@@ -242,7 +247,9 @@ impl Rows {
             database = self.text(&new.database),
             now = self.now(),
         );
-        session.run("begin generation", sql).await?;
+        if !session.run("begin generation", sql).await?.is_empty() {
+            return Ok(true);
+        }
         let there = format!(
             "{} AND standing = 'candidate' AND database_name = {} AND COALESCE(filled_under, 0) = COALESCE({under}, 0)",
             self.of(owner, new.number),
@@ -266,32 +273,22 @@ impl Rows {
         session.text("number of the beginning", sql).await?.map(|t| number("fills", Some(t))).transpose()
     }
 
-    pub(crate) async fn filled(self, session: &mut Session, owner: &str, number: Number, fill: u64) -> Result<bool> {
-        let condition = format!(
-            "{} AND standing = 'candidate' AND progress IN ('filling', 'filled') AND fills = {fill}",
-            self.of(owner, number)
-        );
-        self.update(session, "generation is filled", "progress = 'filled'", &condition).await
-    }
-
-    /// Whether people work in a database: the row of its generation says so.
-    pub(crate) async fn is_current(self, session: &mut Session, owner: &str, name: &str) -> Result<bool> {
-        let (owner, name) = (self.text(owner), self.text(name));
-        let condition = format!("owner = {owner} AND database_name = {name} AND standing = 'current'");
-        self.holds(session, "people work in it", &condition).await
-    }
-
     pub(crate) async fn progress(
         self,
         session: &mut Session,
         owner: &str,
         number: Number,
-        from: Progress,
         to: Progress,
+        fill: u64,
     ) -> Result<bool> {
-        let (is, was) = (self.text(progress_text(to)), self.text(progress_text(from)));
-        let condition = format!("{} AND standing = 'candidate' AND progress IN ({was}, {is})", self.of(owner, number));
-        self.update(session, "generation progress", &format!("progress = {is}"), &condition).await
+        let before = PROGRESS.into_iter().filter(|p| *p <= to).map(|p| self.text(progress_text(p)));
+        let condition = format!(
+            "{} AND standing = 'candidate' AND fills = {fill} AND progress IN ({})",
+            self.of(owner, number),
+            before.collect::<Vec<_>>().join(", ")
+        );
+        let set = format!("progress = {}", self.text(progress_text(to)));
+        self.update(session, "generation progress", &set, &condition).await
     }
 
     pub(crate) async fn freeze(
@@ -358,12 +355,16 @@ impl Rows {
             to.number,
             self.text(&to.server)
         );
-        let condition = format!(
+        let mut condition = format!(
             "{} AND standing = 'current' AND {} AND is_fenced AND taken = {token} AND print = {}",
             self.of(owner, number),
             self.held(token),
             self.text(print)
         );
+        if self.0 == Engine::Postgresql {
+            // Somebody may have let the role log in by hand.
+            condition += " AND NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = role AND r.rolcanlogin)";
+        }
         self.update(session, "decide", &set, &condition).await
     }
 
@@ -381,10 +382,20 @@ impl Rows {
         self.holds(session, "print differs", &condition).await
     }
 
-    pub(crate) async fn make_current(self, session: &mut Session, owner: &str, number: Number) -> Result<bool> {
+    pub(crate) async fn make_current(
+        self,
+        session: &mut Session,
+        owner: &str,
+        number: Number,
+        fill: u64,
+    ) -> Result<bool> {
         // Tokens are never used again, on whichever generation of the instance.
-        let set = "standing = 'current', token = GREATEST(token, COALESCE(filled_under, 0))";
-        let condition = format!("{} AND standing = 'candidate' AND progress = 'verified'", self.of(owner, number));
+        let set = "standing = 'current', progress = 'verified', token = GREATEST(token, COALESCE(filled_under, 0))";
+        let condition = format!(
+            "{} AND standing = 'candidate' AND fills = {fill} \
+             AND (progress = 'verified' OR (progress = 'transformed' AND supersedes IS NULL))",
+            self.of(owner, number)
+        );
         self.update(session, "make current", set, &condition).await
     }
 
@@ -394,14 +405,26 @@ impl Rows {
         self.update(session, "bury generation", set, &condition).await
     }
 
-    /// Freezes that are over, and rights that are taken for nobody. One statement reads both, as of one moment.
-    pub(crate) async fn overdue(self, session: &mut Session) -> Result<Vec<Overdue>> {
+    /// First generations that are candidates: names of their databases.
+    pub(crate) async fn unsettled(self, session: &mut Session) -> Result<Vec<String>> {
+        let sql = format!(
+            "SELECT database_name FROM {} WHERE standing = 'candidate' AND supersedes IS NULL AND progress = 'transformed'",
+            self.table()
+        );
+        let rows = session.run("generations that are not settled", sql).await?;
+        Ok(rows.into_iter().filter_map(|row| row.into_iter().next().flatten()).collect())
+    }
+
+    /// Freezes that are over, and rights that are taken for nobody, of owners after this one. One statement reads both,
+    /// as of one moment. An owner has one current generation on a server.
+    pub(crate) async fn overdue(self, session: &mut Session, after: &str) -> Result<Vec<Overdue>> {
         let sql = format!(
             "SELECT owner, number, CASE WHEN is_frozen THEN token END, COALESCE(taken, CASE WHEN rights IS NOT NULL THEN 0 END) \
              FROM {} WHERE standing = 'current' AND ((is_frozen AND frozen_until <= {}) \
-             OR (NOT is_frozen AND (taken IS NOT NULL OR rights IS NOT NULL))) ORDER BY owner LIMIT {OVERDUE_MAX}",
+             OR (NOT is_frozen AND (taken IS NOT NULL OR rights IS NOT NULL))) AND owner > {} ORDER BY owner LIMIT {OVERDUE_MAX}",
             self.table(),
-            self.now()
+            self.now(),
+            self.text(after)
         );
         let rows = session.run("overdue freezes", sql).await?;
         rows.into_iter()

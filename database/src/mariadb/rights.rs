@@ -20,11 +20,15 @@ const READS: [&str; 5] = ["SELECT", "SHOW VIEW", "EXECUTE", "LOCK TABLES", "CREA
 
 /// One statement that does `steps` if `condition` holds for the row, alone among all that change these rights.
 fn alone(frozen: &Frozen, condition: &str, steps: &[String]) -> String {
+    alone_with("", frozen, condition, steps)
+}
+
+fn alone_with(handler: &str, frozen: &Frozen, condition: &str, steps: &[String]) -> String {
     let lock =
         literal(&format!("tenantry/{:016x}/rights", lock_number(&format!("{}/{}", frozen.owner, frozen.number))));
     let steps: String = steps.iter().map(|s| format!("{s}; ")).collect();
     format!(
-        "BEGIN NOT ATOMIC DECLARE fits INT DEFAULT 0; \
+        "BEGIN NOT ATOMIC DECLARE fits INT DEFAULT 0; {handler}\
          IF GET_LOCK({lock}, 10) <=> 1 THEN \
          SELECT count(*) INTO fits FROM {} WHERE {condition}; \
          IF fits = 1 THEN {steps}END IF; \
@@ -33,10 +37,6 @@ fn alone(frozen: &Frozen, condition: &str, steps: &[String]) -> String {
          END IF; END",
         ROWS.table()
     )
-}
-
-fn execute(statement: &str) -> String {
-    format!("EXECUTE IMMEDIATE {}", literal(statement))
 }
 
 fn update(frozen: &Frozen, set: &str) -> String {
@@ -57,11 +57,11 @@ pub(super) async fn take(session: &mut Session, frozen: &Frozen, token: Token) -
     }
     let Some(record) = recorded(session, frozen).await? else { return Ok(false) };
     let owned = account(&frozen.role);
-    let mut steps = vec![execute(&format!("REVOKE ALL PRIVILEGES, GRANT OPTION FROM {owned}"))];
+    let mut steps = vec![format!("REVOKE ALL PRIVILEGES, GRANT OPTION FROM {owned}")];
     let keeps = keeps(&record, frozen);
     if !keeps.is_empty() {
         let place = grant_pattern(&frozen.database);
-        steps.push(execute(&format!("GRANT {} ON {place}.* TO {owned}", keeps.join(", "))));
+        steps.push(format!("GRANT {} ON {place}.* TO {owned}", keeps.join(", ")));
     }
     steps.push(update(frozen, &format!("taken = {token}")));
     let same = format!("{may} AND rights = {}", literal(&record));
@@ -78,17 +78,19 @@ pub(super) async fn give_back(session: &mut Session, frozen: &Frozen, token: Tok
             literal(&record)
         );
         // What an administrator granted meanwhile stays, and is added to the record.
-        let mut steps: Vec<String> = record.lines().map(execute).collect();
+        let mut steps: Vec<String> = record.lines().map(str::to_owned).collect();
         let set = format!("taken = NULL, rights = NULL, released = GREATEST(released, {token})");
         steps.push(update(frozen, &set));
-        session.run("give rights back", alone(frozen, &fits, &steps)).await?;
+        // A table, routine or column that is gone meanwhile has no rights that could be given back.
+        let gone = "DECLARE CONTINUE HANDLER FOR 1146, 1305, 1054 BEGIN END; ";
+        session.run("give rights back", alone_with(gone, frozen, &fits, &steps)).await?;
     }
     ROWS.holds(session, "rights are given back", &format!("{of} AND taken IS NULL AND rights IS NULL")).await
 }
 
 pub(super) async fn lock(session: &mut Session, frozen: &Frozen) -> Result<bool> {
     let retired = format!("{} AND standing = 'retired'", ROWS.of(&frozen.owner, frozen.number));
-    let step = execute(&format!("ALTER USER {} ACCOUNT LOCK", account(&frozen.role)));
+    let step = format!("ALTER USER {} ACCOUNT LOCK", account(&frozen.role));
     session.run("lock retired role", alone(frozen, &retired, &[step])).await?;
     if !ROWS.holds(session, "generation is retired", &retired).await? {
         return Ok(false);
@@ -99,7 +101,7 @@ pub(super) async fn lock(session: &mut Session, frozen: &Frozen) -> Result<bool>
 
 pub(super) async fn unlock(session: &mut Session, frozen: &Frozen) -> Result<bool> {
     let current = format!("{} AND standing = 'current'", ROWS.of(&frozen.owner, frozen.number));
-    let step = execute(&format!("ALTER USER {} ACCOUNT UNLOCK", account(&frozen.role)));
+    let step = format!("ALTER USER {} ACCOUNT UNLOCK", account(&frozen.role));
     session.run("unlock current role", alone(frozen, &current, &[step])).await?;
     ROWS.holds(session, "generation is current", &current).await
 }
@@ -173,7 +175,7 @@ fn rights_of(lines: &[String], frozen: &Frozen) -> Result<Vec<String>, String> {
     let (pattern, plain) = (grant_pattern(&frozen.database), ident(Engine::Mariadb, &frozen.database));
     let mut rights = Vec::new();
     for line in lines {
-        if line.starts_with("GRANT USAGE ON *.* ") {
+        if line.starts_with("GRANT USAGE ON *.* ") && !line.ends_with("WITH GRANT OPTION") {
             // The account itself, with its password. It is not touched.
             continue;
         }

@@ -50,6 +50,11 @@ pub(super) async fn give_back(session: &mut Session, frozen: &Frozen, token: Tok
     let condition =
         format!("{of} AND standing = 'current' AND taken = {token} AND NOT (is_frozen AND token = {token})");
     let set = format!("taken = NULL, released = GREATEST(released, {token})");
+    // The role of an archived database stays locked, although nobody holds the freeze any more.
+    let archived = format!(
+        "{condition} AND EXISTS (SELECT FROM public.databases d WHERE d.name = database_name AND d.state = 'archived')"
+    );
+    ROWS.update(session, "rights of an archived database", &set, &archived).await?;
     session.run("give rights back", both(&set, &condition, &frozen.role, "LOGIN")).await?;
     ROWS.holds(session, "rights are given back", &format!("{of} AND released >= {token}")).await
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tenantry_core::calls::{Fault, Gate, Open};
-use tenantry_core::generation::{Rights, Role, Step, Token, Wish};
+use tenantry_core::generation::{Progress, Rights, Role, Step, Token, Wish};
 use tenantry_database::{Change, Changed, Error, GenerationRow, State};
 
 use crate::support::{Breaking, Kind, Mover, Served, World};
@@ -154,6 +154,16 @@ async fn rights_come_back_as_they_were(w: World) {
     // Never again for a token that gave its rights back.
     assert_eq!(mover.change(&Change::TakeRights { number: 1, token }).await.unwrap(), Changed::NotNow);
     if w.is_mariadb() {
+        // The server keeps a right on a table that is gone. It cannot be given back, and keeps no other from it.
+        w.root("gen_rig_g1", "CREATE TABLE gone (a int)").await;
+        w.root("mysql", "GRANT INSERT ON gen_rig_g1.gone TO 'gen_rig_g1'@'%'").await;
+        w.root("gen_rig_g1", "DROP TABLE gone").await;
+        frozen(&mover).await;
+        assert!(!mover.write(1, 22).await);
+        mover.drive(Wish::Abandon, &served).await.unwrap();
+        assert_eq!(row(&mover, 1).await.rights, Rights::Whole);
+        assert_eq!(rights().await, before);
+        assert!(mover.write(1, 22).await);
         // Rights that reach beyond the database would be left to it during a freeze: then nothing is frozen.
         w.root("mysql", "GRANT FILE ON *.* TO 'gen_rig_g1'@'%'").await;
         let before = rights().await;
@@ -180,7 +190,7 @@ async fn steps_of_an_operator_that_stood_still_change_nothing(w: World) {
         Change::ClearToken { number: 1, token: old },
         Change::Decide { number: 1, to: to.clone(), token: old },
         Change::Lock(1),
-        Change::MakeCurrent(1),
+        Change::MakeCurrent { number: 1, fill: 1 },
         Change::Bury(1),
     ] {
         let changed = mover.change(&late).await.unwrap();
@@ -388,8 +398,14 @@ async fn what_people_work_in_is_neither_filled_again_nor_dropped(w: World) {
     let candidate = mover.database(2).name;
     let one = mover.admin(2).begin_fill(&owner, &candidate).await.unwrap().unwrap();
     let two = mover.admin(2).begin_fill(&owner, &candidate).await.unwrap().unwrap();
-    assert_eq!(mover.change(&Change::Filled { number: 2, fill: one }).await.unwrap(), Changed::NotNow);
-    assert_eq!(mover.change(&Change::Filled { number: 2, fill: two }).await.unwrap(), Changed::Done);
+    assert_eq!(
+        mover.change(&Change::Progress { number: 2, to: Progress::Filled, fill: one }).await.unwrap(),
+        Changed::NotNow
+    );
+    assert_eq!(
+        mover.change(&Change::Progress { number: 2, to: Progress::Filled, fill: two }).await.unwrap(),
+        Changed::Done
+    );
     assert_eq!(mover.admin(2).begin_fill(&owner, &candidate).await.unwrap(), None);
     mover.drive(Wish::Abandon, &served).await.unwrap();
     // An archive's purge drops it all the same.

@@ -22,6 +22,7 @@ use crate::cluster::dynamic_api;
 use crate::context::Ctx;
 use crate::error::Error;
 use crate::halt::{Halt, OrHalt};
+use crate::instance::database;
 use crate::life::adopt::{archives_of, ledger_of};
 use crate::life::{Stream, claim, record, replay};
 use crate::sql;
@@ -180,6 +181,10 @@ async fn databases(archive: &Archive, ctx: &Ctx, id: &Id) -> Result<(), Halt> {
             ))
         })?;
         let server = sql::administration(ctx, &object, &settings).await.halt(CONDITION)?;
+        // An Archive that was written for an orphan, and a server that was restored from an older backup, have a database
+        // that nobody has archived. People work in none of them any more.
+        let kept = database::look(ctx, id, database, &settings).await.halt(CONDITION)?;
+        database::lock(&kept).await.halt(CONDITION)?;
         server.admin.drop_database(&database.name, &owner).await.halt(CONDITION)?;
         // Last, tombstones included: until then the numbers of generations are not used again.
         server.admin.forget_generations(&owner).await.halt(CONDITION)?;

@@ -11,14 +11,15 @@ use crate::halt::{Halt, OrHalt};
 use crate::sql::Server;
 
 /// Refuses to work with a generation that the rows of its server do not say to be current. While there is no row of a
-/// generation that was ever current, nothing contradicts.
+/// generation that was ever current, nothing contradicts. Gives the newest beginning of the filling of a candidate.
 ///
 /// # Errors
 /// [`Halt`] at `DatabaseReady`.
-pub async fn check(server: &Server, wanted: &Wanted) -> Result<(), Halt> {
+pub async fn check(server: &Server, wanted: &Wanted) -> Result<u64, Halt> {
     let rows =
         server.admin.generations(&names::owner_of_instance(&wanted.id)).await.halt(ConditionType::DatabaseReady)?;
-    agrees(&rows, wanted.generation).map_err(|()| disputed(&rows, wanted))
+    agrees(&rows, wanted.generation).map_err(|()| disputed(&rows, wanted))?;
+    Ok(rows.iter().find(|g| g.row.number == wanted.generation).map_or(0, |g| g.fills))
 }
 
 /// Whether the rows say that this generation is current, or say nothing of any.
@@ -55,12 +56,14 @@ pub fn described(rows: &[GenerationRow]) -> String {
 #[must_use]
 pub fn disputed(rows: &[GenerationRow], wanted: &Wanted) -> Halt {
     let text = format!(
-        "the cluster believes that generation {} of this instance's data is current, and the database server's own record says otherwise: {}. Nothing was started or changed, and the data is safe. If this object was put back from an old backup, say which generation is meant: kubectl -n {} annotate crm {} {}=NUMBER --overwrite",
+        "the cluster believes that generation {} of this instance's data is current, and the database server's own record says otherwise: {}. Nothing was started or changed, and the data is safe. If this object was put back from an old backup, say which generation is meant: kubectl -n {} annotate crm {} {}=NUMBER --overwrite. If the record is wrong, because a server was restored or is lost for good, correct it in database {}: UPDATE generations SET standing = 'current', successor = NULL WHERE owner = '{}' AND number = NUMBER",
         wanted.generation,
         described(rows),
         wanted.namespace,
         wanted.name,
         names::ANNOTATION_DATA_GENERATION,
+        tenantry_database::REGISTRY,
+        names::owner_of_instance(&wanted.id),
     );
     Halt::fail(ConditionType::DatabaseReady, "GenerationDisputed", text, ErrorClass::Blocked)
 }

@@ -8,4 +8,4 @@ mod dispute;
 mod first;
 
 pub use dispute::{check, current, described};
-pub use first::{begin, filled, settle, transformed};
+pub use first::{begin, candidate, changed, filled, settle, settle_late, transformed};

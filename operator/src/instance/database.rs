@@ -41,7 +41,7 @@ pub async fn ensure(ctx: &Ctx, pass: &Pass, inputs: &Inputs<'_>, placed: &Placed
         return Ok(());
     }
     let (object, server) = server_of(ctx, placed, settings).await?;
-    generation::check(&server, wanted).await?;
+    let fill = generation::check(&server, wanted).await?;
     let name = &placed.access.name;
     let owner = names::owner_of_instance(&wanted.id);
     let record = server.admin.record(name).await.halt(CONDITION)?;
@@ -84,8 +84,9 @@ pub async fn ensure(ctx: &Ctx, pass: &Pass, inputs: &Inputs<'_>, placed: &Placed
         DatabaseStep::RefuseUnfinishedCopy => Err(copy::unfinished()),
         DatabaseStep::DropAndMake => {
             generation::begin(&server, wanted, name).await?;
-            server.admin.begin_fill(&owner, name).await.halt(CONDITION)?;
-            make(ctx, inputs, &target, of_another_release).await
+            let fill = server.admin.begin_fill(&owner, name).await.halt(CONDITION)?;
+            // None: it is not a candidate any more, so that nothing of it is dropped or made.
+            make(ctx, inputs, &target, fill.ok_or_else(generation::changed)?, of_another_release).await
         }
         DatabaseStep::Unlock(unlocked) => {
             server.admin.unlock_role(name, &owner).await.halt(CONDITION)?;
@@ -97,10 +98,10 @@ pub async fn ensure(ctx: &Ctx, pass: &Pass, inputs: &Inputs<'_>, placed: &Placed
             match unlocked {
                 Unlocked::Keep => Ok(()),
                 Unlocked::TellPassword => place::tell(ctx, wanted, placed, &server).await,
-                Unlocked::Make => make(ctx, inputs, &target, of_another_release).await,
+                Unlocked::Make => make(ctx, inputs, &target, fill, of_another_release).await,
             }
         }
-        DatabaseStep::Make => make(ctx, inputs, &target, of_another_release).await,
+        DatabaseStep::Make => make(ctx, inputs, &target, fill, of_another_release).await,
         DatabaseStep::Halt(why) => Err(match why {
             Missing::Gone => missing(name, &placed.server, GONE, RESTORE),
             Missing::GoneUnused => missing(name, &placed.server, GONE, ANEW),
@@ -110,8 +111,15 @@ pub async fn ensure(ctx: &Ctx, pass: &Pass, inputs: &Inputs<'_>, placed: &Placed
 }
 
 /// Makes the database, or goes on making it, and makes it the instance's own. `new_release` means that another release
-/// made the content of the database, and this release works with it from now on.
-async fn make(ctx: &Ctx, inputs: &Inputs<'_>, target: &copy::Target<'_>, new_release: bool) -> Result<(), Halt> {
+/// made the content of the database, and this release works with it from now on. `fill` is the beginning of the filling
+/// that this is.
+async fn make(
+    ctx: &Ctx,
+    inputs: &Inputs<'_>,
+    target: &copy::Target<'_>,
+    fill: u64,
+    new_release: bool,
+) -> Result<(), Halt> {
     let Inputs { wanted, settings, now, .. } = *inputs;
     let copy::Target { placed, object, server } = *target;
     let (name, owner) = (&placed.access.name, names::owner_of_instance(&wanted.id));
@@ -145,16 +153,25 @@ async fn make(ctx: &Ctx, inputs: &Inputs<'_>, target: &copy::Target<'_>, new_rel
         server.admin.set_release(name, &owner, &wanted.release.hash).await.halt(CONDITION)?;
     }
     server.admin.set_state(name, &owner, State::Personalised).await.halt(CONDITION)?;
-    generation::transformed(server, wanted).await
+    generation::transformed(server, wanted, fill).await
+}
+
+/// What of the instance's data is about to be verified. None: its generation is current already.
+///
+/// # Errors
+/// [`Halt`] at `DatabaseReady`.
+pub async fn candidate(ctx: &Ctx, inputs: &Inputs<'_>, placed: &Placed) -> Result<Option<u64>, Halt> {
+    let (_, server) = server_of(ctx, placed, inputs.settings).await?;
+    generation::candidate(&server, inputs.wanted, &placed.access.name).await
 }
 
 /// Notes on its server that people work in the instance's data from now on.
 ///
 /// # Errors
 /// [`Halt`] at `DatabaseReady`.
-pub async fn settle(ctx: &Ctx, inputs: &Inputs<'_>, placed: &Placed) -> Result<(), Halt> {
+pub async fn settle(ctx: &Ctx, inputs: &Inputs<'_>, placed: &Placed, fill: u64) -> Result<(), Halt> {
     let (_, server) = server_of(ctx, placed, inputs.settings).await?;
-    generation::settle(&server, inputs.wanted, &placed.access.name).await
+    generation::settle(&server, inputs.wanted, fill).await
 }
 
 /// The server on which a database lies.

@@ -190,9 +190,12 @@ pub async fn everywhere(
         )));
     }
     let numbers: BTreeSet<u32> = all.iter().filter(|f| f.is_data()).map(|f| f.record.generation).collect();
+    let said = instance.annotations().get(names::ANNOTATION_DATA_GENERATION).and_then(|text| text.parse().ok());
     let current = match (numbers.len(), numbers.first()) {
         (_, None) => return Ok(Everywhere { found: all.pop(), away }),
         (1, Some(only)) => *only,
+        // A person said so, or an adoption noted it.
+        _ if said.is_some_and(|said| numbers.contains(&said)) => said.unwrap_or_default(),
         _ => current_of(ctx, instance, &owner, &all, settings).await?,
     };
     let data: Vec<Found> = all.into_iter().filter(|f| f.is_data() && f.record.generation == current).collect();
@@ -216,7 +219,9 @@ async fn current_of(
     settings: &Settings,
 ) -> Result<u32, Halt> {
     let mut rows = Vec::new();
-    for name in all.iter().map(|f| &f.server).collect::<BTreeSet<_>>() {
+    let named = instance.spec.database_server.as_ref().filter(|named| all.iter().any(|f| f.server == **named));
+    let servers = all.iter().map(|f| &f.server).filter(|server| named.is_none_or(|named| *server == named));
+    for name in servers.collect::<BTreeSet<_>>() {
         let Some(object) = ctx.database_server(name).await.halt(CONDITION)? else { continue };
         let asked = sql::administration(ctx, &object, settings).await.halt(CONDITION)?;
         rows.extend(asked.admin.generations(owner).await.halt(CONDITION)?);

@@ -157,6 +157,9 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
     }
     if wanted.suspended.is_some() {
         if pass.installed_before() || pass.taken_over() {
+            if !pass.held(ConditionType::Verified, generation) {
+                verified(ctx, &inputs, placed.as_ref(), false).await?;
+            }
             pass.reached.push((ConditionType::Verified, VERIFIED_BEFORE.into()));
         }
         integrations::look(ctx, pass, &inputs).await;
@@ -166,11 +169,10 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
         if pass.installed_before() || pass.taken_over() {
             // The first password is the only one that we know, and people change it. An instance that was verified once
             // and starts again is judged by its readiness.
-            settled(ctx, &inputs, placed.as_ref()).await?;
+            verified(ctx, &inputs, placed.as_ref(), false).await?;
             pass.reached.push((ConditionType::Verified, VERIFIED_BEFORE.into()));
         } else {
-            verify::run(ctx, &inputs).await?;
-            settled(ctx, &inputs, placed.as_ref()).await?;
+            verified(ctx, &inputs, placed.as_ref(), true).await?;
             pass.reached.push((ConditionType::Verified, "a log-in and a record, written and read".into()));
         }
     }
@@ -188,11 +190,20 @@ pub async fn run(pass: &mut Pass, ctx: &Ctx, now: Timestamp) -> Result<(), Halt>
     answers(ctx, pass).await
 }
 
-/// Notes that people work in the data, on the server where it lies. A product without a database has no such note.
-async fn settled(ctx: &Ctx, inputs: &Inputs<'_>, placed: Option<&Placed>) -> Result<(), Halt> {
-    match placed {
-        Some(placed) => database::settle(ctx, inputs, placed).await,
-        None => Ok(()),
+/// Verifies the instance, if `asks`, and notes on the server of its database that people work in the data from now on. A
+/// product without a database has no such note.
+async fn verified(ctx: &Ctx, inputs: &Inputs<'_>, placed: Option<&Placed>, asks: bool) -> Result<(), Halt> {
+    // Looked at before: what another process begins meanwhile was not verified.
+    let candidate = match placed {
+        Some(placed) => database::candidate(ctx, inputs, placed).await?,
+        None => None,
+    };
+    if asks {
+        verify::run(ctx, inputs).await?;
+    }
+    match (placed, candidate) {
+        (Some(placed), Some(fill)) => database::settle(ctx, inputs, placed, fill).await,
+        _ => Ok(()),
     }
 }
 

@@ -2,7 +2,7 @@
 
 mod archive;
 mod copy;
-mod database;
+pub(crate) mod database;
 mod expiry;
 mod found;
 mod hide;

@@ -1,13 +1,18 @@
-//! Databases that somebody dropped by hand: one query per server, whose answer the instances check. Does I/O (SQL).
+//! Databases that somebody dropped by hand: one query per server, whose answer the instances check. And rows of
+//! generations that lag behind an instance which was verified. Does I/O (SQL).
 
 use kube::api::Api;
 use kube::runtime::reflector::ObjectRef;
 use tenantry_api::condition::{ConditionType, holds};
 use tenantry_api::crm_instance::CrmInstance;
+use tenantry_core::id::Id;
+use tenantry_core::names;
 use tenantry_database::Administration;
+use tenantry_plan::instance::data_generation;
 
 use crate::context::Ctx;
 use crate::error::{Error, Result};
+use crate::generation;
 
 /// Asks a server for the names of its databases, and wakes the instances whose database is not among them. An instance
 /// reports no loss because of this answer alone: it asks for its own database, in its own pass.
@@ -20,6 +25,16 @@ pub async fn sweep(ctx: &Ctx, server: &str, admin: &dyn Administration) -> Resul
     let expected = expected(ctx, server).await?;
     if expected.is_empty() {
         return Ok(());
+    }
+    for database in admin.unsettled().await? {
+        let verified =
+            |i: &CrmInstance| i.status.as_ref().is_some_and(|s| holds(&s.conditions, ConditionType::Verified));
+        // Otherwise it is being installed, and its own pass settles it.
+        if let Some((_, instance)) = expected.iter().find(|(name, i)| *name == database && verified(i))
+            && let Some(id) = instance.spec.id.as_deref().and_then(|id| Id::parse(id).ok())
+        {
+            generation::settle_late(admin, &names::owner_of_instance(&id), data_generation(instance)).await?;
+        }
     }
     let present = admin.present().await?;
     for (database, instance) in expected.into_iter().filter(|(database, _)| !present.contains(database)) {

@@ -2,9 +2,10 @@
 
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
+use tenantry_api::archive::ArchivePhase;
 use tenantry_api::crm_instance::InstancePhase;
 
-use crate::life::{INSTANCE, Life};
+use crate::life::{INSTANCE, Life, Step};
 use crate::lost::{look_at_server, uncounted};
 use crate::picture::versions;
 use crate::scenarios::{condition, lose_status, ready, run};
@@ -112,6 +113,46 @@ fn a_freeze_that_is_over_is_lifted_by_an_operator_that_knows_nothing_of_it() {
         assert_eq!(root(&logs_in).await, "true");
         assert_eq!(standing(&life).await, "1 current verified");
         assert_eq!(phase(&life).await, InstancePhase::Ready, "{}", life.describe().await);
+        uncounted(&base).await;
+    });
+}
+
+#[test]
+fn a_purge_drops_a_database_that_its_server_was_restored_with_from_before_the_archive() {
+    run(false, |base| async move {
+        let mut life = ready(&base, "unarchived").await;
+        life.drive(Step::Delete, None).await.unwrap_or_else(|e| panic!("{e}"));
+        let (owner, role) = (format!("instance/{}", life.instance_id.as_deref().unwrap()), life.database_name());
+        root(&format!("UPDATE databases SET state = 'personalised' WHERE owner = '{owner}'")).await;
+        root(&format!("ALTER ROLE {role} LOGIN")).await;
+        assert_eq!(standing(&life).await, "1 current verified");
+        let archive = format!("{}-1", life.ids().unwrap().1);
+        life.ask_purge(&archive).await.unwrap();
+        for _ in 0..25 {
+            life.controllers_rest().await.unwrap();
+            life.round().await.unwrap();
+            if life.phase_of(&archive).await.unwrap() == Some(ArchivePhase::Purged) {
+                break;
+            }
+        }
+        assert_eq!(life.phase_of(&archive).await.unwrap(), Some(ArchivePhase::Purged), "{}", life.describe().await);
+        assert_eq!(standing(&life).await, "");
+        assert_eq!(root(&format!("SELECT count(*)::text FROM databases WHERE owner = '{owner}'")).await, "0");
+    });
+}
+
+#[test]
+fn a_row_that_lags_behind_a_verified_instance_is_settled_by_the_look_at_its_server() {
+    run(true, |base| async move {
+        let life = ready(&base, "lag").await;
+        let owner = format!("instance/{}", life.instance_id.as_deref().unwrap());
+        // An older operator finished what a newer one had begun.
+        root(&format!(
+            "UPDATE generations SET standing = 'candidate', progress = 'transformed' WHERE owner = '{owner}'"
+        ))
+        .await;
+        look_at_server(&life).await;
+        assert_eq!(standing(&life).await, "1 current verified");
         uncounted(&base).await;
     });
 }

@@ -114,14 +114,16 @@ impl Mover {
             Step::Fill(number) => {
                 // Another one may have filled it since it was looked at.
                 let Some(fill) = self.fill(number).await? else { return Ok(()) };
-                Change::Filled { number, fill }
+                Change::Progress { number, to: Progress::Filled, fill }
             }
-            Step::Transform(number) => Change::Progress { number, from: Progress::Filled, to: Progress::Transformed },
+            Step::Transform(number) => {
+                Change::Progress { number, to: Progress::Transformed, fill: self.fills(number).await? }
+            }
             Step::Verify(number) => {
                 // From now on it has the password that people's processes know.
                 let db = self.database(number);
                 self.admin(number).keep_password(&db.name, &db.owner, &db.password).await?;
-                Change::Progress { number, from: Progress::Transformed, to: Progress::Verified }
+                Change::Progress { number, to: Progress::Verified, fill: self.fills(number).await? }
             }
             Step::Drop(number) => {
                 self.admin(number).drop_database(&self.database(number).name, &self.owner()).await?;
@@ -136,7 +138,7 @@ impl Mover {
                 Change::Decide { number: from, to, token }
             }
             Step::Lock(number) => Change::Lock(number),
-            Step::MakeCurrent(number) => Change::MakeCurrent(number),
+            Step::MakeCurrent(number) => Change::MakeCurrent { number, fill: self.fills(number).await? },
             Step::Unlock(number) => Change::Unlock(number),
             Step::ClearToken(number, token) => Change::ClearToken { number, token },
             Step::GiveBack(number, token) => {
@@ -145,6 +147,11 @@ impl Mover {
             }
         };
         self.change(&change).await.map(drop)
+    }
+
+    async fn fills(&self, number: Number) -> Result<u64> {
+        let rows = self.rows().await?;
+        Ok(rows.iter().find(|g| g.row.number == number).map_or(0, |g| g.fills))
     }
 
     async fn begin(&self, supersedes: Option<(Other, u64)>) -> Result<Change> {

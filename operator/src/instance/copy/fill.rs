@@ -29,12 +29,12 @@ use crate::operation::attempt::{self, Next};
 use crate::operation::{Outcome, outcome, secret};
 use crate::sql;
 
-/// Fills the database: it is made empty, then filled by a job. If that was broken off, the database is dropped and made
+/// Fills the database and gives the number of the beginning that did so: it is made empty, then filled by a job. If that was broken off, the database is dropped and made
 /// again. Nobody loses anything by that, because nobody has worked in the database.
 ///
 /// # Errors
 /// [`Halt`] at `Copied` until the copying is done.
-pub async fn database(filling: &Filling<'_>, target: &Target<'_>, record: Option<DatabaseRecord>) -> Result<(), Halt> {
+pub async fn database(filling: &Filling<'_>, target: &Target<'_>, record: Option<DatabaseRecord>) -> Result<u64, Halt> {
     let owner = names::owner_of_instance(&filling.inputs.wanted.id);
     if let Some(r) = &record
         && (r.owner != owner || matches!(r.state, State::Archived | State::Template | State::Personalised))
@@ -55,7 +55,11 @@ pub async fn database(filling: &Filling<'_>, target: &Target<'_>, record: Option
                 source::look(filling.ctx, &filling.pass.instance).await?;
             }
             match Stage::Database.follow(filling, attempt, job).await? {
-                None => return generation::filled(target.server, filling.inputs.wanted, copy::fill_of(job)).await,
+                None => {
+                    let fill = copy::fill_of(job);
+                    generation::filled(target.server, filling.inputs.wanted, fill).await?;
+                    return Ok(fill);
+                }
                 Some(next) => next,
             }
         }
@@ -66,7 +70,7 @@ pub async fn database(filling: &Filling<'_>, target: &Target<'_>, record: Option
     begin(filling, target, &original, attempt).await
 }
 
-async fn begin(filling: &Filling<'_>, target: &Target<'_>, original: &Original, attempt: u32) -> Result<(), Halt> {
+async fn begin(filling: &Filling<'_>, target: &Target<'_>, original: &Original, attempt: u32) -> Result<u64, Halt> {
     let ctx = filling.ctx;
     let Inputs { wanted, settings, limits, .. } = *filling.inputs;
     let (server, from) = source::access(ctx, &wanted.namespace, original).await?;

@@ -75,7 +75,7 @@ pub async fn database(filling: &Filling<'_>, target: &Target<'_>, record: Option
         );
         return Err(Halt::fail(ConditionType::Copied, "DatabaseLost", text, ErrorClass::Blocked));
     }
-    fill::database(filling, target, record).await?;
+    let fill = fill::database(filling, target, record).await?;
     fill::files(filling).await?;
     neutralise::run(filling, Some(target)).await?;
     super::personalise::run(filling.ctx, filling.inputs, target.placed, target.server).await?;
@@ -88,7 +88,7 @@ pub async fn database(filling: &Filling<'_>, target: &Target<'_>, record: Option
     said.halt(ConditionType::Installed)?;
     let done = target.server.admin.set_state(target.name(), &owner, State::Personalised).await;
     done.halt(ConditionType::Installed)?;
-    generation::transformed(target.server, wanted).await
+    generation::transformed(target.server, wanted, fill).await
 }
 
 /// Brings the files of a copy to the state in which processes can start, for a product that has files only.
