@@ -355,16 +355,17 @@ impl Rows {
             to.number,
             self.text(&to.server)
         );
-        let mut condition = format!(
-            "{} AND standing = 'current' AND {} AND is_fenced AND taken = {token} AND print = {}",
+        let stays_out = match self.0 {
+            // Somebody may have let the role log in by hand.
+            Engine::Postgresql => " AND NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = role AND r.rolcanlogin)",
+            Engine::Mariadb => "",
+        };
+        let condition = format!(
+            "{} AND standing = 'current' AND {} AND is_fenced AND taken = {token} AND print = {}{stays_out}",
             self.of(owner, number),
             self.held(token),
             self.text(print)
         );
-        if self.0 == Engine::Postgresql {
-            // Somebody may have let the role log in by hand.
-            condition += " AND NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = role AND r.rolcanlogin)";
-        }
         self.update(session, "decide", &set, &condition).await
     }
 
