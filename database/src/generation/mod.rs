@@ -6,6 +6,7 @@
 
 mod flow;
 mod model;
+mod read;
 mod rows;
 
 pub use flow::Generations;
