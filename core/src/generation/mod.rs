@@ -1,8 +1,8 @@
 //! Generations of an instance's data, and how one replaces another: which row decides, and what is done next. No I/O.
 //!
 //! Decision 13 (docs/adr) says why it is as it is. `tenantry_database::Generations` keeps the rows on the servers and
-//! makes each step that is a write. The operator makes the first generation of an instance by it; nothing
-//! replaces one yet.
+//! makes each step that is a write. The operator writes the rows of an instance's first generation
+//! along its own road and does not ask `next` yet; nothing replaces a generation yet.
 
 mod machine;
 #[cfg(test)]

@@ -2,7 +2,8 @@
 //! says. Does I/O (SQL).
 //!
 //! `tenantry_core::generation` has the rules, `tenantry_database::Generations` the writes. The first generation of an
-//! instance, an install or a copy, is begun, filled, transformed, verified and made current here.
+//! instance, an install or a copy, is begun, filled, transformed, verified and made current here. The road of the instance
+//! gives the order; `tenantry_core::generation::next` has no caller in the operator yet.
 
 mod dispute;
 mod first;

@@ -56,7 +56,7 @@ fn an_object_that_believes_in_a_replaced_generation_starts_nothing_until_a_perso
         );
         root(&format!("UPDATE generations SET standing = 'retired', successor = 2 WHERE owner = '{owner}'")).await;
         root(&row).await;
-        // Etcd was restored to yesterday: the object knows neither of the switch nor of how it was.
+        // The object came back without its status, and knows nothing of the switch.
         lose_status(&life).await;
         life.operator = Operator::new(&base);
         let before = versions(&life).await.unwrap();
